@@ -1,0 +1,100 @@
+//! The one error type: what failed, where, why, and what to do about it.
+//!
+//! It knows nothing of the program around it: a stage's name is added by the scheduler.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What a stage or the store returns when it cannot go on.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure in the words a user needs: stage, path, cause, help.
+#[derive(Debug)]
+pub struct Error {
+    stage: Option<String>,
+    what: String,
+    path: Option<PathBuf>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    help: Option<String>,
+    cancelled: bool,
+}
+
+impl Error {
+    /// An error that says `what` could not be done. Begin in lower case, end without a full stop.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { stage: None, what: what.into(), path: None, cause: None, help: None, cancelled: false }
+    }
+
+    /// The stop that the user asked for; not a failure of the stage.
+    pub fn cancelled() -> Self {
+        Self { cancelled: true, ..Self::new("stopped at your request") }
+    }
+
+    /// Adds the file or folder concerned.
+    #[must_use]
+    pub fn at(mut self, path: impl AsRef<Path>) -> Self {
+        self.path = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Adds the underlying cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Names the stage, unless one is named already.
+    #[must_use]
+    pub fn in_stage(mut self, stage: &str) -> Self {
+        self.stage.get_or_insert_with(|| stage.to_owned());
+        self
+    }
+
+    /// Whether this is a stop at the user's request.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(stage) = &self.stage {
+            write!(f, "{stage}: ")?;
+        }
+        f.write_str(&self.what)?;
+        if let Some(path) = &self.path {
+            write!(f, "\n  at: {}", path.display())?;
+        }
+        let mut cause = self.cause.as_deref().map(|c| c as &dyn std::error::Error);
+        while let Some(c) = cause {
+            write!(f, "\n  because: {}", c.to_string().replace('\n', "\n    "))?;
+            cause = c.source();
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Turns any error into an [`Error`] that says what was being done.
+pub trait OrFail<T> {
+    /// `result.or_fail(|| Error::new("cannot read the prompts").at(path))`: keeps the cause.
+    fn or_fail(self, error: impl FnOnce() -> Error) -> Result<T>;
+}
+
+impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> OrFail<T> for std::result::Result<T, E> {
+    fn or_fail(self, error: impl FnOnce() -> Error) -> Result<T> {
+        self.map_err(|cause| error().because(cause))
+    }
+}

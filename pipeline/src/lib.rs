@@ -1,0 +1,7 @@
+//! A DAG of typed stages with a content-addressed artifact store.
+
+pub mod artifact;
+pub mod error;
+pub mod event;
+pub mod random;
+pub mod stage;

@@ -1,0 +1,137 @@
+//! A stage: settings and typed inputs in, one typed output out.
+//!
+//! A stage knows nothing of caching, of the graph or of other stages. What it may ask of the outside
+//! comes through [`Context`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use crate::artifact::Artifact;
+use crate::error::{Error, Result};
+use crate::event::Progress;
+
+/// One step of a pipeline. The serialised settings, [`NAME`](Stage::NAME) and
+/// [`VERSION`](Stage::VERSION) are part of the key under which its output is kept.
+pub trait Stage: Serialize + Send + Sync + 'static {
+    /// A tuple of artifact types: `()`, `(A,)`, `(A, B)`, up to six.
+    type Inputs: Inputs;
+    /// What the stage makes.
+    type Output: Artifact;
+    /// The stage's name, in kebab case.
+    const NAME: &'static str;
+    /// Raised whenever the same settings and inputs would give other bytes than before.
+    const VERSION: u32;
+
+    /// What the stage needs while it runs.
+    fn resources(&self) -> Resources {
+        Resources::default()
+    }
+
+    /// Files outside the store that the stage reads: their content becomes part of the key.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Everything that can be known to be wrong before the first stage runs.
+    ///
+    /// # Errors
+    /// A setting, file or device that this stage could not work with.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Does the work. Inputs come as a tuple of `Arc`s in the order of [`Inputs`](Stage::Inputs).
+    ///
+    /// # Errors
+    /// Whatever keeps the stage from its output; nothing is kept then but its checkpoint.
+    fn run(&self, inputs: <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<Self::Output>;
+}
+
+/// What a stage needs while it runs; the scheduler hands out no more than there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Threads kept busy; [`Resources::ALL_THREADS`] for as many as there are.
+    pub threads: usize,
+    /// Whether the accelerator is used; one stage at a time has it.
+    pub device: bool,
+}
+
+impl Resources {
+    /// Stands for every thread the scheduler has.
+    pub const ALL_THREADS: usize = usize::MAX;
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { threads: 1, device: false }
+    }
+}
+
+/// What a running stage may ask of the outside: progress, cancellation, a checkpoint folder.
+pub struct Context {
+    pub(crate) progress: Progress,
+    pub(crate) cancel: Cancel,
+    pub(crate) checkpoint: PathBuf,
+}
+
+impl Context {
+    /// Where the stage reports how far it is.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// A safe point: call it where stopping loses nothing.
+    ///
+    /// # Errors
+    /// [`Error::cancelled`] once the user asked to stop.
+    pub fn safe_point(&self) -> Result<()> {
+        if self.cancel.is_requested() { Err(Error::cancelled()) } else { Ok(()) }
+    }
+
+    /// A folder that belongs to this stage, these settings and these inputs alone, and outlives a
+    /// killed process. It may not exist yet; it is removed once the output is kept.
+    pub fn checkpoint(&self) -> &Path {
+        &self.checkpoint
+    }
+}
+
+/// A request to stop, shared by everyone who may make or honour it.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks everything that runs to stop at its next safe point.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A tuple of artifact types that a stage takes.
+pub trait Inputs {
+    /// The same tuple, loaded: `(Arc<A>, Arc<B>)`.
+    type Loaded;
+}
+
+macro_rules! inputs {
+    ($($artifact:ident)*) => {
+        impl<$($artifact: Artifact),*> Inputs for ($($artifact,)*) {
+            type Loaded = ($(Arc<$artifact>,)*);
+        }
+    };
+}
+
+inputs!();
+inputs!(A);
+inputs!(A B);
+inputs!(A B C);
+inputs!(A B C D);
+inputs!(A B C D E);
+inputs!(A B C D E F);
