@@ -1,7 +1,26 @@
-//! The stages of coreg, from images on a hub to an evaluated student.
+//! The stages of coreg, from images on a hub to an evaluated student, and the program that runs them.
+//!
+//! Each stage has its room: [`download`], [`embed`], [`annotate`], [`label`], [`statistics`], [`warm_up`],
+//! [`co_reg`], [`evaluate`]. What they exchange is in [`artifacts`]; how they are wired, and all settings,
+//! in [`experiment`] and [`settings`]. None of them knows of caching or scheduling: that is the crate
+//! [`pipeline`].
 
+pub mod annotate;
 pub mod artifacts;
+pub mod checkpoint;
+pub mod cli;
 pub mod clip;
+pub mod co_reg;
+pub mod device;
 pub mod download;
+pub mod embed;
+pub mod evaluate;
+pub mod experiment;
+pub mod label;
+pub mod learner;
 pub mod network;
+pub mod settings;
+pub mod statistics;
+pub mod training_set;
 pub mod vision;
+pub mod warm_up;

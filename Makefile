@@ -1,0 +1,73 @@
+# A thin layer over the program `coreg`; everything it does can be done with the program alone.
+#
+#   make pipeline DATASET=eurosat PROFILE=quick SET="co-reg.epochs=20 seed=1"
+
+DATASET   ?= eurosat
+PROFILE   ?= quick
+DEVICE    ?= auto
+ARTIFACTS ?= artifacts
+SEEDS     ?= 1
+STAGE     ?=
+
+CARGO     ?= cargo
+TARGET    := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+COREG     := $(TARGET)/release/coreg
+FEATURES  ?= $(if $(filter cuda,$(DEVICE)),cuda)
+
+choice = --artifacts "$(ARTIFACTS)" --dataset "$(DATASET)" --profile "$(PROFILE)" --device "$(DEVICE)" \
+         $(if $(CLIP),--clip "$(CLIP)") $(if $(SET),--set "$(SET)")
+
+.PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check help
+
+help:
+	@echo 'make pipeline [DATASET=eurosat] [PROFILE=quick|paper] [CLIP=owner/name] [SET="stage.key=value …"] [DEVICE=cpu|cuda|auto]'
+	@echo 'make plan            what would run, and why'
+	@echo 'make explain STAGE=label'
+	@echo 'make ablations [SEEDS=3] [VARIANTS=file.toml]'
+	@echo 'make show [DATASET=eurosat] [STAGE=label]'
+	@echo 'make verify          read every kept result and check it'
+	@echo 'make clean-cache     remove results that no newest run uses'
+	@echo 'make test | test-fast | check'
+
+pipeline: build
+	@"$(COREG)" run $(choice)
+
+plan: build
+	@"$(COREG)" plan $(choice)
+
+explain: build
+	@"$(COREG)" explain "$(STAGE)" $(choice)
+
+ablations: build
+	@"$(COREG)" ablations $(choice) --seeds "$(SEEDS)" $(if $(VARIANTS),--variants "$(VARIANTS)")
+
+show: build
+	@"$(COREG)" show --artifacts "$(ARTIFACTS)" "$(DATASET)$(if $(STAGE),/$(STAGE))"
+
+verify: build
+	@"$(COREG)" verify --artifacts "$(ARTIFACTS)"
+
+clean-cache: build
+	@"$(COREG)" clean --artifacts "$(ARTIFACTS)"
+
+# Quiet unless there is something to build; cargo itself decides whether there is.
+build:
+	@$(CARGO) build --release --locked --quiet --package stages --bin coreg $(if $(FEATURES),--features $(FEATURES)) \
+		|| { echo 'error: coreg did not build' >&2; exit 1; }
+
+# cargo-nextest where it is installed, cargo's own runner elsewhere.
+NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+
+test:
+	$(CARGO) build --release --locked --workspace --all-targets
+	$(if $(NEXTEST),$(CARGO) nextest run --release --locked --workspace --no-fail-fast,$(CARGO) test --release --locked --workspace --all-targets --no-fail-fast)
+	$(CARGO) test --release --locked --workspace --doc
+
+# Everything but whole runs of the pipeline.
+test-fast:
+	$(CARGO) test --release --locked --package pipeline --package stages
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --release --locked --workspace --no-deps

@@ -1,0 +1,154 @@
+//! The stage `annotate` (method §1): every prompt template votes on every image.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use pipeline::error::{Error, OrFail, Result};
+use pipeline::stage::{Context, Inputs, Resources, Stage};
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::annotation::{Embeddings, Names, Votes};
+use crate::artifacts::images::Images;
+use crate::artifacts::model::Model;
+use crate::clip::{Clip, template_probabilities};
+use crate::device::Place;
+use crate::download::model::locate;
+
+/// Settings of the stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Annotate {
+    /// Prompt templates; `{}` takes the class text as it stands.
+    pub templates: Vec<String>,
+    /// What CLIP is told of each class.
+    pub class_texts: Vec<String>,
+    /// Factor before the softmax [P: 100, CLIP's trained logit scale].
+    pub logit_scale: f64,
+    /// Where it is computed; not part of the key.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+impl Stage for Annotate {
+    type Inputs = (Images, Embeddings, Model);
+    type Output = Votes;
+    const NAME: &'static str = "annotate";
+    const VERSION: u32 = 1;
+
+    fn resources(&self) -> Resources {
+        self.place.resources()
+    }
+
+    fn check(&self) -> Result<()> {
+        check_templates(&self.templates)?;
+        if self.class_texts.len() < 2 {
+            return Err(Error::new("there is nothing to choose from")
+                .because(format!("{} class texts are given", self.class_texts.len()))
+                .help("name at least two classes"));
+        }
+        if !(self.logit_scale > 0.0 && self.logit_scale.is_finite()) {
+            return Err(Error::new(format!("annotate.logit_scale = {} must be positive", self.logit_scale)));
+        }
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        (images, embeddings, model): <Self::Inputs as Inputs>::Loaded,
+        context: &Context,
+    ) -> Result<Votes> {
+        let index = &images.index;
+        index.check_same_ids(&embeddings.ids, "embeddings")?;
+        if index.classes.len() != self.class_texts.len() {
+            return Err(Error::new(format!(
+                "{} class texts for {} classes",
+                self.class_texts.len(),
+                index.classes.len()
+            ))
+            .help("give one text a class, in the order of the labels"));
+        }
+        let cannot = || Error::new("cannot annotate");
+        let device = self.place.device()?;
+        let clip = Clip::load_text(&locate(&model, context)?, &device)?;
+        context.progress().begin(self.templates.len() as u64, "templates");
+        let mut texts = Vec::new();
+        for template in &self.templates {
+            context.safe_point()?;
+            let prompts: Vec<String> = self.class_texts.iter().map(|text| template.replace("{}", text)).collect();
+            texts.push(clip.encode_texts(&prompts)?); // (C, P)
+            context.progress().advance(1);
+        }
+        let texts = Tensor::stack(&texts, 0).or_fail(cannot)?; // (T, C, P)
+        let shape = (index.ids.len(), embeddings.width);
+        let features = Tensor::from_slice(&embeddings.features, shape, &device).or_fail(cannot)?; // (N, P)
+        let annotation = template_probabilities(&features, &texts, self.logit_scale).or_fail(cannot)?;
+        Ok(Votes {
+            ids: index.ids.clone(),
+            splits: index.splits.clone(),
+            votes: annotation.votes,
+            mean_probs: annotation.mean_probs,
+            names: Names { templates: self.templates.clone(), classes: index.classes.clone() },
+        })
+    }
+}
+
+const PHOTO27: &str = include_str!("../../data/prompts/photo27.txt");
+const IMAGENET80: &str = include_str!("../../data/prompts/imagenet80.txt");
+
+/// The templates of a built-in list, or of a file with one a line; empty lines are passed over.
+///
+/// # Errors
+/// Neither a list nor a readable file; a template without `{}`.
+pub fn templates(prompts: &str) -> Result<Vec<String>> {
+    let text = match prompts {
+        "photo27" => PHOTO27.to_owned(),
+        "imagenet80" => IMAGENET80.to_owned(),
+        path => std::fs::read_to_string(path).or_fail(|| {
+            Error::new("cannot read the prompts")
+                .at(path)
+                .help("use photo27, imagenet80, or a text file with one template a line")
+        })?,
+    };
+    let templates: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    check_templates(&templates)
+        .map_err(|e| if Path::new(prompts).exists() { e.at(prompts) } else { e })?;
+    Ok(templates)
+}
+
+fn check_templates(templates: &[String]) -> Result<()> {
+    if templates.is_empty() {
+        return Err(Error::new("there is no prompt template").help("write one a line, such as: a photo of a {}"));
+    }
+    match templates.iter().position(|template| !template.contains("{}")) {
+        None => Ok(()),
+        Some(at) => Err(Error::new(format!("template {} has no {{}} for the class: `{}`", at + 1, templates[at]))
+            .help("write {} where the class text goes, such as: a photo of a {}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_built_in_lists_are_whole() {
+        assert_eq!(templates("photo27").unwrap().len(), 27);
+        assert_eq!(templates("imagenet80").unwrap().len(), 80);
+    }
+
+    #[test]
+    fn a_template_without_braces_is_refused_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a photo of a {}\n\na photo\n").unwrap();
+        let error = templates(file.path().to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("template 2") && error.contains("`a photo`"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_says_what_may_be_given() {
+        let error = templates("no/such/file.txt").unwrap_err().to_string();
+        assert!(error.contains("no/such/file.txt") && error.contains("photo27"), "{error}");
+    }
+}

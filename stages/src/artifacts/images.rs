@@ -1,0 +1,200 @@
+//! `download/images.parquet`: every image as it was encoded, its split and its label where known.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, BinaryArray, Int32Array, StringArray, StructArray};
+use arrow::datatypes::{DataType, Field};
+use pipeline::artifact::Artifact;
+use pipeline::error::{Error, OrFail, Result};
+use serde_json::json;
+
+use super::table::{self, Rows, Table};
+
+const FILE: &str = "images.parquet";
+/// The entry in which Hugging Face `datasets` keeps the columns' features, class names among them.
+const FEATURES: &str = "huggingface";
+
+/// Which part of the data set an image belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Split {
+    /// Images the student learns from; their labels are used for statistics only.
+    Train,
+    /// Images the student is judged on.
+    Test,
+}
+
+impl Split {
+    /// Both splits, in the order in which tables list them.
+    pub const ALL: [Self; 2] = [Self::Train, Self::Test];
+
+    /// `train` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Result<Self> {
+        (Self::ALL.into_iter().find(|split| split.name() == name))
+            .ok_or_else(|| Error::new(format!("`{name}` is no split: `train` or `test` is")))
+    }
+}
+
+/// Rows of the image table without the images themselves: what most stages need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// Unique names of the images.
+    pub ids: Vec<String>,
+    /// The split of each image.
+    pub splits: Vec<Split>,
+    /// The true class of each image, where known; an index into `classes`.
+    pub labels: Vec<Option<i32>>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+}
+
+impl Index {
+    /// Positions of the images of `split`, ascending.
+    pub fn of(&self, split: Split) -> Vec<usize> {
+        (0..self.ids.len()).filter(|&i| self.splits[i] == split).collect()
+    }
+
+    /// Checks that `ids` of another table name the same images in the same order.
+    ///
+    /// # Errors
+    /// The first row that differs.
+    pub fn check_same_ids(&self, ids: &[String], table: &str) -> Result<()> {
+        if self.ids.len() != ids.len() {
+            let (there, here) = (ids.len(), self.ids.len());
+            return Err(Error::new(format!("{table} holds {there} rows where images holds {here}")));
+        }
+        match (0..ids.len()).find(|&i| ids[i] != self.ids[i]) {
+            None => Ok(()),
+            Some(row) => Err(Error::new(format!(
+                "{table}, row {row}: image `{}` where images has `{}`",
+                ids[row], self.ids[row]
+            ))),
+        }
+    }
+}
+
+/// All images of a data set, encoded as they came.
+pub struct Images {
+    /// Ids, splits, labels and class names.
+    pub index: Index,
+    source: Source,
+}
+
+enum Source {
+    Memory { encoded: Vec<Vec<u8>>, paths: Vec<Option<String>> },
+    Folder(PathBuf),
+}
+
+impl Images {
+    /// Images that were just fetched: `encoded` are files as they came (PNG, JPEG, …), `paths` their names.
+    pub fn new(index: Index, encoded: Vec<Vec<u8>>, paths: Vec<Option<String>>) -> Self {
+        Self { index, source: Source::Memory { encoded, paths } }
+    }
+
+    /// The encoded images, in the order of [`Index`].
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub fn encoded(&self) -> Result<Encoded> {
+        match &self.source {
+            Source::Memory { encoded, .. } => {
+                let array = BinaryArray::from_iter_values(encoded);
+                Ok(Encoded { starts: vec![0, array.len()], chunks: vec![array] })
+            }
+            Source::Folder(folder) => Encoded::read(&folder.join(FILE)),
+        }
+    }
+}
+
+/// Encoded images, row by row.
+pub struct Encoded {
+    chunks: Vec<BinaryArray>,
+    starts: Vec<usize>,
+}
+
+impl Encoded {
+    fn read(path: &Path) -> Result<Self> {
+        let (reader, _) = table::reader(path, &["image"])?;
+        let (mut chunks, mut starts) = (Vec::new(), vec![0]);
+        for batch in reader {
+            let batch = batch.or_fail(|| Error::new("cannot read the images").at(path))?;
+            let bytes = (batch.column(0).as_any().downcast_ref::<StructArray>())
+                .and_then(|image| image.column_by_name("bytes"))
+                .and_then(|bytes| bytes.as_any().downcast_ref::<BinaryArray>());
+            let bytes = bytes.ok_or_else(|| Error::new("column `image` is no struct<bytes, path>").at(path))?;
+            starts.push(starts.last().copied().unwrap_or(0) + bytes.len());
+            chunks.push(bytes.clone());
+        }
+        Ok(Self { chunks, starts })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The file of image `row`.
+    pub fn get(&self, row: usize) -> &[u8] {
+        let chunk = self.starts.partition_point(|&start| start <= row) - 1;
+        self.chunks[chunk].value(row - self.starts[chunk])
+    }
+}
+
+impl Artifact for Images {
+    fn save(&self, folder: &Path) -> Result<()> {
+        let Source::Memory { encoded, paths } = &self.source else {
+            return Err(Error::new("these images are stored already").at(folder));
+        };
+        let Index { ids, splits, labels, classes } = &self.index;
+        let bytes = BinaryArray::from_iter_values(encoded);
+        let image = StructArray::from(vec![
+            (Arc::new(Field::new("bytes", DataType::Binary, false)), Arc::new(bytes) as _),
+            (
+                Arc::new(Field::new("path", DataType::Utf8, true)),
+                Arc::new(paths.iter().cloned().collect::<StringArray>()) as _,
+            ),
+        ]);
+        let text = |dtype| json!({"dtype": dtype, "_type": "Value"});
+        let features = json!({"info": {"features": {
+            "id": text("string"),
+            "split": text("string"),
+            "label": {"names": classes, "_type": "ClassLabel"},
+            "image": {"_type": "Image"},
+        }}});
+        Table::new()
+            .strings("id", ids)
+            .strings("split", splits.iter().map(|split| split.name()))
+            .i32_or_null("label", labels.iter().copied())
+            .column("image", Arc::new(image), false)
+            .metadata(FEATURES, features.to_string())
+            .write(&folder.join(FILE))
+    }
+
+    fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let rows = Rows::read(&path, &["id", "split", "label"])?;
+        let features: serde_json::Value = serde_json::from_str(rows.metadata(FEATURES)?)
+            .or_fail(|| Error::new("cannot read the class names").at(&path))?;
+        let names = features["info"]["features"]["label"]["names"].as_array();
+        let names = names.ok_or_else(|| Error::new("the table names no classes").at(&path))?;
+        let index = Index {
+            ids: rows.strings("id")?,
+            splits: rows.column::<StringArray>("split")?.iter().flatten().map(Split::parse).collect::<Result<_>>()?,
+            labels: rows.nullable::<Int32Array>("label")?.iter().collect(),
+            classes: names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
+        };
+        Ok(Self { index, source: Source::Folder(folder.to_owned()) })
+    }
+}

@@ -1,0 +1,135 @@
+//! `statistics/*.parquet`: how good the annotation is, in all, by template and by class.
+
+use std::path::Path;
+
+use arrow::array::{Float64Array, StringArray, UInt64Array};
+use pipeline::artifact::Artifact;
+use pipeline::error::Result;
+
+use super::images::Split;
+use super::table::{Rows, Table};
+
+/// One figure about one split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// `avg_candidates`, `eta`, `zero_shot`, `zero_shot_mean`, `images`, `labelled`, …
+    pub name: String,
+    /// The split it speaks of.
+    pub split: Split,
+    /// Its value; shares lie in [0, 1].
+    pub value: f64,
+}
+
+/// Accuracy of one prompt template alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TemplateAccuracy {
+    /// The template.
+    pub template: String,
+    /// The split.
+    pub split: Split,
+    /// Share of images whose vote is their true class; none without truth.
+    pub accuracy: Option<f64>,
+}
+
+/// How one class fares under the annotation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassStatistics {
+    /// The class.
+    pub class: String,
+    /// The split.
+    pub split: Split,
+    /// Images whose true class it is; none without truth.
+    pub images: Option<f64>,
+    /// Images whose candidate set has it.
+    pub candidate_in: u64,
+    /// Images whose single label it is.
+    pub single_label_of: u64,
+    /// Share of its images whose candidate set lacks it.
+    pub eta: Option<f64>,
+    /// Share of its images that the averaged probabilities get right.
+    pub zero_shot_mean: Option<f64>,
+    /// Mean probability of the class over all images and templates (method §1, the prior).
+    pub prior: f64,
+}
+
+/// All statistics of an annotation (method §2).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Statistics {
+    /// Figures about whole splits.
+    pub summary: Vec<Metric>,
+    /// One row a template and split.
+    pub templates: Vec<TemplateAccuracy>,
+    /// One row a class and split.
+    pub classes: Vec<ClassStatistics>,
+}
+
+impl Statistics {
+    /// The figure `name` of `split`, if it could be computed.
+    pub fn get(&self, name: &str, split: Split) -> Option<f64> {
+        self.summary.iter().find(|m| m.name == name && m.split == split).map(|m| m.value)
+    }
+}
+
+impl Artifact for Statistics {
+    fn save(&self, folder: &Path) -> Result<()> {
+        Table::new()
+            .strings("metric", self.summary.iter().map(|m| &m.name))
+            .strings("split", self.summary.iter().map(|m| m.split.name()))
+            .f64("value", self.summary.iter().map(|m| m.value))
+            .write(&folder.join("summary.parquet"))?;
+        Table::new()
+            .strings("template", self.templates.iter().map(|t| &t.template))
+            .strings("split", self.templates.iter().map(|t| t.split.name()))
+            .f64_or_null("accuracy", self.templates.iter().map(|t| t.accuracy))
+            .write(&folder.join("templates.parquet"))?;
+        Table::new()
+            .strings("class", self.classes.iter().map(|c| &c.class))
+            .strings("split", self.classes.iter().map(|c| c.split.name()))
+            .f64_or_null("images", self.classes.iter().map(|c| c.images))
+            .u64("candidate_in", self.classes.iter().map(|c| c.candidate_in))
+            .u64("single_label_of", self.classes.iter().map(|c| c.single_label_of))
+            .f64_or_null("eta", self.classes.iter().map(|c| c.eta))
+            .f64_or_null("zero_shot_mean", self.classes.iter().map(|c| c.zero_shot_mean))
+            .f64("prior", self.classes.iter().map(|c| c.prior))
+            .write(&folder.join("classes.parquet"))
+    }
+
+    fn load(folder: &Path) -> Result<Self> {
+        let rows = Rows::read(&folder.join("summary.parquet"), &["metric", "split", "value"])?;
+        let values = rows.column::<Float64Array>("value")?.values();
+        let summary = rows.strings("metric")?.into_iter().zip(splits(&rows)?).zip(values);
+        let summary = summary.map(|((name, split), &value)| Metric { name, split, value }).collect();
+
+        let rows = Rows::read(&folder.join("templates.parquet"), &["template", "split", "accuracy"])?;
+        let values = rows.nullable::<Float64Array>("accuracy")?;
+        let templates = rows.strings("template")?.into_iter().zip(splits(&rows)?).zip(values);
+        let templates =
+            templates.map(|((template, split), accuracy)| TemplateAccuracy { template, split, accuracy });
+
+        let columns =
+            ["class", "split", "images", "candidate_in", "single_label_of", "eta", "zero_shot_mean", "prior"];
+        let rows = Rows::read(&folder.join("classes.parquet"), &columns)?;
+        let (names, splits) = (rows.strings("class")?, splits(&rows)?);
+        let images: Vec<_> = rows.nullable::<Float64Array>("images")?.iter().collect();
+        let eta: Vec<_> = rows.nullable::<Float64Array>("eta")?.iter().collect();
+        let zero_shot_mean: Vec<_> = rows.nullable::<Float64Array>("zero_shot_mean")?.iter().collect();
+        let candidate_in = rows.column::<UInt64Array>("candidate_in")?.values();
+        let single_label_of = rows.column::<UInt64Array>("single_label_of")?.values();
+        let prior = rows.column::<Float64Array>("prior")?.values();
+        let classes = names.into_iter().enumerate().map(|(i, class)| ClassStatistics {
+            class,
+            split: splits[i],
+            images: images[i],
+            candidate_in: candidate_in[i],
+            single_label_of: single_label_of[i],
+            eta: eta[i],
+            zero_shot_mean: zero_shot_mean[i],
+            prior: prior[i],
+        });
+        Ok(Self { summary, templates: templates.collect(), classes: classes.collect() })
+    }
+}
+
+fn splits(rows: &Rows) -> Result<Vec<Split>> {
+    rows.column::<StringArray>("split")?.iter().flatten().map(Split::parse).collect()
+}

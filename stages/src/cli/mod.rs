@@ -1,0 +1,166 @@
+//! The command line of `coreg`. It reads arguments, prints results, and leaves the rest to the library.
+
+mod ablations;
+mod clean;
+mod console;
+mod plan;
+mod record;
+mod run;
+mod show;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use pipeline::error::{Error, OrFail, Result};
+use pipeline::stage::Cancel;
+use pipeline::store::Store;
+
+use crate::device::Place;
+use crate::experiment::{Choice, Experiment};
+
+/// Exit code after a stop that the user asked for, as shells have it for SIGINT.
+const STOPPED: u8 = 130;
+
+/// Turns an unlabeled image set into a small, accurate classifier: CLIP votes, Co-Reg learns.
+#[derive(Parser)]
+#[command(name = "coreg", version, about)]
+struct Cli {
+    /// The folder in which everything that runs produce is kept.
+    #[arg(long, global = true, default_value = "artifacts", value_name = "FOLDER")]
+    artifacts: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the pipeline; stages whose settings and inputs did not change are taken from the store.
+    Run(RunArgs),
+    /// Say what would run, and why, without running it.
+    Plan(RunArgs),
+    /// Say of one stage what its result depends on.
+    Explain {
+        /// The stage.
+        stage: String,
+        #[command(flatten)]
+        choice: ChoiceArgs,
+    },
+    /// Run several variants side by side and compare them; without --variants, the paper's ablations.
+    Ablations {
+        /// How many seeds of each variant.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        seeds: u64,
+        /// A TOML file with the variants.
+        #[arg(long, value_name = "FILE")]
+        variants: Option<PathBuf>,
+        #[command(flatten)]
+        choice: ChoiceArgs,
+    },
+    /// Print a table: a stage of the view (`eurosat/label`) or any Parquet file.
+    Show {
+        /// `DATASET`, `DATASET/STAGE` or a file.
+        what: PathBuf,
+        /// Most rows of each table.
+        #[arg(long, default_value_t = 10)]
+        rows: usize,
+    },
+    /// Remove results that no data set's newest run uses.
+    Clean {
+        /// Say what would be freed, and free nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Everything, the results in use too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Read every kept result and check it against its digest.
+    Verify,
+}
+
+#[derive(Args)]
+struct RunArgs {
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    /// Only these stages and what they need.
+    #[arg(long = "only", value_name = "STAGE")]
+    targets: Vec<String>,
+}
+
+#[derive(Args)]
+struct ChoiceArgs {
+    /// A data set of the catalog, or a TOML file that describes one.
+    #[arg(long, default_value = "eurosat", value_name = "NAME|FILE")]
+    dataset: String,
+    /// `quick` for two CPU cores, `paper` for the paper's schedule and network.
+    #[arg(long, default_value = "quick")]
+    profile: String,
+    /// A CLIP in hub format: owner/name, or a folder.
+    #[arg(long, value_name = "MODEL")]
+    clip: Option<String>,
+    /// Settings, as "stage.key=value …"; may be given several times.
+    #[arg(long, value_name = "SETTINGS")]
+    set: Vec<String>,
+    /// `cpu`, `cuda` or `auto`.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+impl ChoiceArgs {
+    fn experiment(self) -> Result<Experiment> {
+        let place = Place::parse(&self.device)?;
+        let choice = Choice { data_set: self.dataset, profile: self.profile, clip: self.clip, set: self.set };
+        Experiment::new(&choice, place)
+    }
+}
+
+/// Runs the command line and says how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_cancelled() => {
+            eprintln!("stopped: finished stages are kept, the same command goes on from here");
+            ExitCode::from(STOPPED)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(Cli { artifacts, command }: Cli) -> Result<()> {
+    match command {
+        Command::Run(RunArgs { choice, targets }) => run::run(&choice.experiment()?, &artifacts, &targets),
+        Command::Plan(RunArgs { choice, targets }) => plan::plan(&choice.experiment()?, &artifacts, &targets),
+        Command::Explain { stage, choice } => plan::explain(&choice.experiment()?, &artifacts, &stage),
+        Command::Ablations { seeds, variants, choice } => {
+            ablations::ablations(&choice.experiment()?, &artifacts, variants.as_deref(), seeds)
+        }
+        Command::Show { what, rows } => show::show(&artifacts, &what, rows),
+        Command::Clean { dry_run, all } => clean::clean(&artifacts, dry_run, all),
+        Command::Verify => clean::verify(&artifacts, &on_interrupt()?),
+    }
+}
+
+fn open_store(artifacts: &std::path::Path) -> Result<Store> {
+    Store::open(artifacts.join("store"))
+}
+
+/// A request to stop that Ctrl-C and SIGTERM make; a second one ends the program at once, which loses
+/// nothing that is kept.
+fn on_interrupt() -> Result<Cancel> {
+    let cancel = Cancel::default();
+    let handler = cancel.clone();
+    ctrlc::set_handler(move || {
+        if handler.is_requested() {
+            std::process::exit(i32::from(STOPPED));
+        }
+        handler.request();
+        eprintln!("\nstopping at the next safe point; press Ctrl-C again to stop at once");
+    })
+    .or_fail(|| Error::new("cannot listen for Ctrl-C"))?;
+    Ok(cancel)
+}

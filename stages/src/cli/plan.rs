@@ -1,0 +1,44 @@
+//! `coreg plan` and `coreg explain`.
+
+use std::path::Path;
+
+use pipeline::error::Result;
+use pipeline::schedule::plan as plan_of;
+
+use super::open_store;
+use crate::experiment::Experiment;
+use crate::settings::unknown;
+
+pub(super) fn plan(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
+    let graph = experiment.graph(&[experiment.branch()])?;
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let targets = (!targets.is_empty()).then_some(&targets[..]);
+    for planned in plan_of(&graph, &open_store(artifacts)?, targets)? {
+        println!("{:<12} {}", planned.node, planned.status);
+    }
+    Ok(())
+}
+
+pub(super) fn explain(experiment: &Experiment, artifacts: &Path, stage: &str) -> Result<()> {
+    let graph = experiment.graph(&[experiment.branch()])?;
+    let Some(node) = graph.nodes().find(|node| node.node == stage) else {
+        return Err(unknown("stage", stage, graph.nodes().map(|node| node.node)));
+    };
+    let store = open_store(artifacts)?;
+    let planned = plan_of(&graph, &store, Some(&[stage]))?;
+    for planned in planned.into_iter().filter(|planned| planned.node == stage) {
+        println!("{stage}: {}", planned.status);
+        if let Some(fingerprint) = &planned.fingerprint {
+            println!("key: {fingerprint}");
+        }
+    }
+    println!("inputs: {}", if node.inputs.is_empty() { "none".to_owned() } else { node.inputs.join(", ") });
+    if let Some(record) = store.head(graph.name(), stage)?.map(|head| store.record(&head)).transpose()?.flatten() {
+        println!("newest result: {} bytes, made {} in {:.1} s on {}", record.bytes(), record.made.at, record.made.seconds, record.made.host);
+        for file in &record.files {
+            println!("  {} ({} bytes)", file.path, file.size);
+        }
+        println!("its settings: {:#}", record.manifest.settings);
+    }
+    Ok(())
+}

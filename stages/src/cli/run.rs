@@ -1,0 +1,57 @@
+//! `coreg run`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pipeline::error::{Error, Result};
+use pipeline::event::{Event, Listener};
+use pipeline::graph::Graph;
+use pipeline::schedule::{RunReport, Scheduler};
+use pipeline::store::Store;
+
+use super::console::Console;
+use super::record::Record;
+use super::{on_interrupt, open_store, summary};
+use crate::experiment::Experiment;
+
+pub(super) fn run(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
+    let graph = experiment.graph(&[experiment.branch()])?;
+    let store = open_store(artifacts)?;
+    let report = execute(experiment, &graph, &store, artifacts, targets)?;
+    summary::print(experiment, &report, &store, artifacts)
+}
+
+/// Runs `graph`, with the console and the run record listening.
+pub(super) fn execute(
+    experiment: &Experiment,
+    graph: &Graph,
+    store: &Store,
+    artifacts: &Path,
+    targets: &[String],
+) -> Result<RunReport> {
+    check_free_space(artifacts)?;
+    let cancel = on_interrupt()?;
+    let record = Record::begin(experiment, &artifacts.join("runs"))?;
+    let console = Console::new();
+    let listener = move |event: &Event| {
+        record.on(event);
+        console.on(event);
+    };
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let targets = (!targets.is_empty()).then_some(&targets[..]);
+    let scheduler = Scheduler::new(Arc::new(listener), cancel);
+    scheduler.run(graph, store, Some(artifacts), targets)?.into_result()
+}
+
+/// Room without which not even a quick run ends well.
+const LEAST_FREE: u64 = 512 << 20;
+
+fn check_free_space(artifacts: &Path) -> Result<()> {
+    match fs4::available_space(artifacts) {
+        Ok(free) if free < LEAST_FREE => Err(Error::new(format!("only {} MB are free", free >> 20))
+            .at(artifacts)
+            .help("make room, or keep the artifacts elsewhere: ARTIFACTS=/another/disk")),
+        // A file system that does not tell its free space is no reason to stop.
+        _ => Ok(()),
+    }
+}

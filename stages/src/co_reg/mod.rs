@@ -1,0 +1,189 @@
+//! Co-Reg (method §§5–9): two networks that divide the training set for each other, purify each other's
+//! labels, and learn from them under consistency, prototype and contrastive terms.
+//!
+//! [`CoReg::run`] goes over the epochs; [`training::Training`] holds what changes from epoch to epoch.
+
+pub mod contrast;
+pub mod divide;
+pub mod losses;
+pub mod mixture;
+pub mod prototypes;
+pub mod pseudo;
+pub mod schedule;
+#[cfg(test)]
+mod golden_tests;
+mod training;
+
+use pipeline::error::{Error, Result};
+use pipeline::stage::{Context, Inputs, Resources, Stage};
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::annotation::Labels;
+use crate::artifacts::images::Images;
+use crate::artifacts::training::{CoRegResult, WarmedUp};
+use crate::device::Place;
+use crate::learner::Optimizer;
+use crate::training_set::{Input, TrainingSet};
+use contrast::Positives;
+use training::Training;
+
+/// Names of the two networks, in streams, files and checkpoints.
+pub const NETWORKS: [&str; 2] = ["network1", "network2"];
+
+/// The constants of the method. [P] is stated in the paper, [I] comes from the authors' implementation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// Epochs after warm-up.
+    pub epochs: usize,
+    /// Samples of 𝒫 a step [P].
+    pub batch_partial: usize,
+    /// Samples of 𝒰 a step [P].
+    pub batch_unlabeled: usize,
+    /// The division (method §5).
+    pub divide: divide::Settings,
+    /// Weak views averaged for a pseudo-label, K [P].
+    pub weak_views: usize,
+    /// Sharpening temperature T [P].
+    pub temperature: f64,
+    /// Rescale the other network's prediction to the candidates: the paper's formula [P]; false is the
+    /// authors' implementation [I].
+    pub rescale: bool,
+    /// Learn from the other network's labels [P]; false is the ablation "w/o Co-PL".
+    pub co_pseudo_label: bool,
+    /// Use the unlabeled split [P]; false is the ablation "w/o 𝒰".
+    pub use_unlabeled: bool,
+    /// Both parameters of MixUp's Beta distribution [I].
+    pub mixup: f64,
+    /// Epochs over which the term of 𝒰 grows from 0 to 1 [I].
+    pub ramp: usize,
+    /// λ₁, weight of the prototype term [P].
+    pub lambda_proto: f64,
+    /// λ₂, weight of the contrastive term [P].
+    pub lambda_contrast: f64,
+    /// Epochs after warm-up before the prototype and contrastive terms enter [I].
+    pub regularise_after: usize,
+    /// γ, momentum of the prototypes [P].
+    pub prototype_momentum: f64,
+    /// Temperature of the prototype logits [I].
+    pub prototype_temperature: f64,
+    /// Keys in the queue [P].
+    pub queue: usize,
+    /// Momentum of the key networks [P].
+    pub key_momentum: f64,
+    /// T″, temperature of the contrastive loss [I].
+    pub contrast_temperature: f64,
+    /// Which pairs attract each other [P]; `supervised` is the ablation "w/ SupCont".
+    pub positives: Positives,
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self {
+            epochs: 750,
+            batch_partial: 256,
+            batch_unlabeled: 256,
+            divide: divide::Settings::default(),
+            weak_views: 2,
+            temperature: 0.5,
+            rescale: true,
+            co_pseudo_label: true,
+            use_unlabeled: true,
+            mixup: 4.0,
+            ramp: 16,
+            lambda_proto: 0.1,
+            lambda_contrast: 0.1,
+            regularise_after: 10,
+            prototype_momentum: 0.999,
+            prototype_temperature: 0.3,
+            queue: 8192,
+            key_momentum: 0.999,
+            contrast_temperature: 0.07,
+            positives: Positives::Noisy,
+        }
+    }
+}
+
+impl Method {
+    /// Refuses constants that make no sense.
+    ///
+    /// # Errors
+    /// The first such constant by name.
+    pub fn check(&self) -> Result<()> {
+        let positive = |name: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::new(format!("co-reg.{name} = {value} must be a positive number"))),
+        };
+        let share = |name: &str, value: f64| match (0.0..=1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(Error::new(format!("co-reg.{name} = {value} must lie between 0 and 1"))),
+        };
+        positive("epochs", self.epochs as f64)?;
+        positive("batch_partial", self.batch_partial as f64)?;
+        positive("batch_unlabeled", self.batch_unlabeled as f64)?;
+        positive("weak_views", self.weak_views as f64)?;
+        positive("temperature", self.temperature)?;
+        positive("mixup", self.mixup)?;
+        positive("prototype_temperature", self.prototype_temperature)?;
+        positive("contrast_temperature", self.contrast_temperature)?;
+        positive("divide.variance_floor", self.divide.variance_floor)?;
+        share("prototype_momentum", self.prototype_momentum)?;
+        share("key_momentum", self.key_momentum)?;
+        share("divide.threshold", self.divide.threshold)?;
+        for (name, value) in [("lambda_proto", self.lambda_proto), ("lambda_contrast", self.lambda_contrast)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::new(format!("co-reg.{name} = {value} must not be negative")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CoReg {
+    /// The constants of the method.
+    pub method: Method,
+    /// Epochs that warm-up took: the learning rate goes on from there.
+    pub warm_up_epochs: usize,
+    /// Seed of order, views and mixing.
+    pub seed: u64,
+    /// The optimizer and its schedule.
+    pub optimizer: Optimizer,
+    /// How images become input.
+    pub input: Input,
+    /// Where it is computed; not part of the key.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+impl Stage for CoReg {
+    type Inputs = (Images, Labels, WarmedUp);
+    type Output = CoRegResult;
+    const NAME: &'static str = "co-reg";
+    const VERSION: u32 = 1;
+
+    fn resources(&self) -> Resources {
+        self.place.resources()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.method.check()?;
+        self.input.views()?;
+        self.place.device().map(drop)
+    }
+
+    fn run(&self, (images, labels, warm): <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<CoRegResult> {
+        let set = TrainingSet::new(&images, &labels, &self.input, context)?;
+        let mut training = Training::start(self, &set, &warm, context)?;
+        context.progress().begin(self.method.epochs as u64, "epochs");
+        context.progress().advance(training.epoch as u64);
+        while training.epoch < self.method.epochs {
+            training.epoch(context)?;
+            training.save(context)?;
+            context.progress().advance(1);
+            context.progress().note(training.describe());
+        }
+        training.finish(context)
+    }
+}

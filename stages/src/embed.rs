@@ -1,0 +1,68 @@
+//! The stage `embed`: CLIP's image tower over every image, the expensive pass.
+
+use pipeline::error::{Error, OrFail, Result};
+use pipeline::stage::{Context, Inputs, Resources, Stage};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::annotation::Embeddings;
+use crate::artifacts::images::Images;
+use crate::artifacts::model::Model;
+use crate::clip::Clip;
+use crate::device::Place;
+use crate::download::model::locate;
+use crate::vision::decode::decode;
+
+/// Images a batch: enough to fill every core's caches, few enough to show progress.
+const BATCH: usize = 64;
+
+/// The stage; all it depends on are its inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Embed {
+    /// Where it is computed; not part of the key.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+impl Stage for Embed {
+    type Inputs = (Images, Model);
+    type Output = Embeddings;
+    const NAME: &'static str = "embed";
+    const VERSION: u32 = 1;
+
+    fn resources(&self) -> Resources {
+        self.place.resources()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.place.device().map(drop)
+    }
+
+    fn run(&self, (images, model): <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<Embeddings> {
+        let clip = Clip::load_images(&locate(&model, context)?, &self.place.device()?)?;
+        let encoded = images.encoded()?;
+        let ids = &images.index.ids;
+        let mut features = Vec::new();
+        context.progress().begin(ids.len() as u64, "images");
+        for start in (0..ids.len()).step_by(BATCH) {
+            context.safe_point()?;
+            let rows = start..(start + BATCH).min(ids.len());
+            let prepare = |row: usize| {
+                let image = decode(encoded.get(row)).map_err(|error| {
+                    Error::new(format!("image `{}` does not decode", ids[row]))
+                        .because(error)
+                        .help("replace the file, or leave the image out")
+                })?;
+                clip.prepare(&image)
+            };
+            let count = rows.len();
+            let batch = rows.into_par_iter().map(prepare).collect::<Result<Vec<_>>>()?;
+            let encoded = clip.encode_images(&batch)?; // (B, P)
+            let values = encoded.flatten_all().and_then(|values| values.to_vec1::<f32>());
+            features.extend(values.or_fail(|| Error::new("cannot embed the images"))?);
+            context.progress().advance(count as u64);
+        }
+        let width = features.len().checked_div(ids.len()).unwrap_or(0);
+        Ok(Embeddings { ids: ids.clone(), features, width })
+    }
+}

@@ -1,0 +1,126 @@
+//! Candidate sets from votes (method §1).
+
+use std::sync::Arc;
+
+use pipeline::error::{Error, Result};
+use pipeline::stage::{Context, Stage};
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::annotation::{Labels, Names, Votes};
+use crate::artifacts::images::Images;
+
+/// How candidates are chosen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Every class that at least one template voted for [P].
+    Union,
+    /// The `k` classes of the highest mean probability [I].
+    TopK,
+    /// Every class of the top `k` whose mean probability is at least `ratio` times the highest [I].
+    Ratio,
+    /// The class of the highest mean probability alone.
+    Single,
+}
+
+/// Settings of the stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// How candidates are chosen.
+    pub rule: Rule,
+    /// Most candidates, for `top-k` and `ratio`.
+    pub k: usize,
+    /// Least share of the highest probability, for `ratio`.
+    pub ratio: f64,
+}
+
+impl Default for Label {
+    fn default() -> Self {
+        Self { rule: Rule::Union, k: 3, ratio: 0.2 }
+    }
+}
+
+impl Stage for Label {
+    type Inputs = (Images, Votes);
+    type Output = Labels;
+    const NAME: &'static str = "label";
+    const VERSION: u32 = 1;
+
+    fn check(&self) -> Result<()> {
+        if self.k == 0 || !(0.0..=1.0).contains(&self.ratio) {
+            return Err(Error::new(format!("label.k = {}, label.ratio = {} choose nothing", self.k, self.ratio))
+                .help("set label.k ≥ 1 and label.ratio between 0 and 1"));
+        }
+        Ok(())
+    }
+
+    fn run(&self, (images, votes): (Arc<Images>, Arc<Votes>), _: &Context) -> Result<Labels> {
+        images.index.check_same_ids(&votes.ids, "votes")?;
+        let (classes, templates) = (votes.names.classes.len(), votes.names.templates.len());
+        let probs = || votes.mean_probs.chunks(classes);
+        let candidates = (votes.votes.chunks(templates)).zip(probs()).map(|(votes, p)| self.candidates(votes, p));
+        Ok(Labels {
+            ids: votes.ids.clone(),
+            splits: votes.splits.clone(),
+            candidates: candidates.collect(),
+            single: probs().map(|p| by_probability(p)[0]).collect(),
+            labels: images.index.labels.clone(),
+            names: Names { templates: Vec::new(), classes: votes.names.classes.clone() },
+        })
+    }
+}
+
+impl Label {
+    /// The candidates of one image, ascending, from its votes and its mean probabilities.
+    pub fn candidates(&self, votes: &[u16], probs: &[f32]) -> Vec<u16> {
+        let ranked = by_probability(probs);
+        let top = &ranked[..self.k.min(ranked.len())];
+        let least = (self.ratio * f64::from(probs[usize::from(ranked[0])])) as f32;
+        let mut chosen = match self.rule {
+            Rule::Union => votes.to_vec(),
+            Rule::TopK => top.to_vec(),
+            Rule::Ratio => top.iter().copied().filter(|&c| probs[usize::from(c)] >= least).collect(),
+            Rule::Single => ranked[..1].to_vec(),
+        };
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
+    }
+}
+
+/// Classes by falling probability; of equals the first comes first.
+fn by_probability(probs: &[f32]) -> Vec<u16> {
+    let mut classes: Vec<u16> = (0..probs.len() as u16).collect();
+    classes.sort_by(|&a, &b| probs[usize::from(b)].total_cmp(&probs[usize::from(a)]));
+    classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates(rule: Rule, votes: &[u16], probs: &[f32]) -> Vec<u16> {
+        Label { rule, k: 2, ratio: 0.5 }.candidates(votes, probs)
+    }
+
+    const PROBS: [f32; 4] = [0.1, 0.4, 0.15, 0.35];
+
+    #[test]
+    fn the_union_holds_every_vote_once_ascending() {
+        assert_eq!(candidates(Rule::Union, &[3, 1, 3, 0], &PROBS), [0, 1, 3]);
+    }
+
+    #[test]
+    fn top_k_and_ratio_go_by_mean_probability() {
+        assert_eq!(candidates(Rule::TopK, &[0], &PROBS), [1, 3]);
+        assert_eq!(candidates(Rule::Ratio, &[0], &[0.6, 0.2, 0.1, 0.1]), [0]);
+        assert_eq!(candidates(Rule::Ratio, &[0], &PROBS), [1, 3]);
+        assert_eq!(candidates(Rule::Single, &[0], &PROBS), [1]);
+    }
+
+    #[test]
+    fn of_equal_probabilities_the_first_class_wins() {
+        assert_eq!(candidates(Rule::Single, &[0], &[0.3, 0.35, 0.35]), [1]);
+    }
+}

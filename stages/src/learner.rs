@@ -1,0 +1,165 @@
+//! A network with its optimizer: one training step, predictions over many images, state for checkpoints.
+//!
+//! It knows nothing of labels, losses or stages.
+
+use std::collections::BTreeMap;
+
+use candle_core::{D, Device, Result, Tensor};
+use candle_nn::ops::softmax;
+use pipeline::random;
+use pipeline::stage::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::training::State;
+use crate::network::{Architecture, Network, Pass, Sgd};
+use crate::vision::{Draw, Pixels, View, Views};
+
+/// Stochastic gradient descent and its learning rate (method §9).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimizer {
+    /// Learning rate of epoch 0 [I].
+    pub learning_rate: f64,
+    /// Learning rate at the end of the horizon [I].
+    pub final_learning_rate: f64,
+    /// Epochs over which the rate follows its cosine, whatever the run's length [I].
+    pub horizon: usize,
+    /// Momentum [I].
+    pub momentum: f64,
+    /// Weight decay [I].
+    pub weight_decay: f64,
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self {
+            learning_rate: 0.01,
+            final_learning_rate: 1e-5,
+            horizon: 800,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+        }
+    }
+}
+
+impl Optimizer {
+    /// The learning rate of `epoch`, which counts from 0 at the start of warm-up.
+    pub fn rate(&self, epoch: usize) -> f64 {
+        crate::co_reg::schedule::cosine(self.learning_rate, self.final_learning_rate, epoch, self.horizon)
+    }
+}
+
+/// One of the two networks, and what trains it.
+pub struct Learner {
+    /// The network.
+    pub network: Network,
+    sgd: Sgd,
+}
+
+impl Learner {
+    /// A new network, its weights drawn from the stream `name` of `seed`.
+    ///
+    /// # Errors
+    /// The device runs out of memory.
+    pub fn new(
+        architecture: &Architecture,
+        optimizer: &Optimizer,
+        seed: u64,
+        name: &str,
+        device: &Device,
+    ) -> Result<Self> {
+        let network = Network::new(architecture, &mut random::stream(seed, name), device)?;
+        let sgd = Sgd::new(network.parameters(), optimizer.momentum, optimizer.weight_decay)?;
+        Ok(Self { network, sgd })
+    }
+
+    /// One step of gradient descent on `loss`.
+    ///
+    /// # Errors
+    /// The device runs out of memory.
+    pub fn step(&mut self, loss: &Tensor, learning_rate: f64) -> Result<()> {
+        let gradients = loss.backward()?;
+        self.sgd.step(&gradients, learning_rate)
+    }
+
+    /// Weights, running statistics and momenta, by name.
+    pub fn state(&self) -> State {
+        let momenta = self.sgd.state().into_iter().map(|(name, tensor)| (format!("momentum.{name}"), tensor));
+        self.network.state().into_iter().chain(momenta).collect()
+    }
+
+    /// Takes on a [`state`](Self::state).
+    ///
+    /// # Errors
+    /// A tensor is missing or of another shape.
+    pub fn load_state(&mut self, state: &State) -> pipeline::error::Result<()> {
+        let (momenta, network): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            state.iter().map(|(k, v)| (k.clone(), v.clone())).partition(|(name, _)| name.starts_with("momentum."));
+        self.network.load_state(&network)?;
+        let momenta =
+            momenta.into_iter().map(|(name, tensor)| (name["momentum.".len()..].to_owned(), tensor)).collect();
+        self.sgd.load_state(&momenta)
+    }
+}
+
+/// Class probabilities of `network` for all of `pixels`, row after row: (N, C).
+///
+/// # Errors
+/// The user asked to stop, or the device runs out of memory.
+pub fn predict(
+    network: &Network,
+    pixels: &Pixels,
+    views: &Views,
+    view: View,
+    draw: &Draw,
+    context: &Context,
+) -> pipeline::error::Result<Vec<f32>> {
+    let logits = logits(network, pixels, views, view, draw, context)?;
+    let probs = softmax(&logits, D::Minus1).and_then(|p| p.flatten_all()?.to_vec1());
+    probs.map_err(|e| pipeline::error::Error::new("cannot compute probabilities").because(e))
+}
+
+/// Logits of `network` for all of `pixels`: (N, C).
+///
+/// # Errors
+/// The user asked to stop, or the device runs out of memory.
+pub fn logits(
+    network: &Network,
+    pixels: &Pixels,
+    views: &Views,
+    view: View,
+    draw: &Draw,
+    context: &Context,
+) -> pipeline::error::Result<Tensor> {
+    const BATCH: usize = 256;
+    let samples: Vec<u32> = (0..pixels.count as u32).collect();
+    let mut parts = Vec::with_capacity(samples.len().div_ceil(BATCH));
+    for (number, batch) in samples.chunks(BATCH).enumerate() {
+        context.safe_point()?;
+        let part = (views.batch(pixels, batch, view, &draw.step(number as u64), network.device()))
+            .and_then(|images| network.forward(&images, Pass::Eval));
+        parts.push(part.map_err(cannot_predict)?.logits);
+    }
+    Tensor::cat(&parts, 0).map_err(cannot_predict)
+}
+
+fn cannot_predict(cause: candle_core::Error) -> pipeline::error::Error {
+    pipeline::error::Error::new("cannot predict").because(cause)
+}
+
+/// Refuses figures of an epoch that are not finite.
+///
+/// # Errors
+/// The first that is not, with epoch and network; both count from 0.
+pub fn finite(epoch: usize, network: usize, values: &[(&str, Option<f64>)]) -> pipeline::error::Result<()> {
+    match values.iter().find(|(_, value)| value.is_some_and(|v| !v.is_finite())) {
+        None => Ok(()),
+        Some((name, value)) => Err(pipeline::error::Error::new(format!(
+            "epoch {}, network {}: {name} is {}",
+            epoch + 1,
+            network + 1,
+            value.unwrap_or(f64::NAN)
+        ))
+        .help("lower the learning rate (optimizer.learning_rate); the last whole epoch is kept as a checkpoint")),
+    }
+}

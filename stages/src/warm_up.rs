@@ -1,0 +1,160 @@
+//! Warm-up (method §4): both networks, separately, learn from the candidate sets as they are.
+
+use pipeline::error::{Error, OrFail, Result};
+use pipeline::random;
+use pipeline::stage::{Context, Resources, Stage};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::annotation::Labels;
+use crate::artifacts::images::Images;
+use crate::artifacts::training::{Epoch, Pair, WarmedUp};
+use crate::checkpoint;
+use crate::co_reg::NETWORKS;
+use crate::co_reg::losses::{negative_entropy, partial_cross_entropy};
+use crate::device::Place;
+use crate::learner::{Learner, Optimizer, predict};
+use crate::network::{Architecture, Pass};
+use crate::training_set::{Input, TrainingSet, accuracy, argmax_rows};
+use crate::vision::{Draw, View, Views};
+
+/// Settings of the stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarmUp {
+    /// Epochs [P, by data set].
+    pub epochs: usize,
+    /// Images a step [I].
+    pub batch: usize,
+    /// Seed of weights, order and views.
+    pub seed: u64,
+    /// The optimizer and its schedule.
+    pub optimizer: Optimizer,
+    /// How images become input.
+    pub input: Input,
+    /// What the networks look like.
+    pub architecture: Architecture,
+    /// Where it is computed; not part of the key.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+impl Stage for WarmUp {
+    type Inputs = (Images, Labels);
+    type Output = WarmedUp;
+    const NAME: &'static str = "warm-up";
+    const VERSION: u32 = 1;
+
+    fn resources(&self) -> Resources {
+        self.place.resources()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.architecture.check()?;
+        self.input.views()?;
+        if self.epochs == 0 || self.batch < 2 {
+            return Err(Error::new(format!("{} epochs of batch {} are no training", self.epochs, self.batch))
+                .help("set warm-up.epochs ≥ 1 and warm-up.batch ≥ 2"));
+        }
+        self.place.device().map(drop)
+    }
+
+    fn run(&self, (images, labels): <Self::Inputs as pipeline::stage::Inputs>::Loaded, context: &Context) -> Result<WarmedUp> {
+        let set = TrainingSet::new(&images, &labels, &self.input, context)?;
+        let device = self.place.device()?;
+        let views = self.input.views()?;
+        let new = |name| {
+            Learner::new(&self.architecture, &self.optimizer, self.seed, name, &device)
+                .or_fail(|| Error::new("cannot make the network"))
+        };
+        let mut learners = [new(NETWORKS[0])?, new(NETWORKS[1])?];
+        let mut history: Vec<Epoch> = Vec::new();
+        let mut first = 0;
+        if let Some((state, rows)) = checkpoint::load::<Vec<Epoch>>(context) {
+            for (learner, name) in learners.iter_mut().zip(NETWORKS) {
+                learner.load_state(&checkpoint::part(&state, name))?;
+            }
+            first = rows.last().map_or(0, |row| row.epoch as usize);
+            history = rows;
+        }
+        context.progress().begin(self.epochs as u64, "epochs");
+        context.progress().advance(first as u64);
+        for epoch in first..self.epochs {
+            for (n, learner) in learners.iter_mut().enumerate() {
+                history.push(self.epoch(epoch, n, learner, &set, &views, context)?);
+            }
+            let states = NETWORKS.into_iter().zip(&learners).map(|(name, learner)| (name, learner.state()));
+            checkpoint::save(context, &checkpoint::join(states), &history)?;
+            context.progress().advance(1);
+            context.progress().note(describe(&history));
+        }
+        Ok(WarmedUp {
+            pair: Pair {
+                architecture: self.architecture.clone(),
+                states: learners.map(|l| l.network.state().into_iter().collect()),
+            },
+            history,
+        })
+    }
+}
+
+/// The last epoch in a line.
+fn describe(history: &[Epoch]) -> String {
+    let last = &history[history.len().saturating_sub(2)..];
+    let both = |name: &str| last.iter().filter_map(|row| row.values.get(name)).sum::<f64>() / last.len() as f64;
+    let mut line = format!("epoch {}: loss {:.3}", last.last().map_or(0, |row| row.epoch), both("loss"));
+    if last.iter().any(|row| row.values.contains_key("accuracy_test")) {
+        line += &format!(", test accuracy {:.1} %", 100.0 * both("accuracy_test"));
+    }
+    line
+}
+
+impl WarmUp {
+    fn epoch(
+        &self,
+        epoch: usize,
+        n: usize,
+        learner: &mut Learner,
+        set: &TrainingSet,
+        views: &Views,
+        context: &Context,
+    ) -> Result<Epoch> {
+        let name = format!("warm-up/network{}/epoch{epoch}", n + 1);
+        let mut samples: Vec<u32> = (0..set.len() as u32).collect();
+        samples.shuffle(&mut random::stream(self.seed, &format!("{name}/order")));
+        let draw = Draw::new(self.seed, &format!("{name}/views"));
+        let rate = self.optimizer.rate(epoch);
+        let mut sums = Vec::new();
+        for (step, batch) in samples.chunks(self.batch).enumerate() {
+            context.safe_point()?;
+            let mut train = || {
+                let device = learner.network.device().clone();
+                let x = views.batch(&set.train, batch, View::Strong, &draw.step(step as u64), &device)?; // (B, H, W, channels)
+                let logits = learner.network.forward(&x, Pass::Train)?.logits; // (B, C)
+                let partial = partial_cross_entropy(&logits, &set.candidate_masks(batch, &device)?)?;
+                let negative_entropy = negative_entropy(&logits)?;
+                learner.step(&(&partial + &negative_entropy)?, rate)?;
+                Ok([partial.to_scalar::<f32>()?, negative_entropy.to_scalar::<f32>()?])
+            };
+            sums.push(train().map_err(|e: candle_core::Error| {
+                Error::new(format!("epoch {}, step {step} failed", epoch + 1)).because(e)
+            })?);
+        }
+        let mean = |term: usize| sums.iter().map(|s| f64::from(s[term])).sum::<f64>() / sums.len() as f64;
+        let classes_of = |pixels| {
+            predict(&learner.network, pixels, views, View::Plain, &draw, context)
+                .map(|probs| argmax_rows(&probs, set.classes))
+        };
+        let (train, test) = (classes_of(&set.train)?, classes_of(&set.test)?);
+        let values = [
+            ("learning_rate", Some(rate)),
+            ("loss", Some(mean(0) + mean(1))),
+            ("loss_partial", Some(mean(0))),
+            ("loss_negative_entropy", Some(mean(1))),
+            ("accuracy_train", accuracy(train, &set.truth)),
+            ("accuracy_test", accuracy(test, &set.test_truth)),
+        ];
+        crate::learner::finite(epoch, n, &values)?;
+        let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        Ok(Epoch { epoch: epoch as u32 + 1, network: n as u8 + 1, values })
+    }
+}
