@@ -58,6 +58,39 @@ impl Error {
         self
     }
 
+    /// Adds what the user can do, unless that was said already or comes with the cause.
+    #[must_use]
+    pub(crate) fn help_if_none(mut self, help: &str) -> Self {
+        let told = self.to_string().contains("\n  help: ");
+        if !told {
+            self.help = Some(help.to_owned());
+        }
+        self
+    }
+
+    /// Whether a full disk is behind this, however deep.
+    pub fn is_disk_full(&self) -> bool {
+        let mut cause = self.cause.as_deref().map(|c| c as &(dyn std::error::Error + 'static));
+        while let Some(c) = cause {
+            if let Some(error) = c.downcast_ref::<Error>() {
+                return error.is_disk_full();
+            }
+            if let Some(error) = c.downcast_ref::<std::io::Error>() {
+                use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+                if matches!(error.kind(), StorageFull | QuotaExceeded) {
+                    return true;
+                }
+                // The source of a wrapping `io::Error` is not what it wraps, but the source of that.
+                if let Some(inner) = error.get_ref() {
+                    cause = Some(inner);
+                    continue;
+                }
+            }
+            cause = c.source();
+        }
+        false
+    }
+
     /// Whether this is a stop at the user's request.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled

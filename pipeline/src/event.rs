@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -122,7 +122,8 @@ impl<F: Fn(&Event) + Send + Sync> Listener for F {
     }
 }
 
-/// A node's way to say how far it is.
+/// A node's way to say how far it is. Cheap enough for inner loops: a phase sends its first and its
+/// last event, and in between no more than one each 50 ms.
 #[derive(Clone)]
 pub struct Progress {
     node: Arc<str>,
@@ -130,16 +131,28 @@ pub struct Progress {
     state: Arc<State>,
 }
 
-#[derive(Default)]
 struct State {
     done: AtomicU64,
     total: AtomicU64,
     unit: std::sync::Mutex<String>,
+    created: Instant,
+    /// Milliseconds after `created` at which the last event was sent.
+    sent: AtomicU64,
 }
+
+/// Twenty events a second are more than an eye needs.
+const BETWEEN_EVENTS_MS: u64 = 50;
 
 impl Progress {
     pub(crate) fn new(node: &str, listener: Arc<dyn Listener>) -> Self {
-        Self { node: node.into(), listener, state: Arc::default() }
+        let state = State {
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            unit: std::sync::Mutex::default(),
+            created: Instant::now(),
+            sent: AtomicU64::new(0),
+        };
+        Self { node: node.into(), listener, state: Arc::new(state) }
     }
 
     /// A progress nobody listens to, for tests and benchmarks.
@@ -154,18 +167,30 @@ impl Progress {
         if let Ok(mut held) = self.state.unit.lock() {
             unit.clone_into(&mut held);
         }
+        self.state.sent.store(self.now(), Ordering::Relaxed);
         self.send(0);
     }
 
     /// `by` more units are done.
     pub fn advance(&self, by: u64) {
         let done = self.state.done.fetch_add(by, Ordering::Relaxed) + by;
-        self.send(done);
+        let (now, sent) = (self.now(), self.state.sent.load(Ordering::Relaxed));
+        let last = done == self.state.total.load(Ordering::Relaxed);
+        let due = now >= sent + BETWEEN_EVENTS_MS;
+        // Of several threads that find an event due, the one that wins the exchange sends it.
+        let swap = || self.state.sent.compare_exchange(sent, now, Ordering::Relaxed, Ordering::Relaxed);
+        if last || (due && swap().is_ok()) {
+            self.send(done);
+        }
     }
 
     /// One line worth reading.
     pub fn note(&self, text: impl Into<String>) {
         self.listener.on(&Event::Note { node: self.node.to_string(), text: text.into() });
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.state.created.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn send(&self, done: u64) {
@@ -176,5 +201,33 @@ impl Progress {
             total: (total > 0).then_some(total),
             unit: self.state.unit.lock().map(|unit| unit.clone()).unwrap_or_default(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn a_busy_phase_sends_its_first_and_last_event_and_few_between() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&heard);
+        let listener = move |event: &Event| {
+            if let Event::Progress { done, .. } = event {
+                log.lock().unwrap().push(*done);
+            }
+        };
+        let progress = Progress::new("node", Arc::new(listener));
+        let units = 100_000;
+        progress.begin(units, "images");
+        for _ in 0..units {
+            progress.advance(1);
+        }
+        let heard = heard.lock().unwrap();
+        assert_eq!((heard[0], heard[heard.len() - 1]), (0, units));
+        let allowed = 3 + progress.now() / BETWEEN_EVENTS_MS;
+        assert!(heard.len() as u64 <= allowed, "{} events, {allowed} allowed", heard.len());
     }
 }

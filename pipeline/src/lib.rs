@@ -3,5 +3,9 @@
 pub mod artifact;
 pub mod error;
 pub mod event;
+pub mod fingerprint;
+pub mod graph;
 pub mod random;
+pub mod schedule;
 pub mod stage;
+pub mod store;

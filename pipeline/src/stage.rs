@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result};
 use crate::event::Progress;
+use crate::graph::{Handle, Link};
 
 /// One step of a pipeline. The serialised settings, [`NAME`](Stage::NAME) and
 /// [`VERSION`](Stage::VERSION) are part of the key under which its output is kept.
@@ -78,6 +79,17 @@ pub struct Context {
 }
 
 impl Context {
+    /// A context for running one stage by hand, without a graph or a store: progress goes nowhere,
+    /// nobody asks to stop, checkpoints go to `checkpoint`.
+    pub fn for_test(checkpoint: impl Into<PathBuf>) -> Self {
+        Self::new(Progress::silent(), Cancel::default(), checkpoint)
+    }
+
+    /// A context made of its parts.
+    pub fn new(progress: Progress, cancel: Cancel, checkpoint: impl Into<PathBuf>) -> Self {
+        Self { progress, cancel, checkpoint: checkpoint.into() }
+    }
+
     /// Where the stage reports how far it is.
     pub fn progress(&self) -> &Progress {
         &self.progress
@@ -118,12 +130,41 @@ impl Cancel {
 pub trait Inputs {
     /// The same tuple, loaded: `(Arc<A>, Arc<B>)`.
     type Loaded;
+    /// The same tuple, as handles in a graph: `(Handle<A>, Handle<B>)`.
+    type Handles: Copy;
+
+    /// The nodes that the handles stand for, in order.
+    #[doc(hidden)]
+    fn links(handles: Self::Handles) -> Vec<Link>;
+
+    /// Loads the tuple, each artifact from its folder.
+    ///
+    /// # Errors
+    /// A folder too few, or an artifact that cannot be read.
+    #[doc(hidden)]
+    fn load(folders: &[PathBuf]) -> Result<Self::Loaded>;
 }
 
 macro_rules! inputs {
     ($($artifact:ident)*) => {
+        #[allow(non_snake_case, unused_variables, unused_mut, clippy::unused_unit)]
         impl<$($artifact: Artifact),*> Inputs for ($($artifact,)*) {
             type Loaded = ($(Arc<$artifact>,)*);
+            type Handles = ($(Handle<$artifact>,)*);
+
+            fn links(handles: Self::Handles) -> Vec<Link> {
+                let ($($artifact,)*) = handles;
+                vec![$($artifact.link()),*]
+            }
+
+            fn load(folders: &[PathBuf]) -> Result<Self::Loaded> {
+                let mut folders = folders.iter();
+                $(
+                    let folder = folders.next().ok_or_else(|| Error::new("an input is missing"))?;
+                    let $artifact = Arc::new($artifact::load(folder)?);
+                )*
+                Ok(($($artifact,)*))
+            }
         }
     };
 }

@@ -1,0 +1,295 @@
+//! The content-addressed store: results under the fingerprint of what they were made from, files
+//! under the digest of what they hold. The format is described in `STORE.md`.
+//!
+//! It knows nothing of graphs and schedules. [`Store::lookup`] gives a [`Hit`](Lookup::Hit) or a
+//! [`Slot`] to fill, and committing a slot is the only way to write.
+
+mod collect;
+mod damage;
+mod disk;
+mod lock;
+mod object;
+mod outside;
+mod record;
+mod session;
+mod slot;
+mod view;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub use collect::{Freed, Policy};
+pub use damage::Damage;
+pub(crate) use disk::DISK_FULL;
+pub use object::FileEntry;
+pub use record::{Made, Record};
+pub use slot::Slot;
+
+use crate::artifact::Artifact;
+use crate::error::{Error, OrFail, Result};
+use crate::fingerprint::{Digest, Fingerprint, Manifest};
+use crate::stage::Cancel;
+use disk::{fail, read_if_there, replace};
+use lock::{Lock, Shared, Taken, pause};
+use outside::Outside;
+use session::Session;
+
+/// The first line of `FORMAT`. A store with another one is left alone.
+const FORMAT: &str = "pipeline store 1\n";
+
+/// A store of results, open in this process. Several processes may have it open.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    outside: Outside,
+    session: Session,
+}
+
+/// What [`Store::lookup`] finds.
+pub enum Lookup<'store> {
+    /// The result is there, by its record and the sizes of its files.
+    Hit(Record),
+    /// It is not there, and it is this caller's to make.
+    Miss(Slot<'store>),
+}
+
+/// What [`Store::peek`] finds.
+#[derive(Clone, Debug)]
+pub enum Peek {
+    /// The result is there, by its record and the sizes of its files.
+    Kept(Record),
+    /// There is no such result.
+    Nothing,
+    /// There was one, but it is damaged: how.
+    Damaged(String),
+}
+
+/// What may happen on the way to an answer.
+#[derive(Clone, Debug)]
+pub enum Incident {
+    /// Another process is making the same result: who, as far as it is known.
+    Waiting(String),
+    /// What was there was damaged and has been set aside.
+    Damaged(Damage),
+}
+
+/// Keeps garbage from being collected for as long as it lives.
+#[derive(Debug)]
+pub struct InUse {
+    _lock: Shared,
+}
+
+impl Store {
+    /// Opens the store in the folder `root`, which is made if it is not there, and removes what dead
+    /// processes left half done.
+    ///
+    /// # Errors
+    /// A folder that cannot be written to, that holds something else than a store, or a store of
+    /// another format.
+    pub fn open(root: impl AsRef<Path>) -> Result<Self> {
+        let root = root.as_ref();
+        let root = std::path::absolute(root).map_err(fail("find the folder", root))?;
+        fs::create_dir_all(&root).map_err(fail("make the store's folder", &root))?;
+        let format = root.join("FORMAT");
+        match read_if_there(&format)? {
+            Some(text) if text == FORMAT => {}
+            Some(text) => {
+                return Err(Error::new(format!("the store has format `{}`", text.trim())).at(&root).help(
+                    format!("this program reads and writes `{}`: name another folder", FORMAT.trim()),
+                ));
+            }
+            None => {
+                // A process that was killed right here may have left its unnamed file.
+                if disk::names_in(&root)?.iter().any(|name| !name.starts_with("file-") && name != "FORMAT") {
+                    return Err(Error::new("the folder is not empty and not a store")
+                        .at(&root)
+                        .help("name an empty or a new folder"));
+                }
+                replace(&format, FORMAT.as_bytes(), &root)?;
+            }
+        }
+        for name in ["objects", "results", "checkpoints", "tmp", "locks", "heads", "damaged"] {
+            let folder = root.join(name);
+            fs::create_dir_all(&folder).map_err(fail("make the store's folder", &folder))?;
+        }
+        let session = Session::begin(&root.join("tmp"), &root.join("locks"))?;
+        Ok(Self { outside: Outside::open(root.join("stat-cache.json")), session, root })
+    }
+
+    /// The store's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the object of this digest is, if it is kept. Not verified: see [`load`](Self::load).
+    pub fn object(&self, digest: &Digest) -> PathBuf {
+        self.root.join("objects").join(digest.to_string())
+    }
+
+    /// Where the checkpoint of an unfinished result is, if it has one.
+    pub fn checkpoint(&self, fingerprint: &Fingerprint) -> PathBuf {
+        self.root.join("checkpoints").join(fingerprint.to_string())
+    }
+
+    fn record_path(&self, fingerprint: &Fingerprint) -> PathBuf {
+        self.root.join("results").join(format!("{fingerprint}.json"))
+    }
+
+    /// The record of a result, whether or not its files are still there; none if there is no record.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub fn record(&self, fingerprint: &Fingerprint) -> Result<Option<Record>> {
+        let path = self.record_path(fingerprint);
+        let text = read_if_there(&path)?;
+        text.map(|text| Record::read(&text, fingerprint))
+            .transpose()
+            .or_fail(|| Error::new("a result's record is damaged").at(&path))
+    }
+
+    /// Looks for a result. Reads its record and the names and sizes of its files, no contents;
+    /// changes nothing, waits for nobody.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn peek(&self, fingerprint: &Fingerprint) -> Result<Peek> {
+        let record = match fs::read(self.record_path(fingerprint)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Peek::Nothing),
+            Err(error) => return Err(fail("read the record", &self.record_path(fingerprint))(error)),
+            Ok(text) => Record::read(&String::from_utf8_lossy(&text), fingerprint),
+        };
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => return Ok(Peek::Damaged(error.to_string())),
+        };
+        Ok(match self.sizes_differ(&record) {
+            None => Peek::Kept(record),
+            Some(what) => Peek::Damaged(what),
+        })
+    }
+
+    /// How the names and sizes of a result's files differ from its record.
+    fn sizes_differ(&self, record: &Record) -> Option<String> {
+        let folder = self.object(&record.digest);
+        match fs::symlink_metadata(&folder) {
+            Err(_) => return Some("its files are gone".to_owned()),
+            Ok(metadata) if !metadata.is_dir() => {
+                return Some("what should be its folder is none".to_owned());
+            }
+            Ok(_) => {}
+        }
+        match object::scan(&folder) {
+            Ok(found) => object::difference(&record.files, &found),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Finds the result of `manifest`, or gets it to make: of all processes that ask, one gets the
+    /// slot and the others wait for it, or take over if it dies or gives up. Damage is set aside.
+    ///
+    /// # Errors
+    /// A stop asked for while waiting; a store that cannot be read or written.
+    pub fn lookup(
+        &self,
+        manifest: &Manifest,
+        cancel: &Cancel,
+        report: &mut dyn FnMut(Incident),
+    ) -> Result<Lookup<'_>> {
+        let fingerprint = manifest.fingerprint();
+        let path = self.root.join("locks").join(format!("{fingerprint}.lock"));
+        let mut told = false;
+        loop {
+            if let Peek::Kept(record) = self.peek(&fingerprint)? {
+                return Ok(Lookup::Hit(record));
+            }
+            let lock = match Lock::try_take(&path)? {
+                Taken::Ours(lock) => lock,
+                Taken::Theirs(holder) => {
+                    if !std::mem::replace(&mut told, true) {
+                        report(Incident::Waiting(holder));
+                    }
+                    pause(cancel)?;
+                    continue;
+                }
+            };
+            // Whoever had the lock until now may have finished.
+            match self.peek(&fingerprint)? {
+                Peek::Kept(record) => return Ok(Lookup::Hit(record)),
+                Peek::Damaged(what) => {
+                    report(Incident::Damaged(self.set_result_aside(&fingerprint, &what)?));
+                }
+                Peek::Nothing => {}
+            }
+            return Ok(Lookup::Miss(Slot::new(self, manifest.clone(), lock)?));
+        }
+    }
+
+    /// The folder of a result, after reading all of it and finding it whole.
+    ///
+    /// # Errors
+    /// Damage (see [`Store::verify`]), or a folder that cannot be read.
+    pub fn verified(&self, record: &Record) -> Result<PathBuf> {
+        match self.damage_of(record)? {
+            None => Ok(self.object(&record.digest)),
+            Some(what) => Err(Error::new("a kept result is damaged")
+                .at(self.object(&record.digest))
+                .because(what)
+                .help("run again: it will be set aside and made anew")),
+        }
+    }
+
+    /// Loads a result, verified.
+    ///
+    /// # Errors
+    /// As [`verified`](Self::verified), and whatever keeps the artifact from being read.
+    pub fn load<A: Artifact>(&self, record: &Record) -> Result<A> {
+        A::load(&self.verified(record)?)
+    }
+
+    /// The digest of a file, or of all files of a folder, outside the store. A file that was not
+    /// touched since its digest was taken is not read again.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or changes while it is.
+    pub fn digest_outside(&self, path: &Path) -> Result<Digest> {
+        self.outside.digest(path)
+    }
+
+    /// Writes down what [`digest_outside`](Self::digest_outside) learned.
+    ///
+    /// # Errors
+    /// A store that cannot be written.
+    pub fn keep_outside(&self) -> Result<()> {
+        self.outside.keep(self.session.folder())
+    }
+
+    /// The result that a node of a graph used last.
+    ///
+    /// # Errors
+    /// A store that cannot be read. A head that is no fingerprint counts as none.
+    pub fn head(&self, graph: &str, node: &str) -> Result<Option<Fingerprint>> {
+        let text = read_if_there(&self.root.join("heads").join(graph).join(node))?;
+        Ok(text.and_then(|text| text.trim().parse().ok()))
+    }
+
+    /// Remembers the result that a node of a graph used.
+    ///
+    /// # Errors
+    /// A store that cannot be written.
+    pub fn set_head(&self, graph: &str, node: &str, fingerprint: &Fingerprint) -> Result<()> {
+        if self.head(graph, node)?.as_ref() == Some(fingerprint) {
+            return Ok(());
+        }
+        let folder = self.root.join("heads").join(graph);
+        fs::create_dir_all(&folder).map_err(fail("make the folder", &folder))?;
+        replace(&folder.join(node), format!("{fingerprint}\n").as_bytes(), self.session.folder())
+    }
+
+    /// Keeps garbage from being collected until it is dropped; waits while some is.
+    ///
+    /// # Errors
+    /// A stop asked for while waiting; a lock file that cannot be used.
+    pub fn in_use(&self, cancel: &Cancel) -> Result<InUse> {
+        Ok(InUse { _lock: Shared::share(&self.root.join("locks").join("in-use.lock"), cancel)? })
+    }
+}

@@ -1,0 +1,137 @@
+//! Finding damage and setting it aside. Nothing is deleted: a damaged file may be all that is left.
+//!
+//! It knows nothing of making results again.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use super::disk::{fail, names_in, sync_folder};
+use super::lock::Lock;
+use super::record::Record;
+use super::{Peek, Store, object};
+use crate::error::{OrFail, Result};
+use crate::fingerprint::{Digest, Fingerprint};
+use crate::stage::Cancel;
+
+/// A damaged result or object.
+#[derive(Clone, Debug)]
+pub struct Damage {
+    /// What is wrong with it.
+    pub what: String,
+    /// Where it was put.
+    pub moved_to: PathBuf,
+}
+
+impl Store {
+    /// Reads the whole store and sets aside all that is damaged. `progress` is called with the number
+    /// of results done and the number in all.
+    ///
+    /// # Errors
+    /// A store that cannot be read or written, a stop asked for.
+    pub fn verify(&self, cancel: &Cancel, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Damage>> {
+        let _in_use = self.in_use(cancel)?;
+        let results: Vec<Fingerprint> = names_in(&self.root.join("results"))?
+            .iter()
+            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
+            .collect();
+        let objects: Vec<Digest> =
+            names_in(&self.root.join("objects"))?.iter().filter_map(|name| name.parse().ok()).collect();
+        let total = (results.len() + objects.len()) as u64;
+        let mut done = 0;
+        let mut found = Vec::new();
+        for digest in &objects {
+            cancel_point(cancel)?;
+            found.extend(self.set_object_aside(digest)?);
+            done += 1;
+            progress(done, total);
+        }
+        // After the objects: a record whose object was set aside goes with it.
+        for fingerprint in &results {
+            cancel_point(cancel)?;
+            if let Peek::Damaged(what) = self.peek(fingerprint)? {
+                found.push(self.set_result_aside(fingerprint, &what)?);
+            }
+            done += 1;
+            progress(done, total);
+        }
+        Ok(found)
+    }
+
+    /// What is wrong with a result, after reading all of it.
+    pub(crate) fn damage_of(&self, record: &Record) -> Result<Option<String>> {
+        if let Some(what) = self.sizes_differ(record) {
+            return Ok(Some(what));
+        }
+        for file in &record.files {
+            let path = self.object(&record.digest).join(&file.path);
+            match object::hash_file(&path) {
+                Ok((_, digest)) if digest == file.blake3 => {}
+                Ok(_) => return Ok(Some(format!("file {} does not have the bytes it had", file.path))),
+                Err(error) => return Ok(Some(format!("file {} cannot be read: {error}", file.path))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sets a damaged result aside: its record, and its files unless they are whole.
+    pub(crate) fn set_result_aside(&self, fingerprint: &Fingerprint, what: &str) -> Result<Damage> {
+        let moved_to = self.damaged_folder(&fingerprint.short())?;
+        if let Ok(Some(record)) = self.record(fingerprint) {
+            self.set_object_aside_in(&record.digest, Some(&moved_to))?;
+        }
+        self.move_if_there(&self.record_path(fingerprint), &moved_to.join("result.json"))?;
+        Ok(Damage { what: what.to_owned(), moved_to })
+    }
+
+    /// Sets an object aside if its files do not give its digest.
+    pub(crate) fn set_object_aside(&self, digest: &Digest) -> Result<Option<Damage>> {
+        self.set_object_aside_in(digest, None)
+    }
+
+    fn set_object_aside_in(&self, digest: &Digest, folder: Option<&PathBuf>) -> Result<Option<Damage>> {
+        // Two who find the same damage must not move away what one of them has just made anew.
+        let _repairing = Lock::take(&self.root.join("locks").join("repair.lock"), &Cancel::default())?;
+        let place = self.object(digest);
+        if fs::symlink_metadata(&place).is_err() {
+            return Ok(None);
+        }
+        let what = match object::list(&place) {
+            Ok(files) if object::digest(&files) == *digest => return Ok(None),
+            Ok(_) => format!("object {} does not hold what it held", digest.short()),
+            Err(error) => format!("object {} cannot be read: {error}", digest.short()),
+        };
+        let moved_to = match folder {
+            Some(folder) => folder.clone(),
+            None => self.damaged_folder(&digest.short())?,
+        };
+        self.move_if_there(&place, &moved_to.join("object"))?;
+        Ok(Some(Damage { what, moved_to }))
+    }
+
+    fn damaged_folder(&self, name: &str) -> Result<PathBuf> {
+        let damaged = self.root.join("damaged");
+        for n in 1_u64.. {
+            let folder = damaged.join(format!("{name}-{n}"));
+            match fs::create_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                other => return other.map(|()| folder.clone()).map_err(fail("make the folder", &folder)),
+            }
+        }
+        Err("no name is free").or_fail(|| crate::error::Error::new("cannot set damage aside").at(&damaged))
+    }
+
+    fn move_if_there(&self, from: &PathBuf, to: &PathBuf) -> Result<()> {
+        match fs::rename(from, to) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            other => {
+                other.map_err(fail("set damage aside", from))?;
+                from.parent().map_or(Ok(()), sync_folder)
+            }
+        }
+    }
+}
+
+fn cancel_point(cancel: &Cancel) -> Result<()> {
+    if cancel.is_requested() { Err(crate::error::Error::cancelled()) } else { Ok(()) }
+}

@@ -1,0 +1,114 @@
+//! Writing so that a kill or a power cut leaves the old or the new, and failures in a user's words.
+//!
+//! It knows nothing of what is written.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// The help for a full disk.
+pub(crate) const DISK_FULL: &str =
+    "the disk is full: free some space on it and run again; results that are finished are kept";
+
+/// `fs::read(path).map_err(fail("read the record", path))`.
+pub(crate) fn fail<'a>(what: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |cause| {
+        use io::ErrorKind as Kind;
+        let help = match cause.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded => Some(DISK_FULL),
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
+                Some("this user may not write there: change the permissions, or name another folder")
+            }
+            Kind::NotADirectory | Kind::AlreadyExists => {
+                Some("a file is where a folder is needed: move it away, or name another folder")
+            }
+            _ => None,
+        };
+        let error = Error::new(format!("cannot {what}")).at(path).because(cause);
+        match help {
+            Some(help) => error.help(help),
+            None => error,
+        }
+    }
+}
+
+/// Makes the names in `folder` last.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail("write out the folder", folder))
+}
+
+/// Replaces `path` by `bytes`, whole or not at all. `scratch` is a folder on the same file system.
+pub(crate) fn replace(path: &Path, bytes: &[u8], scratch: &Path) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix("file-").tempfile_in(scratch)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(fail("write the file", path))?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+/// The file's text, or none where there is no such file.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(fail("read the file", path)(error)),
+    }
+}
+
+/// Removes a folder with all it holds; one that is not there is fine.
+pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(fail("remove the folder", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The names in a folder, sorted; none where there is no such folder.
+pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(fail("list the folder", folder))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(fail("list the folder", folder))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// This machine's name, as far as it can be known.
+pub(crate) fn host() -> String {
+    ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .iter()
+        .find_map(|path| fs::read_to_string(path).ok())
+        .map(|name| name.trim().to_owned())
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "an unnamed machine".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_and_comes_with_help() {
+        let full = || io::Error::from_raw_os_error(28);
+        let error = fail("write the file", Path::new("/store/x"))(full());
+        assert!(error.is_disk_full() && error.to_string().contains(DISK_FULL), "{error}");
+        let wrapped =
+            Error::new("cannot save").because(Error::new("inner").because(io::Error::other(full())));
+        assert!(wrapped.is_disk_full());
+        assert!(!Error::new("cannot save").because(io::Error::other("else")).is_disk_full());
+    }
+}

@@ -1,0 +1,92 @@
+//! The other process: this same test binary, told by its environment what to do.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use pipeline::event::Event;
+use pipeline::graph::Graph;
+use pipeline::schedule::Scheduler;
+use pipeline::stage::Cancel;
+use pipeline::store::Store;
+
+use crate::project::{Project, Source};
+
+const WHAT: &str = "ENGINE_TEST_CHILD";
+const FOLDER: &str = "ENGINE_TEST_FOLDER";
+
+/// Starts this binary as another process that does `what` in `folder`.
+pub fn command(what: &str, folder: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["child::the_other_process", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+        .env(WHAT, what)
+        .env(FOLDER, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub fn spawn(what: &str, folder: &Path) -> Child {
+    command(what, folder).spawn().unwrap()
+}
+
+/// Waits until a file is there.
+pub fn await_file(path: &Path) {
+    while !path.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+#[test]
+#[ignore = "other tests run it in a process of its own"]
+fn the_other_process() {
+    let what = std::env::var(WHAT).expect("run by other tests only");
+    let folder = std::path::PathBuf::from(std::env::var(FOLDER).unwrap());
+    match what.as_str() {
+        "work-for-ever" => work_for_ever(&folder),
+        "hold" => run(&held(&Project::new(), &folder), &folder),
+        "open" => match Store::open(folder.join("store")) {
+            Ok(_) => {}
+            Err(error) => {
+                std::io::stderr().write_all(format!("<<{error}>>").as_bytes()).unwrap();
+                std::process::exit(3);
+            }
+        },
+        other => panic!("cannot {other}"),
+    }
+}
+
+fn run(graph: &Graph, folder: &Path) {
+    let listener = Arc::new(|_: &Event| {});
+    let store = Store::open(folder.join("store")).unwrap();
+    let report = Scheduler::new(listener, Cancel::default()).run(graph, &store, None, None).unwrap();
+    assert!(report.is_ok());
+}
+
+/// One node that says that it started, then waits for leave to go on.
+pub fn held(project: &Project, folder: &Path) -> Graph {
+    let folder = folder.to_owned();
+    let hook = move |_: &pipeline::stage::Context| {
+        std::fs::write(folder.join("started"), "").unwrap();
+        await_file(&folder.join("go"));
+        Ok(())
+    };
+    let mut graph = Graph::new("demo").unwrap();
+    graph.add("held", Source(project.with_hook("held", hook)), ()).unwrap();
+    graph
+}
+
+/// The graph of round `round`: large enough for a kill to hit any step of a commit.
+pub fn round(project: &Project, round: usize) -> Graph {
+    project.diamond(&format!("{round}:{}", "i".repeat(100_000)), "p", &"r".repeat(50_000))
+}
+
+fn work_for_ever(folder: &Path) {
+    let project = Project::new();
+    for n in 0.. {
+        run(&round(&project, n), folder);
+        std::fs::write(folder.join("rounds"), n.to_string()).unwrap();
+    }
+}

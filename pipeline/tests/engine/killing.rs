@@ -1,0 +1,33 @@
+//! A kill at any moment leaves the store whole.
+
+use std::fs;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::child::{round, spawn};
+use crate::project::{Project, files_below};
+
+#[test]
+fn a_kill_at_any_moment_leaves_nothing_half_done() {
+    let project = Project::new();
+    let folder = project.folder.path();
+    let mut random = pipeline::random::stream(1, "kills");
+    for _ in 0..30 {
+        let mut child = spawn("work-for-ever", folder);
+        std::thread::sleep(Duration::from_millis(random.random_range(5..80)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = project.store();
+        let damage = store.verify(&project.cancel, &mut |_, _| {}).unwrap();
+        assert!(damage.is_empty(), "{damage:?}");
+        drop(store);
+        assert!(files_below(&project.root().join("tmp")).is_empty());
+        assert_eq!(fs::read_dir(project.root().join("tmp")).unwrap().count(), 0);
+    }
+    // At least one child came so far that there was something to break.
+    assert!(!files_below(&project.root().join("results")).is_empty());
+    let graph = round(&project, 0);
+    assert!(project.run(&graph).is_ok());
+    assert!(project.shown("labels").starts_with("join(0:iii"));
+}

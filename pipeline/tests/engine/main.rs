@@ -1,0 +1,15 @@
+//! Rules of the engine, one file a behaviour. Each test sets up a project in a temporary folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod caching;
+mod cancelling;
+mod child;
+mod collecting;
+mod damage;
+mod failing;
+mod killing;
+mod opening;
+mod planning;
+mod processes;
+mod project;
+mod resources;

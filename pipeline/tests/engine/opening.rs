@@ -1,0 +1,80 @@
+//! Opening a store, and folders that cannot be one.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+
+use pipeline::store::Store;
+
+use crate::child::command;
+use crate::project::{Project, files_below};
+
+#[test]
+fn a_folder_that_cannot_be_written_is_an_error_with_path_and_help() {
+    let project = Project::new();
+    fs::set_permissions(project.folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let mut command = command("open", project.folder.path());
+    // Nothing is read-only for root: then somebody else opens it.
+    if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
+        let copy = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
+        let program = copy.path().join("engine");
+        fs::copy(command.get_program(), &program).unwrap();
+        let mut other = std::process::Command::new(program);
+        other
+            .args(command.get_args())
+            .envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        other.uid(65534).gid(65534);
+        command = other;
+        check(&project, &mut command);
+        return;
+    }
+    check(&project, &mut command);
+    fs::set_permissions(project.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn check(project: &Project, command: &mut std::process::Command) {
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("cannot make the store's folder"), "{told}");
+    assert!(told.contains(project.root().to_str().unwrap()), "{told}");
+    assert!(told.contains("help: this user may not write there"), "{told}");
+}
+
+#[test]
+fn a_file_in_the_place_of_the_store_is_an_error_with_help() {
+    let project = Project::new();
+    fs::write(project.root(), "").unwrap();
+    let error = Store::open(project.root()).unwrap_err().to_string();
+    assert!(error.contains("help: a file is where a folder is needed"), "{error}");
+}
+
+#[test]
+fn a_store_of_another_format_is_left_alone() {
+    let project = Project::new();
+    drop(project.store());
+    fs::write(project.root().join("FORMAT"), "pipeline store 99\n").unwrap();
+    let before = files_below(&project.root());
+    let error = Store::open(project.root()).unwrap_err().to_string();
+    assert!(error.contains("pipeline store 99") && error.contains("name another folder"), "{error}");
+    assert_eq!(files_below(&project.root()), before);
+}
+
+#[test]
+fn a_folder_with_other_things_in_it_is_not_made_a_store() {
+    let project = Project::new();
+    fs::create_dir(project.root()).unwrap();
+    fs::write(project.root().join("thesis.tex"), "").unwrap();
+    let error = Store::open(project.root()).unwrap_err().to_string();
+    assert!(error.contains("not empty and not a store"), "{error}");
+    assert_eq!(files_below(&project.root()).len(), 1);
+}
+
+#[test]
+fn a_store_may_be_open_more_than_once() {
+    let project = Project::new();
+    let (one, two) = (project.store(), project.store());
+    assert_eq!(one.root(), two.root());
+    drop((one, two));
+    assert_eq!(fs::read_dir(project.root().join("tmp")).unwrap().count(), 0);
+}
