@@ -1,1 +1,12 @@
-//! To be written.
+//! Images and weights from a hub: what a data set is, how its files come, what is in them, and which
+//! rows are for training and which for testing.
+
+mod cache;
+pub mod catalog;
+pub mod hub;
+pub mod read;
+mod request;
+mod settings;
+pub mod split;
+
+pub use request::Listed;
