@@ -7,5 +7,5 @@
 
 #[macro_use]
 mod widest;
-// pub mod decode;
+pub mod decode;
 pub mod resize;

@@ -6,7 +6,7 @@
 - operations_SIZE.png: tiles from top to bottom: the source, then one tile for each line of operations.txt.
 - operations.txt: one case a line: operation and magnitudes, as in `operations.rs`.
 - cutout.txt and cutout.png: rectangles drawn by ImageDraw on black, on SIZE 32.
-- decode_NAME.EXT and decode_NAME.png: a file, and Pillow's `convert("RGB")` of it.
+- decode_FILE and decode_FILE.expected.png: a file; above Pillow's `convert("RGB")` of it, below its `convert("L")`.
 """
 import pathlib
 
@@ -42,5 +42,33 @@ def resize():
                 out.save(HERE / f"resize_{name}_{w}x{h}_{filter}.png", optimize=True)
 
 
+def decode():
+    rgb = scene(24, 17, 4)
+    alpha = Image.linear_gradient("L").resize(rgb.size)
+    rgba = rgb.copy()
+    rgba.putalpha(alpha)
+    frames = [scene(24, 17, seed).quantize(32) for seed in (5, 6)]
+    jpeg = {"quality": 90}
+    files = {
+        "rgb.png": (rgb, {}), "rgba.png": (rgba, {}), "grey.png": (rgb.convert("L"), {}),
+        "grey_alpha.png": (rgba.convert("LA"), {}), "bits.png": (rgb.convert("1"), {}),
+        "palette.png": (rgb.quantize(40), {"transparency": 3}), "rgb.bmp": (rgb, {}),
+        "rgb.tiff": (rgb, {"compression": "tiff_lzw"}), "cmyk.tiff": (rgb.convert("CMYK"), {}),
+        "animated.gif": (frames[0], {"save_all": True, "append_images": frames[1:], "duration": 100}),
+        "transparent.gif": (rgb.quantize(40), {"transparency": 3}), "rgb.webp": (rgb, {"lossless": True}),
+        "lossy.webp": (rgb, {"quality": 90}), "444.jpg": (rgb, {"subsampling": 0, **jpeg}),
+        "420.jpg": (rgb, {"subsampling": 2, **jpeg}), "progressive.jpg": (rgb, {"progressive": True, **jpeg}),
+        "grey.jpg": (rgb.convert("L"), jpeg), "cmyk.jpg": (rgb.convert("CMYK"), jpeg),
+    }  # fmt: skip
+    for name, (image, options) in files.items():
+        image.save(HERE / f"decode_{name}", **options)
+        read = Image.open(HERE / f"decode_{name}")
+        expected = Image.new("RGB", (24, 34))
+        expected.paste(read.convert("RGB"), (0, 0))
+        expected.paste(read.convert("L").convert("RGB"), (0, 17))
+        expected.save(HERE / f"decode_{name}.expected.png", optimize=True)
+
+
 if __name__ == "__main__":
     resize()
+    decode()
