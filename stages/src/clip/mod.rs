@@ -1,1 +1,255 @@
-//! To be written.
+//! CLIP from the files of a hub-format folder: images and texts to unit-length features in one space (method §1).
+//!
+//! It knows nothing of data sets, prompts, Parquet or caching. [`ClipFiles`] names the files, [`ImageEncoder`] and
+//! [`TextEncoder`] are the two halves (each reads only its own weights), [`template_probabilities`] compares their
+//! features. The towers are written here on candle's tensors: `config.json` decides sizes, activation and epsilon.
+
+mod config;
+mod encoder;
+mod kernels;
+mod ops;
+mod preprocess;
+mod probabilities;
+mod text_tower;
+mod tokenizer;
+mod vision_tower;
+mod weights;
+
+#[cfg(test)]
+mod golden;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use image::RgbImage;
+use pipeline::error::{Error, OrFail, Result};
+use rayon::prelude::*;
+
+pub use config::{Activation, Config, Pooling, TextConfig, TowerConfig, VisionConfig};
+pub use preprocess::Preprocess;
+pub use probabilities::{Features, TemplateProbabilities, template_probabilities};
+pub use tokenizer::{TokenizedText, Tokenizer};
+
+use encoder::Place;
+use text_tower::TextTower;
+use vision_tower::VisionTower;
+use weights::Weights;
+
+/// The files of one CLIP, as the hub has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClipFiles {
+    /// `config.json`.
+    pub config: PathBuf,
+    /// `tokenizer.json`.
+    pub tokenizer: PathBuf,
+    /// `model.safetensors`.
+    pub weights: PathBuf,
+    /// `preprocessor_config.json`; without it, CLIP's own preprocessing for the config's image size.
+    pub preprocessor: Option<PathBuf>,
+}
+
+impl ClipFiles {
+    /// The files of this folder under the hub's names.
+    pub fn in_folder(folder: &Path) -> Result<Self> {
+        let find = |name: &str| {
+            let path = folder.join(name);
+            if path.is_file() {
+                return Ok(path);
+            }
+            let error = Error::new(format!("the folder of CLIP has no {name}")).at(folder);
+            Err(match name {
+                "model.safetensors" if folder.join("model.safetensors.index.json").is_file() => {
+                    error.help("weights split over several files are not supported: merge them into one")
+                }
+                "model.safetensors" if folder.join("pytorch_model.bin").is_file() => error.help(
+                    "pytorch_model.bin is not read: take a revision that has model.safetensors, such as refs/pr/15 \
+                     of openai/clip-vit-base-patch32",
+                ),
+                _ => error.help("needed are config.json, tokenizer.json and model.safetensors"),
+            })
+        };
+        Ok(Self {
+            config: find("config.json")?,
+            tokenizer: find("tokenizer.json")?,
+            weights: find("model.safetensors")?,
+            preprocessor: find("preprocessor_config.json").ok(),
+        })
+    }
+
+    /// Whether config, tokenizer and preprocessing are readable and every tensor of both towers is there in its
+    /// shape. Cheap: of the weights only the header is read.
+    pub fn check(&self) -> Result<()> {
+        let config = Config::read(&self.config)?;
+        let weights = Weights::open(&self.weights)?;
+        weights.check_all(&VisionTower::shapes(&config))?;
+        weights.check_all(&TextTower::shapes(&config))?;
+        self.preprocess(&config)?;
+        Tokenizer::read(&self.tokenizer, &config.text)?;
+        Ok(())
+    }
+
+    /// The scale that the model was trained to multiply similarities by, for information: the paper fixes 100.
+    /// `None` where the file has none.
+    pub fn logit_scale(&self) -> Result<Option<f64>> {
+        let weights = Weights::open(&self.weights)?;
+        if !weights.has("logit_scale") {
+            return Ok(None);
+        }
+        Ok(weights.read("logit_scale", &[])?.first().map(|log| f64::from(*log).exp()))
+    }
+
+    fn preprocess(&self, config: &Config) -> Result<Preprocess> {
+        match &self.preprocessor {
+            None => Ok(Preprocess::standard(config.vision.image)),
+            Some(path) => Preprocess::read(path, config.vision.image),
+        }
+    }
+}
+
+/// Images to features.
+pub struct ImageEncoder {
+    preprocess: Preprocess,
+    tower: VisionTower,
+    place: Place,
+    width: usize,
+}
+
+impl ImageEncoder {
+    /// Reads the image tower into the memory of `device`. `dtype` is F32, or F16 or BF16 on a GPU; whatever the
+    /// file holds is converted.
+    pub fn load(files: &ClipFiles, device: &Device, dtype: DType) -> Result<Self> {
+        let place = place(device, dtype)?;
+        let config = Config::read(&files.config)?;
+        let weights = Weights::open(&files.weights)?;
+        weights.check_all(&VisionTower::shapes(&config))?;
+        let tower = VisionTower::load(&weights, &config, &place)?;
+        Ok(Self { preprocess: files.preprocess(&config)?, tower, place, width: config.projection })
+    }
+
+    /// How an image becomes the tower's input.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Length of a feature, P.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Preprocessed images as one tensor (B, 3, S, S) in f32 on the CPU, in order, on all threads.
+    pub fn batch(&self, images: &[RgbImage]) -> Result<Tensor> {
+        let (len, side) = (self.preprocess.len(), self.preprocess.side());
+        let mut pixels = vec![0.0; images.len() * len];
+        pixels.par_chunks_mut(len).zip(images).try_for_each(|(out, image)| self.preprocess.apply(image, out))?;
+        Tensor::from_vec(pixels, (images.len(), 3, side, side), &Device::Cpu).or_fail(cannot_encode)
+    }
+
+    /// Preprocessed images (B, 3, S, S) to features (B, P) of unit length, f32, on the model's device. Batches of
+    /// 32 to 64 are best on a CPU.
+    pub fn encode(&self, batch: &Tensor) -> Result<Tensor> {
+        let side = self.preprocess.side();
+        match batch.dims() {
+            [0, 3, h, w] if (*h, *w) == (side, side) => {
+                return Tensor::zeros((0, self.width), DType::F32, &self.place.device).or_fail(cannot_encode);
+            }
+            [_, 3, h, w] if (*h, *w) == (side, side) => {}
+            shape => {
+                return Err(Error::new(format!("a batch of images has shape {shape:?}, not (B, 3, {side}, {side})")));
+            }
+        }
+        let pixels = batch.to_device(&self.place.device).and_then(|x| x.to_dtype(self.place.dtype));
+        let pixels = pixels.and_then(|x| x.contiguous()).or_fail(cannot_encode)?;
+        unit_rows(&self.tower.forward(&pixels).or_fail(cannot_encode)?)
+    }
+}
+
+/// Texts to features.
+pub struct TextEncoder {
+    tokenizer: Tokenizer,
+    tower: TextTower,
+    place: Place,
+    width: usize,
+}
+
+impl TextEncoder {
+    /// Reads the text tower into the memory of `device`, with `dtype` as in [`ImageEncoder::load`].
+    pub fn load(files: &ClipFiles, device: &Device, dtype: DType) -> Result<Self> {
+        let place = place(device, dtype)?;
+        let config = Config::read(&files.config)?;
+        let tokenizer = Tokenizer::read(&files.tokenizer, &config.text)?;
+        let weights = Weights::open(&files.weights)?;
+        weights.check_all(&TextTower::shapes(&config))?;
+        let tower = TextTower::load(&weights, &config, &place)?;
+        Ok(Self { tokenizer, tower, place, width: config.projection })
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Length of a feature, P.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Features (N, P) of unit length, f32, on the model's device, in the order of the texts. A text longer than
+    /// the model takes is cut.
+    pub fn encode<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Tensor> {
+        let texts = self.tokenizer.tokenize(texts)?;
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|i| texts[*i].ids.len()); // stable: texts of like length share a batch and waste no padding
+        let mut batches = Vec::new();
+        for batch in order.chunks(TEXTS_AT_ONCE) {
+            let texts: Vec<&TokenizedText> = batch.iter().map(|i| &texts[*i]).collect();
+            batches.push(self.tower.forward(&texts).or_fail(cannot_encode)?);
+        }
+        if batches.is_empty() {
+            return Tensor::zeros((0, self.width), DType::F32, &self.place.device).or_fail(cannot_encode);
+        }
+        let mut back = vec![0u32; order.len()];
+        order.iter().enumerate().for_each(|(at, i)| back[*i] = at as u32);
+        let in_order = || {
+            let back = Tensor::from_vec(back, order.len(), &self.place.device)?;
+            Tensor::cat(&batches, 0)?.index_select(&back, 0)
+        };
+        unit_rows(&in_order().or_fail(cannot_encode)?)
+    }
+}
+
+/// Texts of one pass through the tower: at the usual dozen tokens, enough rows to keep every core busy.
+const TEXTS_AT_ONCE: usize = 128;
+
+fn place(device: &Device, dtype: DType) -> Result<Place> {
+    match (device, dtype) {
+        (_, DType::F32) | (Device::Cuda(_) | Device::Metal(_), DType::F16 | DType::BF16) => {
+            Ok(Place { device: device.clone(), dtype })
+        }
+        _ => Err(Error::new(format!("CLIP cannot be computed in {dtype:?} on this device"))
+            .help("use F32, or F16 or BF16 on a GPU")),
+    }
+}
+
+/// Rows of x (rows, width) divided by their length, in f32. A row of no length or not finite is an error.
+fn unit_rows(x: &Tensor) -> Result<Tensor> {
+    let divided = || {
+        let x = x.to_dtype(DType::F32)?;
+        let lengths = x.sqr()?.sum_keepdim(1)?.sqrt()?;
+        candle_core::Result::Ok((x.broadcast_div(&lengths)?, lengths.flatten_all()?.to_vec1::<f32>()?))
+    };
+    let (unit, lengths) = divided().or_fail(cannot_encode)?;
+    match lengths.iter().find(|l| !l.is_finite() || **l == 0.0) {
+        None => Ok(unit),
+        Some(length) => Err(cannot_encode()
+            .because(format!("a feature has length {length}"))
+            .help("the weights are not a trained CLIP's, or overflow in F16: use F32 or BF16")),
+    }
+}
+
+fn cannot_load() -> Error {
+    Error::new("cannot put CLIP's weights in place")
+}
+
+fn cannot_encode() -> Error {
+    Error::new("cannot run CLIP")
+}

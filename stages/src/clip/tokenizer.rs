@@ -1,0 +1,75 @@
+//! `tokenizer.json`: texts to token ids, and which token of each carries the text's feature.
+//!
+//! It knows nothing of the model but its longest sequence, its vocabulary and its pooling rule.
+
+use std::path::Path;
+
+use pipeline::error::{Error, OrFail, Result};
+use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
+
+use super::config::{Pooling, TextConfig};
+
+/// One text as the text tower takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenizedText {
+    /// Token ids with the start and end marks, at most `positions` of them.
+    pub ids: Vec<u32>,
+    /// Index into `ids` of the token that carries the feature.
+    pub pooled: usize,
+}
+
+/// The tokenizer of a CLIP, cut to the model's longest sequence.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    vocabulary: usize,
+    pooling: Pooling,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json`. Whatever padding the file asks for is dropped; truncation keeps the end mark last.
+    pub fn read(path: &Path, config: &TextConfig) -> Result<Self> {
+        let cannot = || {
+            Error::new("cannot read CLIP's tokenizer")
+                .at(path)
+                .help("tokenizer.json must be that of the same repository as config.json")
+        };
+        let bytes = std::fs::read(path).or_fail(cannot)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).or_fail(cannot)?;
+        inner.with_padding(None);
+        let truncation = TruncationParams {
+            direction: TruncationDirection::Right,
+            max_length: config.positions,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+        };
+        inner.with_truncation(Some(truncation)).or_fail(cannot)?;
+        let tokenizer = Self { inner, vocabulary: config.vocabulary, pooling: config.pooling };
+        tokenizer.tokenize(&["a"]).or_fail(cannot)?; // a file that does not fit is refused here, before any work
+        Ok(tokenizer)
+    }
+
+    /// The ids of each text, in order.
+    pub fn tokenize<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<TokenizedText>> {
+        let inputs: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        let encodings =
+            self.inner.encode_batch_fast(inputs, true).or_fail(|| Error::new("cannot tokenize the texts"))?;
+        encodings.iter().zip(texts).map(|(encoding, text)| self.pool(encoding.get_ids(), text.as_ref())).collect()
+    }
+
+    fn pool(&self, ids: &[u32], text: &str) -> Result<TokenizedText> {
+        if let Some(id) = ids.iter().find(|id| **id as usize >= self.vocabulary) {
+            let size = self.vocabulary;
+            return Err(Error::new(format!("the tokenizer gives id {id}, the model knows {size} tokens"))
+                .help("tokenizer.json and config.json are not of the same model"));
+        }
+        let pooled = match self.pooling {
+            Pooling::FirstOf(eos) => ids.iter().position(|id| *id == eos),
+            Pooling::FirstHighestId => ids.iter().max().and_then(|top| ids.iter().position(|id| id == top)),
+        };
+        let pooled = pooled.ok_or_else(|| {
+            Error::new(format!("the tokenizer does not end the text {text:?} with the model's end mark"))
+                .help("tokenizer.json and config.json (eos_token_id) are not of the same model")
+        })?;
+        Ok(TokenizedText { ids: ids.to_vec(), pooled })
+    }
+}

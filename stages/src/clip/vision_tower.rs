@@ -1,0 +1,81 @@
+//! The image tower: patches and a class token through the encoder, the class token projected.
+//!
+//! It knows nothing of image files or preprocessing: it takes normalised pixels.
+
+use candle_core::Tensor;
+use pipeline::error::{OrFail, Result};
+
+use super::config::{Config, VisionConfig};
+use super::encoder::{Encoder, LayerNorm, Linear, Place};
+use super::ops;
+use super::weights::{Shapes, Weights};
+
+const ROOT: &str = "vision_model";
+
+/// The weights of the image tower, in place.
+pub struct VisionTower {
+    config: VisionConfig,
+    class: Tensor,
+    patch: Linear,
+    positions: Tensor,
+    pre_norm: LayerNorm,
+    encoder: Encoder,
+    post_norm: LayerNorm,
+    projection: Linear,
+}
+
+impl VisionTower {
+    /// Reads the tensors named by [`VisionTower::shapes`].
+    pub fn load(weights: &Weights, config: &Config, place: &Place) -> Result<Self> {
+        let (vision, tower) = (config.vision, &config.vision.tower);
+        let read = |name: &str, shape: &[usize], view: &[usize]| {
+            let values = weights.read(&format!("{ROOT}.embeddings.{name}"), shape)?;
+            place.tensor(values, view).or_fail(super::cannot_load)
+        };
+        let norm = |name: &str| LayerNorm::load(weights, &format!("{ROOT}.{name}"), tower, place);
+        let (hidden, side) = (tower.hidden, vision.patch);
+        let kernel = format!("{ROOT}.embeddings.patch_embedding.weight");
+        let positions = [vision.tokens(), hidden];
+        Ok(Self {
+            config: vision,
+            class: read("class_embedding", &[hidden], &[1, 1, hidden])?,
+            patch: Linear::load_unbiased(weights, &kernel, &[hidden, 3, side, side], place)?,
+            positions: read("position_embedding.weight", &positions, &positions)?,
+            pre_norm: norm("pre_layrnorm")?, // the hub's spelling
+            encoder: Encoder::load(weights, &format!("{ROOT}.encoder"), tower, false, place)?,
+            post_norm: norm("post_layernorm")?,
+            projection: Linear::load_unbiased(
+                weights,
+                "visual_projection.weight",
+                &[config.projection, hidden],
+                place,
+            )?,
+        })
+    }
+
+    /// What [`VisionTower::load`] will read.
+    pub fn shapes(config: &Config) -> Shapes {
+        let (hidden, side) = (config.vision.tower.hidden, config.vision.patch);
+        let mut shapes = Shapes::new();
+        shapes.tensor(&format!("{ROOT}.embeddings.class_embedding"), &[hidden]);
+        shapes.tensor(&format!("{ROOT}.embeddings.patch_embedding.weight"), &[hidden, 3, side, side]);
+        shapes.tensor(&format!("{ROOT}.embeddings.position_embedding.weight"), &[config.vision.tokens(), hidden]);
+        shapes.norm(&format!("{ROOT}.pre_layrnorm"), hidden);
+        shapes.norm(&format!("{ROOT}.post_layernorm"), hidden);
+        shapes.tensor("visual_projection.weight", &[config.projection, hidden]);
+        shapes.and(Encoder::shapes(&format!("{ROOT}.encoder"), &config.vision.tower))
+    }
+
+    /// Normalised pixels (count, 3, image, image) to features (count, projection), not yet of unit length.
+    pub fn forward(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
+        let (count, tokens, hidden) = (pixels.dim(0)?, self.config.tokens(), self.config.tower.hidden);
+        let patches = self.patch.forward(&ops::patches(pixels, self.config.patch)?, None)?;
+        let patches = patches.reshape((count, tokens - 1, hidden))?;
+        let class = self.class.broadcast_as((count, 1, hidden))?;
+        let x = Tensor::cat(&[&class, &patches], 1)?.broadcast_add(&self.positions)?; // (count, tokens, hidden)
+        let x = self.pre_norm.forward(&x.reshape((count * tokens, hidden))?)?;
+        let firsts: Vec<u32> = (0..count).map(|i| (i * tokens) as u32).collect();
+        let x = self.encoder.forward(x, tokens, &Tensor::from_vec(firsts, count, pixels.device())?)?;
+        self.projection.forward(&self.post_norm.forward(&x)?, None)
+    }
+}
