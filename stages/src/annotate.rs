@@ -1,9 +1,8 @@
 //! The stage `annotate` (method §1): every prompt template votes on every image.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::DType;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use serde::{Deserialize, Serialize};
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::annotation::{Embeddings, Names, Votes};
 use crate::artifacts::images::Images;
 use crate::artifacts::model::Model;
-use crate::clip::{Clip, template_probabilities};
+use crate::clip::{Features, TextEncoder, template_probabilities};
 use crate::device::Place;
 use crate::download::model::locate;
 
@@ -67,26 +66,26 @@ impl Stage for Annotate {
             ))
             .help("give one text a class, in the order of the labels"));
         }
-        let cannot = || Error::new("cannot annotate");
-        let device = self.place.device()?;
-        let clip = Clip::load_text(&locate(&model, context)?, &device)?;
+        let clip = TextEncoder::load(&locate(&model, context)?, &self.place.device()?, DType::F32)?;
         context.progress().begin(self.templates.len() as u64, "templates");
         let mut texts = Vec::new();
         for template in &self.templates {
             context.safe_point()?;
             let prompts: Vec<String> = self.class_texts.iter().map(|text| template.replace("{}", text)).collect();
-            texts.push(clip.encode_texts(&prompts)?); // (C, P)
+            let features = clip.encode(&prompts)?; // (C, P)
+            let values = features.flatten_all().and_then(|values| values.to_vec1::<f32>());
+            texts.extend(values.or_fail(|| Error::new("cannot encode the prompts"))?);
             context.progress().advance(1);
         }
-        let texts = Tensor::stack(&texts, 0).or_fail(cannot)?; // (T, C, P)
-        let shape = (index.ids.len(), embeddings.width);
-        let features = Tensor::from_slice(&embeddings.features, shape, &device).or_fail(cannot)?; // (N, P)
-        let annotation = template_probabilities(&features, &texts, self.logit_scale).or_fail(cannot)?;
+        let texts = Features { values: &texts, width: clip.width() }; // (T, C, P)
+        let features = Features { values: &embeddings.features, width: embeddings.width }; // (N, P)
+        let annotation =
+            template_probabilities(features, texts, self.class_texts.len(), self.logit_scale as f32)?;
         Ok(Votes {
             ids: index.ids.clone(),
             splits: index.splits.clone(),
             votes: annotation.votes,
-            mean_probs: annotation.mean_probs,
+            mean_probs: annotation.mean,
             names: Names { templates: self.templates.clone(), classes: index.classes.clone() },
         })
     }

@@ -1,5 +1,6 @@
 //! The stage `embed`: CLIP's image tower over every image, the expensive pass.
 
+use candle_core::DType;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use rayon::prelude::*;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::annotation::Embeddings;
 use crate::artifacts::images::Images;
 use crate::artifacts::model::Model;
-use crate::clip::Clip;
+use crate::clip::ImageEncoder;
 use crate::device::Place;
 use crate::download::model::locate;
 use crate::vision::decode::decode;
@@ -39,7 +40,7 @@ impl Stage for Embed {
     }
 
     fn run(&self, (images, model): <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<Embeddings> {
-        let clip = Clip::load_images(&locate(&model, context)?, &self.place.device()?)?;
+        let clip = ImageEncoder::load(&locate(&model, context)?, &self.place.device()?, DType::F32)?;
         let encoded = images.encoded()?;
         let ids = &images.index.ids;
         let mut features = Vec::new();
@@ -48,21 +49,18 @@ impl Stage for Embed {
             context.safe_point()?;
             let rows = start..(start + BATCH).min(ids.len());
             let prepare = |row: usize| {
-                let image = decode(encoded.get(row)).map_err(|error| {
+                decode(encoded.get(row)).map_err(|error| {
                     Error::new(format!("image `{}` does not decode", ids[row]))
                         .because(error)
                         .help("replace the file, or leave the image out")
-                })?;
-                clip.prepare(&image)
+                })
             };
-            let count = rows.len();
-            let batch = rows.into_par_iter().map(prepare).collect::<Result<Vec<_>>>()?;
-            let encoded = clip.encode_images(&batch)?; // (B, P)
+            let images = rows.clone().into_par_iter().map(prepare).collect::<Result<Vec<_>>>()?;
+            let encoded = clip.encode(&clip.batch(&images)?)?; // (B, P)
             let values = encoded.flatten_all().and_then(|values| values.to_vec1::<f32>());
             features.extend(values.or_fail(|| Error::new("cannot embed the images"))?);
-            context.progress().advance(count as u64);
+            context.progress().advance(rows.len() as u64);
         }
-        let width = features.len().checked_div(ids.len()).unwrap_or(0);
-        Ok(Embeddings { ids: ids.clone(), features, width })
+        Ok(Embeddings { ids: ids.clone(), features, width: clip.width() })
     }
 }

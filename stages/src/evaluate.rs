@@ -108,12 +108,12 @@ impl Evaluate {
     /// Logits of both networks for all of `pixels`: two tensors (N, C).
     fn both(&self, pair: &Pair, pixels: &Pixels, context: &Context) -> Result<[Tensor; 2]> {
         let (device, views) = (self.place.device()?, self.input.views()?);
-        let draw = Draw::new(0, "evaluate: plain views draw nothing");
+        let draw = |step| Draw::new(0, "evaluate: plain views draw nothing", 0, step);
         let one = |state: &State| {
             let mut rng = random::stream(0, "evaluate: overwritten by the stored weights");
             let network = Network::new(&pair.architecture, &mut rng, &device).or_fail(cannot)?;
-            network.load_state(state)?;
-            logits(&network, pixels, &views, View::Plain, &draw, context)
+            network.load_state(&state.clone().into_iter().collect())?;
+            logits(&network, pixels, &views, View::Plain, draw, context)
         };
         Ok([one(&pair.states[0])?, one(&pair.states[1])?])
     }

@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of labels, losses or stages.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::softmax;
@@ -83,9 +83,12 @@ impl Learner {
     }
 
     /// Weights, running statistics and momenta, by name.
-    pub fn state(&self) -> State {
-        let momenta = self.sgd.state().into_iter().map(|(name, tensor)| (format!("momentum.{name}"), tensor));
-        self.network.state().into_iter().chain(momenta).collect()
+    ///
+    /// # Errors
+    /// The tensors cannot be copied from the device.
+    pub fn state(&self) -> Result<State> {
+        let momenta = self.sgd.state()?.into_iter().map(|(name, tensor)| (format!("momentum.{name}"), tensor));
+        Ok(self.network.state()?.into_iter().chain(momenta).collect())
     }
 
     /// Takes on a [`state`](Self::state).
@@ -93,7 +96,7 @@ impl Learner {
     /// # Errors
     /// A tensor is missing or of another shape.
     pub fn load_state(&mut self, state: &State) -> pipeline::error::Result<()> {
-        let (momenta, network): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        let (momenta, network): (HashMap<_, _>, HashMap<_, _>) =
             state.iter().map(|(k, v)| (k.clone(), v.clone())).partition(|(name, _)| name.starts_with("momentum."));
         self.network.load_state(&network)?;
         let momenta =
@@ -111,7 +114,7 @@ pub fn predict(
     pixels: &Pixels,
     views: &Views,
     view: View,
-    draw: &Draw,
+    draw: impl Fn(u64) -> Draw,
     context: &Context,
 ) -> pipeline::error::Result<Vec<f32>> {
     let logits = logits(network, pixels, views, view, draw, context)?;
@@ -128,16 +131,16 @@ pub fn logits(
     pixels: &Pixels,
     views: &Views,
     view: View,
-    draw: &Draw,
+    draw: impl Fn(u64) -> Draw,
     context: &Context,
 ) -> pipeline::error::Result<Tensor> {
     const BATCH: usize = 256;
-    let samples: Vec<u32> = (0..pixels.count as u32).collect();
+    let samples: Vec<usize> = (0..pixels.count()).collect();
     let mut parts = Vec::with_capacity(samples.len().div_ceil(BATCH));
     for (number, batch) in samples.chunks(BATCH).enumerate() {
         context.safe_point()?;
-        let part = (views.batch(pixels, batch, view, &draw.step(number as u64), network.device()))
-            .and_then(|images| network.forward(&images, Pass::Eval));
+        let images = views.batch(pixels, batch, view, &draw(number as u64))?; // (B, H, W, channels)
+        let part = images.to_device(network.device()).and_then(|images| network.forward(&images, Pass::Eval));
         parts.push(part.map_err(cannot_predict)?.logits);
     }
     Tensor::cat(&parts, 0).map_err(cannot_predict)

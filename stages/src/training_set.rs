@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::{Images, Split};
-use crate::vision::{Normalisation, Pixels, Views};
+use crate::vision::{Pixels, Views};
 
 /// How images become network input (method §3); given by the data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ impl Input {
     /// # Errors
     /// Means or deviations that do not fit the channels.
     pub fn views(&self) -> Result<Views> {
-        Views::new(Normalisation { mean: self.mean.clone(), std: self.std.clone() }, self.flip, self.strong)
+        Views::new(self.channels, &self.mean, &self.std, self.flip, self.strong)
     }
 
     /// Decodes the images of one split.
@@ -45,14 +45,14 @@ impl Input {
     /// An image that does not decode, by its id.
     pub fn decode(&self, images: &Images, rows: &[usize], context: &Context) -> Result<Pixels> {
         let encoded = images.encoded()?;
-        context.progress().begin(rows.len() as u64, "images decoded");
-        Pixels::decode(rows.len(), |i| encoded.get(rows[i]), self.size, self.channels, context)
-            .map_err(|(row, error)| match row {
-                Some(row) => Error::new(format!("image `{}` does not decode", images.index.ids[rows[row]]))
-                    .because(error)
-                    .help("replace the file, or leave the image out"),
-                None => error,
-            })
+        Pixels::decode(
+            rows.len(),
+            |i| encoded.get(rows[i]),
+            |i| format!("image `{}`", images.index.ids[rows[i]]),
+            (self.size, self.channels),
+            context.progress(),
+            || context.safe_point(),
+        )
     }
 }
 
@@ -116,8 +116,11 @@ impl TrainingSet {
     }
 
     /// Candidate masks of the given samples: (B, C) of zeros and ones.
-    pub fn candidate_masks(&self, samples: &[u32], device: &Device) -> candle_core::Result<Tensor> {
-        let rows = samples.iter().flat_map(|&i| self.candidate_row(i as usize));
+    ///
+    /// # Errors
+    /// The device runs out of memory.
+    pub fn candidate_masks(&self, samples: &[usize], device: &Device) -> candle_core::Result<Tensor> {
+        let rows = samples.iter().flat_map(|&i| self.candidate_row(i));
         let masks: Vec<f32> = rows.map(|&y| f32::from(y)).collect();
         Tensor::from_vec(masks, (samples.len(), self.classes), device)
     }

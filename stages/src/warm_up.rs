@@ -49,7 +49,7 @@ impl Stage for WarmUp {
     }
 
     fn check(&self) -> Result<()> {
-        self.architecture.check()?;
+        self.architecture.validate()?;
         self.input.views()?;
         if self.epochs == 0 || self.batch < 2 {
             return Err(Error::new(format!("{} epochs of batch {} are no training", self.epochs, self.batch))
@@ -82,18 +82,14 @@ impl Stage for WarmUp {
             for (n, learner) in learners.iter_mut().enumerate() {
                 history.push(self.epoch(epoch, n, learner, &set, &views, context)?);
             }
-            let states = NETWORKS.into_iter().zip(&learners).map(|(name, learner)| (name, learner.state()));
+            let states = NETWORKS.into_iter().zip(&learners).map(|(name, learner)| Ok((name, learner.state()?)));
+            let states = states.collect::<candle_core::Result<Vec<_>>>();
+            let states = states.or_fail(|| Error::new("cannot copy the networks"))?;
             checkpoint::save(context, &checkpoint::join(states), &history)?;
             context.progress().advance(1);
             context.progress().note(describe(&history));
         }
-        Ok(WarmedUp {
-            pair: Pair {
-                architecture: self.architecture.clone(),
-                states: learners.map(|l| l.network.state().into_iter().collect()),
-            },
-            history,
-        })
+        Ok(WarmedUp { pair: Pair::of(&learners)?, history })
     }
 }
 
@@ -118,17 +114,18 @@ impl WarmUp {
         views: &Views,
         context: &Context,
     ) -> Result<Epoch> {
-        let name = format!("warm-up/network{}/epoch{epoch}", n + 1);
-        let mut samples: Vec<u32> = (0..set.len() as u32).collect();
-        samples.shuffle(&mut random::stream(self.seed, &format!("{name}/order")));
-        let draw = Draw::new(self.seed, &format!("{name}/views"));
+        let name = format!("warm-up/{}", NETWORKS[n]);
+        let mut samples: Vec<usize> = (0..set.len()).collect();
+        samples.shuffle(&mut random::stream(self.seed, &format!("{name}/order/epoch{epoch}")));
+        let draw = |step| Draw::new(self.seed, &format!("{name}/views"), epoch as u64, step);
         let rate = self.optimizer.rate(epoch);
         let mut sums = Vec::new();
         for (step, batch) in samples.chunks(self.batch).enumerate() {
             context.safe_point()?;
             let mut train = || {
                 let device = learner.network.device().clone();
-                let x = views.batch(&set.train, batch, View::Strong, &draw.step(step as u64), &device)?; // (B, H, W, channels)
+                let x = views.batch(&set.train, batch, View::Strong, &draw(step as u64)).map_err(candle_core::Error::wrap)?;
+                let x = x.to_device(&device)?; // (B, H, W, channels)
                 let logits = learner.network.forward(&x, Pass::Train)?.logits; // (B, C)
                 let partial = partial_cross_entropy(&logits, &set.candidate_masks(batch, &device)?)?;
                 let negative_entropy = negative_entropy(&logits)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Float32Array, Int32Array, StringArray, UInt16Array};
+use arrow::array::{Float32Array, Int32Array, UInt16Array};
 use pipeline::artifact::Artifact;
 use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ impl Artifact for Votes {
         let rows = Rows::read(&folder.join("votes.parquet"), &columns)?;
         Ok(Self {
             ids: rows.strings("id")?,
-            splits: splits(&rows)?,
+            splits: Split::column(&rows)?,
             votes: rows.rows::<UInt16Array>("votes")?.0.values().to_vec(),
             mean_probs: rows.rows::<Float32Array>("mean_probs")?.0.values().to_vec(),
             names: Names::of(&rows)?,
@@ -140,14 +140,10 @@ impl Artifact for Labels {
         Ok(Self {
             candidates: candidates.collect(),
             ids: rows.strings("id")?,
-            splits: splits(&rows)?,
+            splits: Split::column(&rows)?,
             single: rows.column::<UInt16Array>("single")?.values().to_vec(),
             labels: rows.nullable::<Int32Array>("label")?.iter().collect(),
             names: Names::of(&rows)?,
         })
     }
-}
-
-fn splits(rows: &Rows) -> Result<Vec<Split>> {
-    rows.column::<StringArray>("split")?.iter().flatten().map(Split::parse).collect()
 }

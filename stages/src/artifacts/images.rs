@@ -1,5 +1,6 @@
 //! `download/images.parquet`: every image as it was encoded, its split and its label where known.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use arrow::array::{Array, BinaryArray, Int32Array, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
 use pipeline::artifact::Artifact;
 use pipeline::error::{Error, OrFail, Result};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::table::{self, Rows, Table};
@@ -16,7 +18,8 @@ const FILE: &str = "images.parquet";
 const FEATURES: &str = "huggingface";
 
 /// Which part of the data set an image belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Split {
     /// Images the student learns from; their labels are used for statistics only.
     Train,
@@ -36,9 +39,20 @@ impl Split {
         }
     }
 
-    pub(crate) fn parse(name: &str) -> Result<Self> {
+    /// The column `split` of a table.
+    pub(super) fn column(rows: &Rows) -> Result<Vec<Self>> {
+        rows.column::<StringArray>("split")?.iter().flatten().map(Self::parse).collect()
+    }
+
+    fn parse(name: &str) -> Result<Self> {
         (Self::ALL.into_iter().find(|split| split.name() == name))
             .ok_or_else(|| Error::new(format!("`{name}` is no split: `train` or `test` is")))
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -191,7 +205,7 @@ impl Artifact for Images {
         let names = names.ok_or_else(|| Error::new("the table names no classes").at(&path))?;
         let index = Index {
             ids: rows.strings("id")?,
-            splits: rows.column::<StringArray>("split")?.iter().flatten().map(Split::parse).collect::<Result<_>>()?,
+            splits: Split::column(&rows)?,
             labels: rows.nullable::<Int32Array>("label")?.iter().collect(),
             classes: names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
         };

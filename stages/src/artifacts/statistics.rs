@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arrow::array::{Float64Array, StringArray, UInt64Array};
+use arrow::array::{Float64Array, UInt64Array};
 use pipeline::artifact::Artifact;
 use pipeline::error::Result;
 
@@ -97,19 +97,19 @@ impl Artifact for Statistics {
     fn load(folder: &Path) -> Result<Self> {
         let rows = Rows::read(&folder.join("summary.parquet"), &["metric", "split", "value"])?;
         let values = rows.column::<Float64Array>("value")?.values();
-        let summary = rows.strings("metric")?.into_iter().zip(splits(&rows)?).zip(values);
+        let summary = rows.strings("metric")?.into_iter().zip(Split::column(&rows)?).zip(values);
         let summary = summary.map(|((name, split), &value)| Metric { name, split, value }).collect();
 
         let rows = Rows::read(&folder.join("templates.parquet"), &["template", "split", "accuracy"])?;
         let values = rows.nullable::<Float64Array>("accuracy")?;
-        let templates = rows.strings("template")?.into_iter().zip(splits(&rows)?).zip(values);
+        let templates = rows.strings("template")?.into_iter().zip(Split::column(&rows)?).zip(values);
         let templates =
             templates.map(|((template, split), accuracy)| TemplateAccuracy { template, split, accuracy });
 
         let columns =
             ["class", "split", "images", "candidate_in", "single_label_of", "eta", "zero_shot_mean", "prior"];
         let rows = Rows::read(&folder.join("classes.parquet"), &columns)?;
-        let (names, splits) = (rows.strings("class")?, splits(&rows)?);
+        let (names, splits) = (rows.strings("class")?, Split::column(&rows)?);
         let images: Vec<_> = rows.nullable::<Float64Array>("images")?.iter().collect();
         let eta: Vec<_> = rows.nullable::<Float64Array>("eta")?.iter().collect();
         let zero_shot_mean: Vec<_> = rows.nullable::<Float64Array>("zero_shot_mean")?.iter().collect();
@@ -128,8 +128,4 @@ impl Artifact for Statistics {
         });
         Ok(Self { summary, templates: templates.collect(), classes: classes.collect() })
     }
-}
-
-fn splits(rows: &Rows) -> Result<Vec<Split>> {
-    rows.column::<StringArray>("split")?.iter().flatten().map(Split::parse).collect()
 }

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, StringArray, UInt8Array,
+    Array, ArrayRef, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, RecordBatchReader,
+    StringArray, UInt8Array,
     UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Schema};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, ParquetRecordBatchReader};
+use arrow::datatypes::{Field, Schema};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
@@ -130,7 +131,7 @@ impl Rows {
     /// Reads the named columns of `path` whole.
     pub(crate) fn read(path: &Path, columns: &[&str]) -> Result<Self> {
         let (reader, metadata) = reader(path, columns)?;
-        let schema = reader.schema_ref();
+        let schema = reader.schema();
         let cannot = || Error::new("cannot read the table").at(path);
         let batches = reader.collect::<Result<Vec<_>, _>>().or_fail(cannot)?;
         let batch = arrow::compute::concat_batches(&schema, &batches).or_fail(cannot)?;
@@ -206,10 +207,4 @@ pub(crate) fn reader(path: &Path, columns: &[&str]) -> Result<(ParquetRecordBatc
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
     let reader = builder.with_projection(mask).with_batch_size(ROW_GROUP).build().or_fail(cannot)?;
     Ok((reader, metadata))
-}
-
-/// The Arrow type of a list of `element`, as [`Table::lists`] writes it.
-#[cfg(test)]
-pub(crate) fn list_of(element: DataType) -> DataType {
-    DataType::List(Arc::new(Field::new("element", element, false)))
 }

@@ -14,6 +14,7 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
 
 use super::table::{Rows, Table};
+use crate::learner::Learner;
 use crate::network::Architecture;
 
 /// Weights and running statistics by name.
@@ -31,6 +32,19 @@ pub struct Pair {
 const ARCHITECTURE: &str = "architecture";
 
 impl Pair {
+    /// The networks of two learners.
+    ///
+    /// # Errors
+    /// The weights cannot be copied from the device.
+    pub fn of(learners: &[Learner; 2]) -> Result<Self> {
+        let state = |learner: &Learner| -> Result<State> {
+            let state = learner.network.state().or_fail(|| Error::new("cannot copy the network"))?;
+            Ok(state.into_iter().collect())
+        };
+        let states = [state(&learners[0])?, state(&learners[1])?];
+        Ok(Self { architecture: learners[0].network.architecture().clone(), states })
+    }
+
     fn save(&self, folder: &Path) -> Result<()> {
         let architecture = serde_json::to_string(&self.architecture)
             .or_fail(|| Error::new("cannot describe the networks"))?;

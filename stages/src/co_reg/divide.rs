@@ -44,9 +44,9 @@ pub struct Division {
     /// Posterior that the candidate set holds the true class, of every sample.
     pub w: Vec<f32>,
     /// Samples of 𝒫, ascending.
-    pub partial: Vec<u32>,
+    pub partial: Vec<usize>,
     /// Samples of 𝒰, ascending.
-    pub unlabeled: Vec<u32>,
+    pub unlabeled: Vec<usize>,
 }
 
 /// Normalised losses of one network over its last epochs, newest last.
@@ -82,7 +82,7 @@ pub fn divide(
     };
     let w = posterior_of_smaller(&mean, fit);
     let (partial, unlabeled) =
-        (0..w.len() as u32).partition(|&i| f64::from(w[i as usize]) > settings.threshold);
+        (0..w.len()).partition(|&i| f64::from(w[i]) > settings.threshold);
     Division { probs, w, partial, unlabeled }
 }
 

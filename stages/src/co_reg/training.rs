@@ -31,7 +31,6 @@ pub(super) struct Training<'a> {
     set: &'a TrainingSet,
     views: Views,
     device: Device,
-    architecture: crate::network::Architecture,
     learners: [Learner; 2],
     keys: [Network; 2],
     queues: [Queue; 2],
@@ -45,13 +44,13 @@ pub(super) struct Training<'a> {
 
 /// The samples of one step.
 struct Batch<'a> {
-    partial: &'a [u32],
-    unlabeled: &'a [u32],
+    partial: &'a [usize],
+    unlabeled: &'a [usize],
 }
 
 impl Batch<'_> {
     /// `times` copies of 𝒫's samples, then as many of 𝒰's.
-    fn repeated(&self, times: usize) -> Vec<u32> {
+    fn repeated(&self, times: usize) -> Vec<usize> {
         [self.partial.repeat(times), self.unlabeled.repeat(times)].concat()
     }
 }
@@ -73,11 +72,11 @@ impl<'a> Training<'a> {
     /// Goes on from the checkpoint, or from the warmed-up networks.
     pub(super) fn start(stage: &'a CoReg, set: &'a TrainingSet, warm: &WarmedUp, context: &Context) -> Result<Self> {
         let device = stage.place.device()?;
-        let architecture = warm.pair.architecture.clone();
+        let architecture = &warm.pair.architecture;
         let cannot = || Error::new("cannot make the networks");
         let learner = |n: usize| -> Result<Learner> {
-            let learner = Learner::new(&architecture, &stage.optimizer, stage.seed, NETWORKS[n], &device).or_fail(cannot)?;
-            learner.network.load_state(&warm.pair.states[n])?;
+            let learner = Learner::new(architecture, &stage.optimizer, stage.seed, NETWORKS[n], &device).or_fail(cannot)?;
+            learner.network.load_state(&warm.pair.states[n].clone().into_iter().collect())?;
             Ok(learner)
         };
         let learners = [learner(0)?, learner(1)?];
@@ -95,7 +94,6 @@ impl<'a> Training<'a> {
             w: Default::default(),
             history: Vec::new(),
             epoch: 0,
-            architecture,
             device,
         };
         if let Some((tensors, notes)) = checkpoint::load::<Notes>(context) {
@@ -122,9 +120,9 @@ impl<'a> Training<'a> {
 
     /// Divides the training set by the predictions of network `me` (method §5).
     fn divide(&mut self, me: usize, context: &Context) -> Result<Division> {
-        let draw = self.draw(me, "divide");
+        let draw = |step| self.draw(me, "divide", step);
         let network = &self.learners[me].network;
-        let probs = predict(network, &self.set.train, &self.views, View::Weak, &draw, context)?;
+        let probs = predict(network, &self.set.train, &self.views, View::Weak, draw, context)?;
         let settings = &self.stage.method.divide;
         let mut division =
             divide(probs, &self.set.candidates, self.set.classes, &mut self.losses[me], settings);
@@ -160,13 +158,13 @@ impl<'a> Training<'a> {
                 *sums.entry(name).or_default() += f64::from(value) / steps as f64;
             }
             for (i, (&sample, label)) in batch.partial.iter().chain(batch.unlabeled).zip(labels).enumerate() {
-                let truth = self.set.truth[sample as usize];
+                let truth = self.set.truth[sample];
                 hits[usize::from(i >= batch.partial.len())].extend(truth.map(|truth| truth == label));
             }
         }
         let [hits_partial, hits_unlabeled] = hits;
-        let purity = |samples: &[u32]| share(samples.iter().filter_map(|&i| self.set.holds_truth(i as usize)));
-        let all: Vec<u32> = (0..self.set.len() as u32).collect();
+        let purity = |samples: &[usize]| share(samples.iter().filter_map(|&i| self.set.holds_truth(i)));
+        let all: Vec<usize> = (0..self.set.len()).collect();
         let mean_w = division.w.iter().map(|&w| f64::from(w)).sum::<f64>() / division.w.len() as f64;
         let figures = [
             ("learning_rate", Some(rate)),
@@ -197,8 +195,7 @@ impl<'a> Training<'a> {
     ) -> candle_core::Result<(Terms, Vec<u32>)> {
         let method = &self.stage.method;
         let targets = self.pseudo_label(me, batch, division, step)?;
-        let draw = self.draw(me, "strong").step(step as u64);
-        let strong = self.views.batch(&self.set.train, &batch.repeated(2), View::Strong, &draw, &self.device)?; // (2p + 2u, H, W, channels)
+        let strong = self.batch(&batch.repeated(2), View::Strong, &self.draw(me, "strong", step as u64))?; // (2p + 2u, H, W, channels)
         let (mut loss, mut terms) = self.self_train(me, &strong, &targets, step, progress)?;
         if method.lambda_contrast > 0.0 && self.epoch >= method.regularise_after {
             let contrast = self.contrast(me, &strong, batch, &targets)?;
@@ -218,14 +215,13 @@ impl<'a> Training<'a> {
     fn pseudo_label(&self, me: usize, batch: &Batch, division: &Division, step: usize) -> candle_core::Result<Targets> {
         let method = &self.stage.method;
         let (p, u, k, classes) = (batch.partial.len(), batch.unlabeled.len(), method.weak_views, self.set.classes);
-        let draw = self.draw(me, "weak").step(step as u64);
-        let weak = self.views.batch(&self.set.train, &batch.repeated(k), View::Weak, &draw, &self.device)?; // (K·p + K·u, H, W, channels)
+        let weak = self.batch(&batch.repeated(k), View::Weak, &self.draw(me, "weak", step as u64))?; // (K·p + K·u, H, W, channels)
         let network = &self.learners[me].network;
         let own = network.forward(&weak, Pass::TrainNoGrad)?;
         let probs = softmax(&own.logits, D::Minus1)?; // (K·p + K·u, C)
 
-        let w: Vec<f32> = batch.partial.iter().map(|&i| division.w[i as usize]).collect();
-        let row = |&i: &u32| division.probs[i as usize * classes..(i as usize + 1) * classes].iter().copied();
+        let w: Vec<f32> = batch.partial.iter().map(|&i| division.w[i]).collect();
+        let row = |&i: &usize| division.probs[i * classes..(i + 1) * classes].iter().copied();
         let other: Vec<f32> = batch.partial.iter().flat_map(row).collect();
         let mut other = Tensor::from_vec(other, (p, classes), &self.device)?;
         if method.rescale {
@@ -347,13 +343,13 @@ impl<'a> Training<'a> {
     /// Adds the test accuracies, and writes both networks' rows into the history.
     fn measure(&mut self, rows: Vec<BTreeMap<String, f64>>, context: &Context) -> Result<()> {
         let classes = self.set.classes;
-        let draw = self.draw(0, "test");
+        let draw = |step| self.draw(0, "test", step);
         let probs = |n: usize| {
             let network = &self.learners[n].network;
             crate::learner::logits(network, &self.set.test, &self.views, View::Plain, &draw, context)
                 .and_then(|l| l.flatten_all().and_then(|l| l.to_vec1::<f32>()).or_fail(|| self.failed(n, 0)))
         };
-        let logits = if self.set.test.count == 0 { [vec![], vec![]] } else { [probs(0)?, probs(1)?] };
+        let logits = if self.set.test.count() == 0 { [vec![], vec![]] } else { [probs(0)?, probs(1)?] };
         let sum: Vec<f32> = logits[0].iter().zip(&logits[1]).map(|(a, b)| a + b).collect();
         let test = |values: &[f32]| accuracy(argmax_rows(values, classes), &self.set.test_truth);
         let both = test(&sum);
@@ -393,7 +389,7 @@ impl<'a> Training<'a> {
 
     /// The stage's output.
     pub(super) fn finish(self, context: &Context) -> Result<CoRegResult> {
-        let draw = self.draw(0, "finish");
+        let draw = |step| self.draw(0, "finish", step);
         let predict = |n: usize| {
             predict(&self.learners[n].network, &self.set.train, &self.views, View::Plain, &draw, context)
         };
@@ -413,10 +409,7 @@ impl<'a> Training<'a> {
         });
         Ok(CoRegResult {
             pseudo_labels: pseudo_labels.collect(),
-            pair: Pair {
-                architecture: self.architecture,
-                states: self.learners.map(|learner| learner.network.state().into_iter().collect()),
-            },
+            pair: Pair::of(&self.learners)?,
             history: self.history,
         })
     }
@@ -426,12 +419,18 @@ impl<'a> Training<'a> {
         format!("co-reg/{}/epoch{}/{purpose}", NETWORKS[me], self.epoch)
     }
 
-    fn draw(&self, me: usize, purpose: &str) -> Draw {
-        Draw::new(self.stage.seed, &self.name(me, purpose))
+    fn draw(&self, me: usize, purpose: &str, step: u64) -> Draw {
+        Draw::new(self.stage.seed, &format!("co-reg/{}/{purpose}", NETWORKS[me]), self.epoch as u64, step)
+    }
+
+    /// Views of training images as input of a network: (B, H, W, channels).
+    fn batch(&self, samples: &[usize], view: View, draw: &Draw) -> candle_core::Result<Tensor> {
+        let images = self.views.batch(&self.set.train, samples, view, draw);
+        images.map_err(candle_core::Error::wrap)?.to_device(&self.device)
     }
 
     /// `count` of `samples` in random order; once all were drawn, all over again.
-    fn shuffled(&self, me: usize, purpose: &str, samples: &[u32], count: usize) -> Vec<u32> {
+    fn shuffled(&self, me: usize, purpose: &str, samples: &[usize], count: usize) -> Vec<usize> {
         let mut rng = random::stream(self.stage.seed, &self.name(me, purpose));
         let mut drawn = Vec::with_capacity(count);
         while drawn.len() < count && !samples.is_empty() {
@@ -470,8 +469,8 @@ impl Training<'_> {
         let tensor = |values: &[f32]| Tensor::from_slice(values, values.len(), &Device::Cpu).or_fail(cannot);
         let mut parts = Vec::new();
         for (n, name) in NETWORKS.into_iter().enumerate() {
-            let mut part = self.learners[n].state();
-            part.extend(self.keys[n].state().into_iter().map(|(name, tensor)| (format!("key.{name}"), tensor)));
+            let mut part = self.learners[n].state().or_fail(cannot)?;
+            part.extend(self.keys[n].state().or_fail(cannot)?.into_iter().map(|(name, tensor)| (format!("key.{name}"), tensor)));
             part.insert("queue".to_owned(), tensor(&self.queues[n].keys)?);
             part.insert("w".to_owned(), tensor(&self.w[n])?);
             for (i, losses) in self.losses[n].0.iter().enumerate() {

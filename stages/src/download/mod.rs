@@ -4,6 +4,8 @@
 mod cache;
 pub mod catalog;
 pub mod hub;
+pub mod images;
+pub mod model;
 pub mod read;
 mod request;
 mod settings;

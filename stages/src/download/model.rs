@@ -1,5 +1,6 @@
 //! The stage `clip`: which files make up a CLIP, fetched and verified; and how later stages come by them.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, OrFail, Result};
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::hub::{Hub, RepoKind, Wanted, Watch};
 use super::settings::HubSettings;
 use crate::artifacts::model::{Model, ModelFile};
-use crate::clip::{Clip, ClipFiles};
+use crate::clip::ClipFiles;
 
 /// Files that every CLIP has, in hub format.
 const REQUIRED: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -44,7 +45,7 @@ impl FetchClip {
         let mut files = Vec::new();
         for name in REQUIRED {
             let places = [wanted(name, &self.revision), wanted(name, CONVERTED)];
-            let places = if name == "model.safetensors" { &places[..] } else { &places[..1] };
+            let places: &[Wanted] = if name == "model.safetensors" { &places[..] } else { &places[..1] };
             let fetched = hub.fetch_first(places, watch)?;
             files.push((name, fetched));
         }
@@ -72,7 +73,7 @@ impl Stage for FetchClip {
 
     fn check(&self) -> Result<()> {
         match self.folder() {
-            Some(folder) => Clip::check(&ClipFiles::in_folder(folder)?),
+            Some(folder) => ClipFiles::in_folder(folder)?.check(),
             None if self.model.split('/').count() == 2 && !self.model.starts_with(['/', '.']) => Ok(()),
             None => Err(Error::new(format!("`{}` is neither a folder nor a repository of the hub", self.model))
                 .help("set CLIP=owner/name, or the path of a folder with config.json, tokenizer.json and model.safetensors")),
@@ -86,7 +87,7 @@ impl Stage for FetchClip {
         };
         let model = Model { source: self.model.clone(), files };
         // What does not fit together should fail now, not after an hour of downloads.
-        Clip::check(&locate(&model, context)?)?;
+        locate(&model, context)?.check()?;
         Ok(model)
     }
 }
@@ -141,8 +142,16 @@ fn describe(path: &Path, context: &Context) -> Result<ModelFile> {
     let cannot = || Error::new("cannot read the CLIP's file").at(path);
     context.safe_point()?;
     let mut file = std::fs::File::open(path).or_fail(cannot)?;
-    let mut hasher = Sha256::new();
-    let size = std::io::copy(&mut file, &mut hasher).or_fail(cannot)?;
+    let (mut hasher, mut size, mut chunk) = (Sha256::new(), 0, vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut chunk).or_fail(cannot)? {
+            0 => break,
+            read => {
+                hasher.update(&chunk[..read]);
+                size += read as u64;
+            }
+        }
+    }
     let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(ModelFile { name, revision: String::new(), size, sha256 })

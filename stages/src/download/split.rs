@@ -2,38 +2,12 @@
 //!
 //! It sees only counts and orders: nothing of images or files.
 
-use std::fmt;
-
 use pipeline::error::{Error, Result};
 use pipeline::random;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// What a row is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Split {
-    /// Annotated and learned from.
-    Train,
-    /// Predicted and measured.
-    Test,
-}
-
-impl Split {
-    /// `train` or `test`, as tables have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub use crate::artifacts::images::Split;
 
 /// How rows are divided (method §3).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
