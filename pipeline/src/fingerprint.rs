@@ -412,7 +412,7 @@ mod tests {
         assert_eq!(fingerprint.to_string(), GOLDEN);
     }
 
-    const GOLDEN: &str = "0";
+    const GOLDEN: &str = "da429ab5fdfd4a3861b0accdde0eb22eb121e9a8eebebd38d0ec038c298f3a72";
 
     #[test]
     fn a_fingerprint_that_could_be_a_path_is_refused() {

@@ -216,7 +216,9 @@ impl Store {
             match self.peek(&fingerprint)? {
                 Peek::Kept(record) => return Ok(Lookup::Hit(record)),
                 Peek::Damaged(what) => {
-                    report(Incident::Damaged(self.set_result_aside(&fingerprint, &what)?));
+                    if let Some(damage) = self.set_result_aside(&fingerprint, &what)? {
+                        report(Incident::Damaged(damage));
+                    }
                 }
                 Peek::Nothing => {}
             }
