@@ -1,4 +1,4 @@
-//! The scheduler: one loop that takes every node of a graph from [`State::Waiting`] to an end.
+//! The scheduler: one loop that takes every node of a graph from `Waiting` to an end.
 //!
 //! It knows nothing of what stages do. States and the only way to change them are in `state.rs`,
 //! what happens on a node's own thread is in `work.rs`.
@@ -203,7 +203,7 @@ impl<'a> Run<'a> {
             }
             if let State::Ready(manifest) = self.board.state(node) {
                 match self.store.peek(&manifest.fingerprint()) {
-                    Ok(Peek::Kept(record)) => self.keep(node, record, None),
+                    Ok(Peek::Kept(record)) => self.keep(node, *record, None),
                     Ok(_) => {}
                     Err(error) => self.fail(node, error),
                 }
