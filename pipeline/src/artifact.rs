@@ -7,7 +7,8 @@ use crate::error::Result;
 /// A value that saves itself to, and loads itself from, a folder.
 ///
 /// The same value must always give the same bytes: no time stamps, no hash-ordered maps, no library
-/// versions. The folder given to [`save`](Artifact::save) exists and is empty; the one given to
+/// versions. Only plain files and folders may be written, and only files count: an empty folder is as
+/// good as none. The folder given to [`save`](Artifact::save) exists and is empty; the one given to
 /// [`load`](Artifact::load) was verified against its digest a moment ago and must not be written to.
 pub trait Artifact: Sized + Send + Sync + 'static {
     /// Writes the value as files in `folder`.

@@ -1,4 +1,4 @@
-//! The scheduler: one loop that takes every node of a graph from [`State::Waiting`] to an end.
+//! The scheduler: one loop that takes every node of a graph from `Waiting` to an end.
 //!
 //! It knows nothing of what stages do. States and the only way to change them are in `state.rs`,
 //! what happens on a node's own thread is in `work.rs`.
@@ -166,16 +166,26 @@ impl<'a> Run<'a> {
             Message::Kept(record, made_in) => self.keep(node, record, made_in),
             Message::InputLost(input) => {
                 self.board.apply(node, Step::InputLost);
-                self.board.apply(input, Step::Lose);
-                if self.board.losses(input) > REPAIRS {
-                    let error = Error::new("the result was damaged again right after it was made again");
-                    self.fail(input, error.help("check the disk that holds the store"));
-                }
+                self.lose(input);
             }
             Message::Failed(error) if error.is_cancelled() => self.board.apply(node, Step::Stop),
             Message::Failed(error) => self.fail(node, error),
         }
         Ok(())
+    }
+
+    /// Has a result made again whose damage was set aside, unless that was done since: several nodes
+    /// may find the same damage.
+    fn lose(&mut self, node: NodeIndex) {
+        let State::Kept(record, _) = self.board.state(node) else { return };
+        if matches!(self.store.peek(&record.fingerprint()), Ok(Peek::Kept(_))) {
+            return;
+        }
+        self.board.apply(node, Step::Lose);
+        if self.board.losses(node) > REPAIRS {
+            let error = Error::new("the result was damaged again right after it was made again");
+            self.fail(node, error.help("check the disk that holds the store"));
+        }
     }
 
     /// Identifies every node whose inputs are known, and finds those whose results are kept. One pass
@@ -193,7 +203,7 @@ impl<'a> Run<'a> {
             }
             if let State::Ready(manifest) = self.board.state(node) {
                 match self.store.peek(&manifest.fingerprint()) {
-                    Ok(Peek::Kept(record)) => self.keep(node, record, None),
+                    Ok(Peek::Kept(record)) => self.keep(node, *record, None),
                     Ok(_) => {}
                     Err(error) => self.fail(node, error),
                 }

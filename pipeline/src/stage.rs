@@ -31,7 +31,8 @@ pub trait Stage: Serialize + Send + Sync + 'static {
         Resources::default()
     }
 
-    /// Files outside the store that the stage reads: their content becomes part of the key.
+    /// Files and folders outside the store that the stage reads: their content becomes part of the
+    /// key, their place does not. Files that are not touched are not read for it again.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
     }
@@ -104,7 +105,7 @@ impl Context {
     }
 
     /// A folder that belongs to this stage, these settings and these inputs alone, and outlives a
-    /// killed process. It may not exist yet; it is removed once the output is kept.
+    /// killed process. It may not exist yet: the stage makes it (`create_dir_all`) if it needs it; it is removed once the output is kept.
     pub fn checkpoint(&self) -> &Path {
         &self.checkpoint
     }

@@ -57,7 +57,7 @@ pub enum Lookup<'store> {
 #[derive(Clone, Debug)]
 pub enum Peek {
     /// The result is there, by its record and the sizes of its files.
-    Kept(Record),
+    Kept(Box<Record>),
     /// There is no such result.
     Nothing,
     /// There was one, but it is damaged: how.
@@ -163,7 +163,7 @@ impl Store {
             Err(error) => return Ok(Peek::Damaged(error.to_string())),
         };
         Ok(match self.sizes_differ(&record) {
-            None => Peek::Kept(record),
+            None => Peek::Kept(Box::new(record)),
             Some(what) => Peek::Damaged(what),
         })
     }
@@ -200,7 +200,7 @@ impl Store {
         let mut told = false;
         loop {
             if let Peek::Kept(record) = self.peek(&fingerprint)? {
-                return Ok(Lookup::Hit(record));
+                return Ok(Lookup::Hit(*record));
             }
             let lock = match Lock::try_take(&path)? {
                 Taken::Ours(lock) => lock,
@@ -214,9 +214,11 @@ impl Store {
             };
             // Whoever had the lock until now may have finished.
             match self.peek(&fingerprint)? {
-                Peek::Kept(record) => return Ok(Lookup::Hit(record)),
+                Peek::Kept(record) => return Ok(Lookup::Hit(*record)),
                 Peek::Damaged(what) => {
-                    report(Incident::Damaged(self.set_result_aside(&fingerprint, &what)?));
+                    if let Some(damage) = self.set_result_aside(&fingerprint, &what)? {
+                        report(Incident::Damaged(damage));
+                    }
                 }
                 Peek::Nothing => {}
             }

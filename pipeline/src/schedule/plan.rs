@@ -81,7 +81,7 @@ pub fn plan(graph: &Graph, store: &Store, targets: Option<&[&str]>) -> Result<Ve
             fingerprint = Some(key);
             match store.peek(&key)? {
                 Peek::Kept(record) => {
-                    known[node.index()] = Some(record);
+                    known[node.index()] = Some(*record);
                     Status::Cached { differs: differences(store, graph.name(), name, &manifest)? }
                 }
                 Peek::Damaged(what) => {

@@ -46,8 +46,10 @@ impl Work<'_> {
         let mut folders = Vec::new();
         for (input, record) in &self.inputs {
             if let Some(what) = self.store.damage_of(record)? {
-                let damage = self.store.set_result_aside(&record.fingerprint(), &what)?;
-                self.tell_damage(self.graph.node_name(*input), &damage);
+                // None if another node found it as well, and was faster.
+                if let Some(damage) = self.store.set_result_aside(&record.fingerprint(), &what)? {
+                    self.tell_damage(self.graph.node_name(*input), &damage);
+                }
                 return Ok(Message::InputLost(*input));
             }
             folders.push(self.store.object(&record.digest));

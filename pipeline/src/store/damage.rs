@@ -50,7 +50,7 @@ impl Store {
         for fingerprint in &results {
             cancel_point(cancel)?;
             if let Peek::Damaged(what) = self.peek(fingerprint)? {
-                found.push(self.set_result_aside(fingerprint, &what)?);
+                found.extend(self.set_result_aside(fingerprint, &what)?);
             }
             done += 1;
             progress(done, total);
@@ -74,39 +74,49 @@ impl Store {
         Ok(None)
     }
 
-    /// Sets a damaged result aside: its record, and its files unless they are whole.
-    pub(crate) fn set_result_aside(&self, fingerprint: &Fingerprint, what: &str) -> Result<Damage> {
+    /// Sets a result aside: its record, and its files unless they are whole. None if there is nothing
+    /// to set aside any more, or it is whole again.
+    pub(crate) fn set_result_aside(&self, fingerprint: &Fingerprint, what: &str) -> Result<Option<Damage>> {
+        let _repairing = self.repairing()?;
+        let path = self.record_path(fingerprint);
+        let record = match self.record(fingerprint) {
+            Ok(Some(record)) if self.damage_of(&record)?.is_none() => return Ok(None),
+            Ok(None) => return Ok(None),
+            record => record.ok().flatten(),
+        };
         let moved_to = self.damaged_folder(&fingerprint.short())?;
-        if let Ok(Some(record)) = self.record(fingerprint) {
-            self.set_object_aside_in(&record.digest, Some(&moved_to))?;
+        if let Some(record) = record
+            && self.object_damage(&record.digest).is_some()
+        {
+            self.move_if_there(&self.object(&record.digest), &moved_to.join("object"))?;
         }
-        self.move_if_there(&self.record_path(fingerprint), &moved_to.join("result.json"))?;
-        Ok(Damage { what: what.to_owned(), moved_to })
+        self.move_if_there(&path, &moved_to.join("result.json"))?;
+        Ok(Some(Damage { what: what.to_owned(), moved_to }))
     }
 
     /// Sets an object aside if its files do not give its digest.
     pub(crate) fn set_object_aside(&self, digest: &Digest) -> Result<Option<Damage>> {
-        self.set_object_aside_in(digest, None)
+        let _repairing = self.repairing()?;
+        let Some(what) = self.object_damage(digest) else { return Ok(None) };
+        let moved_to = self.damaged_folder(&digest.short())?;
+        self.move_if_there(&self.object(digest), &moved_to.join("object"))?;
+        Ok(Some(Damage { what, moved_to }))
     }
 
-    fn set_object_aside_in(&self, digest: &Digest, folder: Option<&PathBuf>) -> Result<Option<Damage>> {
-        // Two who find the same damage must not move away what one of them has just made anew.
-        let _repairing = Lock::take(&self.root.join("locks").join("repair.lock"), &Cancel::default())?;
+    /// Of two who find the same damage, the second must not move away what was made anew since.
+    fn repairing(&self) -> Result<Lock> {
+        Lock::take(&self.root.join("locks").join("repair.lock"), &Cancel::default())
+    }
+
+    /// What is wrong with an object, by its digest alone; none if it is whole or not there.
+    fn object_damage(&self, digest: &Digest) -> Option<String> {
         let place = self.object(digest);
-        if fs::symlink_metadata(&place).is_err() {
-            return Ok(None);
+        fs::symlink_metadata(&place).ok()?;
+        match object::list(&place) {
+            Ok(files) if object::digest(&files) == *digest => None,
+            Ok(_) => Some(format!("object {} does not hold what it held", digest.short())),
+            Err(error) => Some(format!("object {} cannot be read: {error}", digest.short())),
         }
-        let what = match object::list(&place) {
-            Ok(files) if object::digest(&files) == *digest => return Ok(None),
-            Ok(_) => format!("object {} does not hold what it held", digest.short()),
-            Err(error) => format!("object {} cannot be read: {error}", digest.short()),
-        };
-        let moved_to = match folder {
-            Some(folder) => folder.clone(),
-            None => self.damaged_folder(&digest.short())?,
-        };
-        self.move_if_there(&place, &moved_to.join("object"))?;
-        Ok(Some(Damage { what, moved_to }))
     }
 
     fn damaged_folder(&self, name: &str) -> Result<PathBuf> {

@@ -34,29 +34,35 @@ impl Lock {
     /// Takes the lock at `path`, if nobody has it.
     pub(crate) fn try_take(path: &Path) -> Result<Taken> {
         loop {
-            let mut file = open(path)?;
-            match file.try_lock() {
-                Err(TryLockError::WouldBlock) => {
-                    let mut holder = String::new();
-                    // The holder may be about to write its name, or be letting go.
-                    let _ = file.read_to_string(&mut holder);
-                    let known = !holder.trim().is_empty();
-                    let holder = if known { holder.trim().to_owned() } else { "another process".to_owned() };
-                    return Ok(Taken::Theirs(holder));
-                }
-                Err(TryLockError::Error(error)) => return Err(fail("lock the file", path)(error)),
-                Ok(()) => {}
+            if let Some(taken) = Self::claim(open(path)?, path)? {
+                return Ok(taken);
             }
-            // A holder removes the file before it lets go: a lock on a removed file locks nothing.
-            if !same_file(&file, path) {
-                continue;
-            }
-            let name = format!("process {} on {}", std::process::id(), host());
-            file.set_len(0)
-                .and_then(|()| file.write_all(name.as_bytes()))
-                .map_err(fail("write the lock file", path))?;
-            return Ok(Taken::Ours(Self { path: path.to_owned(), _file: file }));
         }
+    }
+
+    /// Locks an open file; none if it is no longer the one at `path`. A holder removes the file before
+    /// it lets go, and a lock on a removed file locks nothing.
+    fn claim(mut file: File, path: &Path) -> Result<Option<Taken>> {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The holder may be about to write its name, or be letting go.
+                let _ = file.read_to_string(&mut holder);
+                let known = !holder.trim().is_empty();
+                let holder = if known { holder.trim().to_owned() } else { "another process".to_owned() };
+                return Ok(Some(Taken::Theirs(holder)));
+            }
+            Err(TryLockError::Error(error)) => return Err(fail("lock the file", path)(error)),
+            Ok(()) => {}
+        }
+        if !same_file(&file, path) {
+            return Ok(None);
+        }
+        let name = format!("process {} on {}", std::process::id(), host());
+        file.set_len(0)
+            .and_then(|()| file.write_all(name.as_bytes()))
+            .map_err(fail("write the lock file", path))?;
+        Ok(Some(Taken::Ours(Self { path: path.to_owned(), _file: file })))
     }
 
     /// Takes the lock at `path` as soon as it is free, unless a stop is asked for before.
@@ -147,6 +153,17 @@ mod tests {
         drop(lock);
         assert!(!path.exists());
         assert!(matches!(Lock::try_take(&path).unwrap(), Taken::Ours(_)));
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_was_removed_meanwhile_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.lock");
+        let Taken::Ours(lock) = Lock::try_take(&path).unwrap() else { panic!("nobody has it") };
+        let opened = open(&path).unwrap();
+        drop(lock);
+        let Taken::Ours(_newer) = Lock::try_take(&path).unwrap() else { panic!("it was let go") };
+        assert!(Lock::claim(opened, &path).unwrap().is_none());
     }
 
     #[test]

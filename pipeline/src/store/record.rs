@@ -69,3 +69,26 @@ impl Record {
         Ok(record)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use rand::Rng;
+
+    #[test]
+    fn a_record_reads_back_whatever_numbers_the_settings_hold() {
+        let mut random = crate::random::stream(1, "numbers");
+        let mut numbers: Vec<f64> = (0..5000).map(|_| f64::from_bits(random.next_u64())).collect();
+        numbers.retain(|number| number.is_finite());
+        numbers.extend([0.1, 0.1 + 0.2, -0.0, f64::MIN_POSITIVE, f64::MAX, f64::from(0.1_f32)]);
+        let record = Record {
+            manifest: Manifest::new("stage", 1, &numbers, Vec::new(), Vec::new()).unwrap(),
+            digest: object::digest(&[]),
+            files: Vec::new(),
+            made: Made { at: "2026-01-01T00:00:00Z".into(), host: "here".into(), seconds: 0.1 },
+        };
+        let text = String::from_utf8(record.write().unwrap()).unwrap();
+        assert_eq!(Record::read(&text, &record.fingerprint()).unwrap(), record);
+    }
+}

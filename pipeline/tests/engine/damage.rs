@@ -156,3 +156,40 @@ fn a_disk_that_damages_everything_ends_in_an_error() {
     let error = report.into_result().unwrap_err().to_string();
     assert!(error.contains("damaged again") && error.contains("check the disk"), "{error}");
 }
+
+#[test]
+fn a_run_with_nothing_to_do_reads_names_and_sizes_and_no_contents() {
+    let (project, _) = ran();
+    spoil(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
+    assert_eq!(project.made(&project.diamond("i", "p", "r")), [""; 0]);
+}
+
+#[test]
+fn nodes_that_find_the_same_damage_at_once_have_it_made_good_once() {
+    let project = Project { threads: 8, ..Project::new() };
+    let graph = |says: &str| {
+        let mut graph = Graph::new("demo").unwrap();
+        let a = project.source(&mut graph, project.tiny("a", "a"));
+        for n in 0..8 {
+            project.join(&mut graph, project.tiny(&format!("n{n}"), &format!("{says} {n}")), a);
+        }
+        graph
+    };
+    project.made(&graph("old"));
+    spoil(&object_file(&project, "a", "text.txt"), b"b");
+    assert_eq!(project.made(&graph("new")).len(), 9);
+    let told = project.log().iter().filter(|line| line.starts_with("damaged a")).count();
+    assert_eq!((told, project.runs.of("a")), (1, 2));
+}
+
+#[test]
+fn loading_a_damaged_result_by_hand_is_an_error_with_help() {
+    let project = Project::new();
+    let report = project.run(&project.diamond("i", "p", "r"));
+    let record = report.node("labels").unwrap().result.clone().unwrap();
+    let load = || project.store().load::<crate::project::Text>(&record);
+    assert_eq!(load().unwrap().0, "join(i,p)");
+    spoil(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
+    let error = load().unwrap_err().to_string();
+    assert!(error.contains("a kept result is damaged") && error.contains("help: run again"), "{error}");
+}

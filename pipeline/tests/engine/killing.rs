@@ -8,6 +8,21 @@ use rand::RngExt;
 use crate::child::{round, spawn};
 use crate::project::{Project, files_below};
 
+/// What another process sees at a moment is what a kill at that moment would leave.
+#[test]
+fn another_process_never_sees_half_a_result() {
+    let project = Project::new();
+    let mut child = spawn("work-for-ever", project.folder.path());
+    let rounds = || fs::read_to_string(project.folder.path().join("rounds")).unwrap_or_default();
+    let store = project.store();
+    while rounds().parse::<usize>().unwrap_or(0) < 12 {
+        let damage = store.verify(&project.cancel, &mut |_, _| {}).unwrap();
+        assert!(damage.is_empty(), "{damage:?}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_kill_at_any_moment_leaves_nothing_half_done() {
     let project = Project::new();

@@ -78,3 +78,31 @@ fn a_store_may_be_open_more_than_once() {
     drop((one, two));
     assert_eq!(fs::read_dir(project.root().join("tmp")).unwrap().count(), 0);
 }
+
+#[test]
+fn what_dead_processes_left_half_written_is_removed() {
+    let project = Project::new();
+    drop(project.store());
+    let left = project.root().join("tmp/4194304-0");
+    fs::create_dir_all(left.join("0/more")).unwrap();
+    fs::write(left.join("0/more/half"), "ha").unwrap();
+    fs::write(project.root().join("tmp/4194305-0.lock"), "process 4194305 on elsewhere").unwrap();
+    drop(project.store());
+    assert_eq!(fs::read_dir(project.root().join("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn every_test_that_store_md_names_is_there() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(here.join("STORE.md")).unwrap();
+    let sources: String = [here.join("src"), here.join("tests")]
+        .iter()
+        .flat_map(|folder| files_below(folder).into_values())
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+        .collect();
+    let named: Vec<_> = text.split("[`").skip(1).filter_map(|rest| rest.split("`]").next()).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}()")), "{name}");
+    }
+}

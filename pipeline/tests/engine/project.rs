@@ -209,9 +209,8 @@ impl Project {
     /// The names of the nodes that ran, in the graph's order.
     pub fn made(&self, graph: &Graph) -> Vec<String> {
         let report = self.run(graph);
-        for error in report.errors() {
-            panic!("{error}");
-        }
+        let errors: Vec<_> = report.errors().map(ToString::to_string).collect();
+        assert!(errors.is_empty(), "{}", errors.join("\n"));
         let made = |node: &&pipeline::schedule::NodeReport| node.outcome == pipeline::schedule::Outcome::Made;
         report.nodes.iter().filter(made).map(|node| node.node.clone()).collect()
     }
