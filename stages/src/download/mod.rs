@@ -4,9 +4,11 @@
 mod cache;
 pub mod catalog;
 pub mod hub;
+mod persist;
 pub mod read;
 mod request;
 mod settings;
 pub mod split;
+mod watch;
 
 pub use request::Listed;
