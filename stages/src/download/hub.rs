@@ -75,10 +75,10 @@ pub struct Fetched {
     pub commit: String,
 }
 
-/// A file, or the error that says that the hub has none of this name.
+/// A file, or that there is none of this name.
 pub(super) enum Answer<T> {
     Found(T),
-    Missing(Error),
+    Missing,
 }
 
 /// A connection to one hub with one cache.
@@ -136,7 +136,7 @@ impl Hub {
     pub fn fetch(&self, wanted: &Wanted, watch: &Watch) -> Result<Fetched> {
         match self.look_for(wanted, watch)? {
             Answer::Found(fetched) => Ok(fetched),
-            Answer::Missing(error) => Err(error),
+            Answer::Missing => Err(self.missing_error(wanted, watch)),
         }
     }
 
@@ -147,7 +147,7 @@ impl Hub {
     pub fn fetch_if_there(&self, wanted: &Wanted, watch: &Watch) -> Result<Option<Fetched>> {
         match self.look_for(wanted, watch)? {
             Answer::Found(fetched) => Ok(Some(fetched)),
-            Answer::Missing(_) => Ok(None),
+            Answer::Missing => Ok(None),
         }
     }
 
@@ -156,14 +156,15 @@ impl Hub {
     /// # Errors
     /// As for [`fetch`](Self::fetch); if none has it, the error of the first place.
     pub fn fetch_first(&self, places: &[Wanted], watch: &Watch) -> Result<Fetched> {
-        let mut missing = None;
         for wanted in places {
-            match self.look_for(wanted, watch)? {
-                Answer::Found(fetched) => return Ok(fetched),
-                Answer::Missing(error) => missing = missing.or(Some(error)),
+            if let Answer::Found(fetched) = self.look_for(wanted, watch)? {
+                return Ok(fetched);
             }
         }
-        Err(missing.unwrap_or_else(|| Error::new("no place was named to look for a file of the hub")))
+        Err(match places.first() {
+            Some(wanted) => self.missing_error(wanted, watch),
+            None => Error::new("no place was named to look for a file of the hub"),
+        })
     }
 
     fn look_for(&self, wanted: &Wanted, watch: &Watch) -> Result<Answer<Fetched>> {
@@ -171,27 +172,24 @@ impl Hub {
         let cache = RepoCache::new(&self.settings.cache, wanted);
         let cached = self.cached(&cache, wanted, watch)?;
         if is_commit(wanted.revision) && cached.is_some() || self.settings.offline {
-            return Ok(cached.map_or_else(|| Answer::Missing(self.offline_error(wanted)), Answer::Found));
+            return Ok(cached.map_or(Answer::Missing, Answer::Found));
         }
         if is_commit(wanted.revision) && cache.is_known_missing(wanted.revision, wanted.file) {
-            return Ok(Answer::Missing(self.missing_error(wanted, watch)));
+            return Ok(Answer::Missing);
         }
         let attempts = if cached.is_some() { 1 } else { self.settings.attempts };
         let asked = self.persist(wanted, watch, attempts, || self.ask(wanted, watch));
         let remote = match (asked, cached) {
             (Ok(Answer::Found(remote)), _) => remote,
-            (Ok(Answer::Missing(error)), _) => {
+            (Ok(Answer::Missing), _) => {
                 if is_commit(wanted.revision) {
                     cache.note_missing(wanted.revision, wanted.file);
                 }
-                return Ok(Answer::Missing(error));
+                return Ok(Answer::Missing);
             }
             (Err(error), Some(cached)) if !error.is_cancelled() => {
-                let commit = &cached.commit;
-                watch.progress.note(format!(
-                    "{} cannot be asked; uses the cached {wanted} ({commit})",
-                    self.settings.endpoint
-                ));
+                let cause = error.to_string().replace('\n', " ");
+                watch.progress.note(format!("uses the cached {wanted} (commit {}): {cause}", cached.commit));
                 return Ok(Answer::Found(cached));
             }
             (Err(error), _) => return Err(error),
@@ -268,12 +266,6 @@ impl Hub {
             self.settings.endpoint
         ))
         .help("if the file was changed on purpose, pin its new revision and checksum; else do not trust it")
-    }
-
-    fn offline_error(&self, wanted: &Wanted) -> Error {
-        Error::new(format!("{wanted} is not in the cache, and HF_HUB_OFFLINE is set"))
-            .at(&self.settings.cache)
-            .help("unset HF_HUB_OFFLINE once to fetch it, or set HF_HUB_CACHE to the folder that has it")
     }
 }
 

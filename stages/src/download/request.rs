@@ -94,7 +94,7 @@ impl Hub {
             }
             let code = text(headers, "x-error-code").unwrap_or_default();
             if status == StatusCode::NOT_FOUND && !matches!(code, "RepoNotFound" | "RevisionNotFound") {
-                return Ok(Answer::Missing(self.missing_error(wanted, watch)));
+                return Ok(Answer::Missing);
             }
             let wait = text(headers, RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok());
             let message = text(headers, "x-error-message").unwrap_or(code);
@@ -200,7 +200,15 @@ impl Hub {
         Ok(address)
     }
 
+    /// The error for a file that is not there, with what is there instead.
     pub(super) fn missing_error(&self, wanted: &Wanted, watch: &Watch) -> Error {
+        if self.settings.offline {
+            return Error::new(format!("{wanted} is not in the cache, and HF_HUB_OFFLINE is set"))
+                .at(&self.settings.cache)
+                .help(
+                    "unset HF_HUB_OFFLINE once to fetch it, or set HF_HUB_CACHE to the folder that has it",
+                );
+        }
         let error = Error::new(format!("{} has no {wanted}", self.settings.endpoint));
         match self.tree(wanted, watch) {
             Ok(files) if !files.is_empty() => {
