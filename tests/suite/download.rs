@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pipeline::error::{Error, Result};
 use pipeline::event::Progress;
@@ -230,9 +230,9 @@ fn a_stall_ends_with_the_patience() {
 
 #[test]
 fn a_stop_is_obeyed_while_waiting_for_the_hub() {
-    let setting = setting();
-    setting.hub.misbehave(BIG, Fault::Stall(1_500_000, Duration::from_secs(30)), 1);
-    let begun = Instant::now();
+    let mut setting = setting();
+    setting.settings.patience = Duration::from_secs(3600);
+    setting.hub.misbehave(BIG, Fault::Stall(1_500_000, Duration::from_secs(3600)), 1);
     let part = setting
         .settings
         .cache
@@ -246,7 +246,6 @@ fn a_stop_is_obeyed_while_waiting_for_the_hub() {
     });
     let error = Hub::open(setting.settings.clone()).unwrap().fetch(&wanted(BIG), &watch).unwrap_err();
     assert!(error.is_cancelled() && asked.get() > 1);
-    assert!(begun.elapsed() < Duration::from_secs(20), "the stall was sat out");
     setting.fetch(&wanted(BIG)).unwrap();
     let ranges: Vec<_> = setting.hub.take_log().into_iter().filter_map(|asked| asked.range).collect();
     assert_eq!(ranges, ["bytes=1500000-2999999"], "what had arrived was kept");
