@@ -1,1 +1,3 @@
-//! x
+//! Behaviour of coreg that a user can see, one file a behaviour.
+
+mod download;

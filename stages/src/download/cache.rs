@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use pipeline::error::{Error, OrFail, Result};
 use sha1::Digest;
 
-use super::hub::{Wanted, Watch};
+use super::hub::Wanted;
+use super::watch::Watch;
 
 /// One repository's part of the cache.
 pub(super) struct RepoCache {

@@ -187,90 +187,92 @@ impl DataSet {
         self.classes.names.len()
     }
 
-    fn validate(&self) -> Result<(), (&'static str, String)> {
-        let check =
-            |good: bool, key, fault: &dyn Fn() -> String| if good { Ok(()) } else { Err((key, fault())) };
+    fn validate(&self) -> Result<(), Fault> {
         let short = !self.name.is_empty()
             && self.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        check(short, "name", &|| {
+        check(short, "name", || {
             "must be lower-case letters, digits and hyphens: it names folders".to_owned()
         })?;
-        self.validate_source(&check)?;
+        self.validate_source()?;
         if let SplitRule::Random { test_share } = self.split {
-            check(test_share > 0.0 && test_share < 1.0, "split.test_share", &|| {
+            check(test_share > 0.0 && test_share < 1.0, "split.test_share", || {
                 format!("is {test_share}, and must lie between 0 and 1")
             })?;
         }
         let Classes { names, texts, renamed } = &self.classes;
-        check((2..=usize::from(u16::MAX)).contains(&names.len()), "classes.names", &|| {
+        check((2..=usize::from(u16::MAX)).contains(&names.len()), "classes.names", || {
             format!("has {} names, and must have 2 to 65535", names.len())
         })?;
-        check(texts.len() == names.len(), "classes.texts", &|| {
+        check(texts.len() == names.len(), "classes.texts", || {
             format!("has {} texts for {} names", texts.len(), names.len())
         })?;
         for (key, list) in [("classes.names", names), ("classes.texts", texts)] {
             for (at, text) in list.iter().enumerate() {
-                check(!text.trim().is_empty(), key, &|| format!("is empty at {at}"))?;
-                check(!list[..at].contains(text), key, &|| format!("has `{text}` twice"))?;
+                check(!text.trim().is_empty(), key, || format!("is empty at {at}"))?;
+                check(!list[..at].contains(text), key, || format!("has `{text}` twice"))?;
             }
         }
         for Renamed { from, to } in renamed {
-            check(names.contains(to), "classes.renamed", &|| {
+            check(names.contains(to), "classes.renamed", || {
                 format!("gives `{from}` the unknown name `{to}`")
             })?;
         }
         let ImageForm { channels, size, first_stride, mean, std } = &self.image;
-        check(matches!(channels, 1 | 3), "image.channels", &|| format!("is {channels}, and must be 1 or 3"))?;
-        check((8..=1024).contains(size), "image.size", &|| format!("is {size}, and must be 8 to 1024"))?;
-        check(matches!(first_stride, 1 | 2), "image.first_stride", &|| {
+        check(matches!(channels, 1 | 3), "image.channels", || format!("is {channels}, and must be 1 or 3"))?;
+        check((8..=1024).contains(size), "image.size", || format!("is {size}, and must be 8 to 1024"))?;
+        check(matches!(first_stride, 1 | 2), "image.first_stride", || {
             format!("is {first_stride}, and must be 1 or 2")
         })?;
         for (key, list) in [("image.mean", mean), ("image.std", std)] {
-            check(list.len() == *channels, key, &|| {
+            check(list.len() == *channels, key, || {
                 format!("has {} values for {channels} channels", list.len())
             })?;
-            check(list.iter().all(|value| value.is_finite()), key, &|| "must be finite".to_owned())?;
+            check(list.iter().all(|value| value.is_finite()), key, || "must be finite".to_owned())?;
         }
-        check(std.iter().all(|value| *value > 0.0), "image.std", &|| "must be greater than 0".to_owned())?;
+        check(std.iter().all(|value| *value > 0.0), "image.std", || "must be greater than 0".to_owned())?;
         let Schedule { warm_up, total } = self.schedule;
-        check(warm_up <= total && total > 0, "schedule", &|| {
+        check(warm_up <= total && total > 0, "schedule", || {
             format!("has {warm_up} epochs of warm-up within {total} in all")
         })
     }
 
-    fn validate_source(
-        &self,
-        check: &dyn Fn(bool, &'static str, &dyn Fn() -> String) -> Result<(), (&'static str, String)>,
-    ) -> Result<(), (&'static str, String)> {
+    fn validate_source(&self) -> Result<(), Fault> {
         let files = &self.source.files;
         check(
             self.source.repo.split('/').filter(|part| !part.is_empty()).count() == 2,
             "source.repo",
-            &|| format!("is `{}`, and must be written owner/name", self.source.repo),
+            || format!("is `{}`, and must be written owner/name", self.source.repo),
         )?;
-        check(!self.source.revision.is_empty(), "source.revision", &|| "is empty".to_owned())?;
-        check(!files.is_empty(), "source.files", &|| "is empty".to_owned())?;
+        check(!self.source.revision.is_empty(), "source.revision", || "is empty".to_owned())?;
+        check(!files.is_empty(), "source.files", || "is empty".to_owned())?;
         for (at, file) in files.iter().enumerate() {
             let path = &file.path;
-            check(!files[..at].iter().any(|other| other.path == *path), "source.files", &|| {
+            check(!files[..at].iter().any(|other| other.path == *path), "source.files", || {
                 format!("has `{path}` twice")
             })?;
             let hex = |sum: &String| sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit());
-            check(file.sha256.as_ref().is_none_or(hex), "source.files.sha256", &|| {
+            check(file.sha256.as_ref().is_none_or(hex), "source.files.sha256", || {
                 format!("of `{path}` is not 64 hex digits")
             })?;
-            check(self.split != SplitRule::Standard || file.split.is_some(), "source.files.split", &|| {
+            check(self.split != SplitRule::Standard || file.split.is_some(), "source.files.split", || {
                 format!("of `{path}` is missing, which the rule `standard` needs")
             })?;
         }
         if self.split == SplitRule::Standard {
             let has = |split| files.iter().any(|file| file.split == Some(split));
-            check(has(Split::Train) && has(Split::Test), "source.files.split", &|| {
+            check(has(Split::Train) && has(Split::Test), "source.files.split", || {
                 "must have both train and test with the rule `standard`".to_owned()
             })?;
         }
         Ok(())
     }
+}
+
+/// A key of the file, and what is wrong with it.
+type Fault = (&'static str, String);
+
+fn check(good: bool, key: &'static str, fault: impl FnOnce() -> String) -> Result<(), Fault> {
+    if good { Ok(()) } else { Err((key, fault())) }
 }
 
 #[cfg(test)]

@@ -4,19 +4,20 @@
 //! of what arrives, has no time-outs and does not resume, so this file does: content goes to
 //! `blobs/<hash>.incomplete`, is compared with the hash the hub named it by, and only then gets its
 //! place in the cache. This file knows nothing of data sets; single requests are in `request.rs`,
+//! repeating them in `persist.rs`,
 //! the folder's layout in `cache.rs`.
 
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use pipeline::error::{Error, Result};
-use pipeline::event::Progress;
 use pipeline::stage::Context;
 
 use super::cache::{Content, RepoCache, blob_name, is_commit, is_hash, make_parent, write_error};
+use super::persist::Trouble;
 pub use super::settings::HubSettings;
+pub use super::watch::Watch;
 
 /// The two kinds of repositories that coreg reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,63 +75,10 @@ pub struct Fetched {
     pub commit: String,
 }
 
-/// What a long transfer reports to, and asks before it goes on.
-pub struct Watch<'a> {
-    pub(super) progress: &'a Progress,
-    safe_point: Box<dyn Fn() -> Result<()> + 'a>,
-}
-
-impl<'a> Watch<'a> {
-    /// The progress and the safe points of a running stage.
-    pub fn of(context: &'a Context) -> Self {
-        Self::new(context.progress(), || context.safe_point())
-    }
-
-    /// Stops as soon as `safe_point` returns an error.
-    pub fn new(progress: &'a Progress, safe_point: impl Fn() -> Result<()> + 'a) -> Self {
-        Self { progress, safe_point: Box::new(safe_point) }
-    }
-
-    /// Never stops.
-    pub fn unstoppable(progress: &'a Progress) -> Self {
-        Self::new(progress, || Ok(()))
-    }
-
-    pub(super) fn safe_point(&self) -> Result<()> {
-        (self.safe_point)()
-    }
-
-    pub(super) fn pause(&self, time: Duration) -> Result<()> {
-        let until = Instant::now() + time;
-        loop {
-            self.safe_point()?;
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            std::thread::sleep(left.min(Duration::from_millis(50)));
-        }
-    }
-}
-
-/// A file, or the error that says that the hub has none of this name.
+/// A file, or that there is none of this name.
 pub(super) enum Answer<T> {
     Found(T),
-    Missing(Error),
-}
-
-/// Something that kept one attempt from its end.
-pub(super) enum Trouble {
-    /// May go away: what happened, what to do if it stays, and how long the hub asks to wait.
-    Passing { cause: String, help: String, wait: Option<Duration> },
-    /// Will not go away.
-    Final(Error),
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Self::Final(error)
-    }
+    Missing,
 }
 
 /// A connection to one hub with one cache.
@@ -188,7 +136,7 @@ impl Hub {
     pub fn fetch(&self, wanted: &Wanted, watch: &Watch) -> Result<Fetched> {
         match self.look_for(wanted, watch)? {
             Answer::Found(fetched) => Ok(fetched),
-            Answer::Missing(error) => Err(error),
+            Answer::Missing => Err(self.missing_error(wanted, watch)),
         }
     }
 
@@ -199,7 +147,7 @@ impl Hub {
     pub fn fetch_if_there(&self, wanted: &Wanted, watch: &Watch) -> Result<Option<Fetched>> {
         match self.look_for(wanted, watch)? {
             Answer::Found(fetched) => Ok(Some(fetched)),
-            Answer::Missing(_) => Ok(None),
+            Answer::Missing => Ok(None),
         }
     }
 
@@ -208,14 +156,15 @@ impl Hub {
     /// # Errors
     /// As for [`fetch`](Self::fetch); if none has it, the error of the first place.
     pub fn fetch_first(&self, places: &[Wanted], watch: &Watch) -> Result<Fetched> {
-        let mut missing = None;
         for wanted in places {
-            match self.look_for(wanted, watch)? {
-                Answer::Found(fetched) => return Ok(fetched),
-                Answer::Missing(error) => missing = missing.or(Some(error)),
+            if let Answer::Found(fetched) = self.look_for(wanted, watch)? {
+                return Ok(fetched);
             }
         }
-        Err(missing.unwrap_or_else(|| Error::new("no place was named to look for a file of the hub")))
+        Err(match places.first() {
+            Some(wanted) => self.missing_error(wanted, watch),
+            None => Error::new("no place was named to look for a file of the hub"),
+        })
     }
 
     fn look_for(&self, wanted: &Wanted, watch: &Watch) -> Result<Answer<Fetched>> {
@@ -223,27 +172,24 @@ impl Hub {
         let cache = RepoCache::new(&self.settings.cache, wanted);
         let cached = self.cached(&cache, wanted, watch)?;
         if is_commit(wanted.revision) && cached.is_some() || self.settings.offline {
-            return Ok(cached.map_or_else(|| Answer::Missing(self.offline_error(wanted)), Answer::Found));
+            return Ok(cached.map_or(Answer::Missing, Answer::Found));
         }
         if is_commit(wanted.revision) && cache.is_known_missing(wanted.revision, wanted.file) {
-            return Ok(Answer::Missing(self.missing_error(wanted, watch)));
+            return Ok(Answer::Missing);
         }
         let attempts = if cached.is_some() { 1 } else { self.settings.attempts };
         let asked = self.persist(wanted, watch, attempts, || self.ask(wanted, watch));
         let remote = match (asked, cached) {
             (Ok(Answer::Found(remote)), _) => remote,
-            (Ok(Answer::Missing(error)), _) => {
+            (Ok(Answer::Missing), _) => {
                 if is_commit(wanted.revision) {
                     cache.note_missing(wanted.revision, wanted.file);
                 }
-                return Ok(Answer::Missing(error));
+                return Ok(Answer::Missing);
             }
             (Err(error), Some(cached)) if !error.is_cancelled() => {
-                let commit = &cached.commit;
-                watch.progress.note(format!(
-                    "{} cannot be asked; uses the cached {wanted} ({commit})",
-                    self.settings.endpoint
-                ));
+                let cause = error.to_string().replace('\n', " ");
+                watch.progress.note(format!("uses the cached {wanted} (commit {}): {cause}", cached.commit));
                 return Ok(Answer::Found(cached));
             }
             (Err(error), _) => return Err(error),
@@ -314,57 +260,12 @@ impl Hub {
         Ok(Fetched { path, size: content.size, sha256: content.sha256, commit: remote.commit.clone() })
     }
 
-    /// Tries until it works, the trouble is final, or the attempts are used up.
-    pub(super) fn persist<T>(
-        &self,
-        wanted: &Wanted,
-        watch: &Watch,
-        attempts: u32,
-        mut attempt: impl FnMut() -> Result<T, Trouble>,
-    ) -> Result<T> {
-        let mut pause = self.settings.pause;
-        let mut tried = 0;
-        loop {
-            watch.safe_point()?;
-            tried += 1;
-            let (cause, help, wait) = match attempt() {
-                Ok(value) => return Ok(value),
-                Err(Trouble::Final(error)) => return Err(error),
-                Err(Trouble::Passing { cause, help, wait }) => (cause, help, wait),
-            };
-            if tried >= attempts {
-                let times = if tried == 1 { String::new() } else { format!(", tried {tried} times") };
-                return Err(Error::new(format!(
-                    "cannot fetch {wanted} from {}{times}",
-                    self.settings.endpoint
-                ))
-                .because(cause)
-                .help(help));
-            }
-            let wait = wait.unwrap_or(pause).max(pause).min(Duration::from_secs(120));
-            watch.progress.note(format!(
-                "waits {:.1} s, then tries {} again (attempt {} of {attempts}): {cause}",
-                wait.as_secs_f32(),
-                self.settings.endpoint,
-                tried + 1
-            ));
-            watch.pause(wait)?;
-            pause *= 2;
-        }
-    }
-
     fn wrong_content(&self, wanted: &Wanted, fault: &str) -> Error {
         Error::new(format!(
             "{wanted} at {} is not the file that is expected: {fault}",
             self.settings.endpoint
         ))
         .help("if the file was changed on purpose, pin its new revision and checksum; else do not trust it")
-    }
-
-    fn offline_error(&self, wanted: &Wanted) -> Error {
-        Error::new(format!("{wanted} is not in the cache, and HF_HUB_OFFLINE is set"))
-            .at(&self.settings.cache)
-            .help("unset HF_HUB_OFFLINE once to fetch it, or set HF_HUB_CACHE to the folder that has it")
     }
 }
 

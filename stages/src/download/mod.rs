@@ -6,9 +6,11 @@ pub mod catalog;
 pub mod hub;
 pub mod images;
 pub mod model;
+mod persist;
 pub mod read;
 mod request;
 mod settings;
 pub mod split;
+mod watch;
 
 pub use request::Listed;

@@ -18,7 +18,9 @@ use reqwest::StatusCode;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::cache::{RepoCache, is_commit, write_error};
-use super::hub::{Answer, Hub, Remote, RepoKind, Trouble, Wanted, Watch};
+use super::hub::{Answer, Hub, Remote, RepoKind, Wanted};
+use super::persist::Trouble;
+use super::watch::Watch;
 
 /// How often a waiting request looks whether the user wants to stop.
 const TICK: Duration = Duration::from_millis(100);
@@ -92,7 +94,7 @@ impl Hub {
             }
             let code = text(headers, "x-error-code").unwrap_or_default();
             if status == StatusCode::NOT_FOUND && !matches!(code, "RepoNotFound" | "RevisionNotFound") {
-                return Ok(Answer::Missing(self.missing_error(wanted, watch)));
+                return Ok(Answer::Missing);
             }
             let wait = text(headers, RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok());
             let message = text(headers, "x-error-message").unwrap_or(code);
@@ -101,7 +103,8 @@ impl Hub {
         Err(Error::new(format!("{} redirects {wanted} in a circle", self.settings.endpoint)).into())
     }
 
-    /// Brings the bytes that `part` still lacks. On return the file is as long as the hub said.
+    /// Brings the bytes that `part` still lacks. A connection that breaks is trouble, and what came stays
+    /// for the next attempt; whether what came is the file is for the caller to find out.
     pub(super) fn transfer(
         &self,
         wanted: &Wanted,
@@ -152,25 +155,18 @@ impl Hub {
         while let Some(chunk) = self.wait(watch, bytes.next())? {
             let chunk = chunk.map_err(|e| self.trouble(e, wanted))?;
             done += chunk.len() as u64;
-            if let Some(size) = remote.size.filter(|size| done > *size) {
-                drop(file);
-                fs::remove_file(part).map_err(failed)?;
-                return Err(passing(format!("more than the file's {size} bytes arrived"), ""));
-            }
             file.write_all(&chunk).map_err(failed)?;
             untold += chunk.len() as u64;
             if untold >= STEP {
                 watch.progress.advance(std::mem::take(&mut untold));
             }
+            if remote.size.is_some_and(|size| done > size) {
+                break;
+            }
         }
         watch.progress.advance(untold);
         file.flush().map_err(failed)?;
-        match remote.size {
-            Some(size) if done < size => {
-                Err(passing(format!("the transfer ended after {done} of {size} bytes"), ""))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Runs a request, or the wait for its next bytes, for as long as the patience lasts.
@@ -204,7 +200,15 @@ impl Hub {
         Ok(address)
     }
 
+    /// The error for a file that is not there, with what is there instead.
     pub(super) fn missing_error(&self, wanted: &Wanted, watch: &Watch) -> Error {
+        if self.settings.offline {
+            return Error::new(format!("{wanted} is not in the cache, and HF_HUB_OFFLINE is set"))
+                .at(&self.settings.cache)
+                .help(
+                    "unset HF_HUB_OFFLINE once to fetch it, or set HF_HUB_CACHE to the folder that has it",
+                );
+        }
         let error = Error::new(format!("{} has no {wanted}", self.settings.endpoint));
         match self.tree(wanted, watch) {
             Ok(files) if !files.is_empty() => {

@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn no_limit_and_a_limit_beyond_the_rows_keep_everything() {
-        let splits = split(&FIFTH, &vec![None; 50], 5).unwrap();
+        let splits = split(&FIFTH, &[None; 50], 5).unwrap();
         assert_eq!(limit(&splits, None, None, 1), (0..50).collect::<Vec<_>>());
         assert_eq!(limit(&splits, Some(1000), Some(10), 1), (0..50).collect::<Vec<_>>());
     }
