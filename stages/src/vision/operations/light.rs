@@ -8,7 +8,27 @@ use crate::vision::decode::luma;
 /// Pillow's `Image.blend` for a factor within 0–1: between `from` and `to`, cut towards zero.
 #[inline(always)]
 fn blend(from: u8, to: u8, factor: f32) -> u8 {
-    (f32::from(from) + factor * f32::from(i16::from(to) - i16::from(from))) as i32 as u8
+    let exact = f32::from(from) + factor * f32::from(i16::from(to) - i16::from(from));
+    // Adding 2²³ leaves no room behind the point: the lowest bits are the rounded value, which is one too
+    // many where it was rounded up. Unlike a cast, this takes no test for values out of range.
+    const SHIFT: f32 = 8_388_608.0;
+    let rounded = exact + SHIFT;
+    (rounded.to_bits() as u8).wrapping_sub(u8::from(rounded - SHIFT > exact))
+}
+
+/// Pixels of a block whose luma is computed at once, and their bytes.
+const BLOCK: usize = 32;
+const BLOCK_BYTES: usize = 3 * BLOCK;
+
+// Loops and no closures: a closure may stay a function of its own, compiled without AVX2.
+
+#[inline(always)]
+fn lumas(block: &[u8; BLOCK_BYTES]) -> [u8; BLOCK] {
+    let mut greys = [0; BLOCK];
+    for i in 0..BLOCK {
+        greys[i] = luma(block[3 * i], block[3 * i + 1], block[3 * i + 2]);
+    }
+    greys
 }
 
 widest! {
@@ -22,20 +42,48 @@ widest! {
 
 widest! {
     pub(super) fn colour(factor: f32, image: &mut [u8]) {
-        for pixel in image.as_chunks_mut::<3>().0 {
-            let [red, green, blue] = *pixel;
-            let grey = luma(red, green, blue);
-            *pixel = [blend(grey, red, factor), blend(grey, green, factor), blend(grey, blue, factor)];
+        let (blocks, rest) = image.as_chunks_mut::<BLOCK_BYTES>();
+        for block in blocks {
+            let greys = lumas(block);
+            let mut wide = [0; BLOCK_BYTES];
+            for i in 0..BLOCK {
+                wide[3 * i] = greys[i];
+                wide[3 * i + 1] = greys[i];
+                wide[3 * i + 2] = greys[i];
+            }
+            for (value, grey) in block.iter_mut().zip(wide) {
+                *value = blend(grey, *value, factor);
+            }
+        }
+        for pixel in rest.as_chunks_mut::<3>().0 {
+            let grey = luma(pixel[0], pixel[1], pixel[2]);
+            *pixel = [blend(grey, pixel[0], factor), blend(grey, pixel[1], factor), blend(grey, pixel[2], factor)];
         }
     }
 }
 
 /// The mean of the luma, rounded to a whole level.
 pub(super) fn mean_luma(image: &[u8]) -> u8 {
-    let (pixels, _) = image.as_chunks::<3>();
-    let sum: u64 = pixels.iter().map(|[red, green, blue]| u64::from(luma(*red, *green, *blue))).sum();
-    let count = pixels.len().max(1) as u64;
+    let mut sum = 0;
+    sum_lumas(image, &mut sum);
+    let count = (image.len() / 3).max(1) as u64;
     ((2 * sum + count) / (2 * count)) as u8
+}
+
+widest! {
+    fn sum_lumas(image: &[u8], sum: &mut u64) {
+        let (blocks, rest) = image.as_chunks::<BLOCK_BYTES>();
+        for block in blocks {
+            let mut of_block = 0_u32;
+            for grey in lumas(block) {
+                of_block += u32::from(grey);
+            }
+            *sum += u64::from(of_block);
+        }
+        for [red, green, blue] in rest.as_chunks::<3>().0 {
+            *sum += u64::from(luma(*red, *green, *blue));
+        }
+    }
 }
 
 pub(super) fn sharpness(size: usize, factor: f32, image: &[u8], out: &mut [u8]) {
@@ -52,17 +100,19 @@ widest! {
     fn sharpen_row(stride: usize, factor: f32, rows: &[u8], out: &mut [u8]) {
         let (above, rows) = rows.split_at(stride);
         let (row, below) = rows.split_at(stride);
+        // One slice a neighbour, all of the same length, spares the loop its bounds checks.
         let width = out.len();
-        let left = above[..width].iter().zip(&row[..width]).zip(&below[..width]);
-        let middle = above[3..][..width].iter().zip(&row[3..][..width]).zip(&below[3..][..width]);
-        let right = above[6..][..width].iter().zip(&row[6..][..width]).zip(&below[6..][..width]);
-        for (((out, left), middle), right) in out.iter_mut().zip(left).zip(middle).zip(right) {
-            let column = |((a, b), c): ((&u8, &u8), &u8)| u16::from(*a) + u16::from(*b) + u16::from(*c);
-            let centre = *middle.0.1;
-            let sum = column(left) + column(middle) + column(right) + 4 * u16::from(centre);
+        let (above0, above1, above2) = (&above[..width], &above[3..][..width], &above[6..][..width]);
+        let (row0, row1, row2) = (&row[..width], &row[3..][..width], &row[6..][..width]);
+        let (below0, below1, below2) = (&below[..width], &below[3..][..width], &below[6..][..width]);
+        for i in 0..width {
+            let left = u16::from(above0[i]) + u16::from(row0[i]) + u16::from(below0[i]);
+            let middle = u16::from(above1[i]) + 5 * u16::from(row1[i]) + u16::from(below1[i]);
+            let right = u16::from(above2[i]) + u16::from(row2[i]) + u16::from(below2[i]);
+            let sum = left + middle + right;
             // (sum + 6) / 13 is sum / 13 rounded; the product is exact for every sum up to 13 · 255.
             let smooth = ((u32::from(sum + 6) * 5042) >> 16) as u8;
-            *out = blend(smooth, centre, factor);
+            out[i] = blend(smooth, row1[i], factor);
         }
     }
 }
