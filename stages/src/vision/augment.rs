@@ -116,12 +116,13 @@ widest! {
         let mut at = 0;
         while at + 15 < row.len() {
             let from = row.len() - at - 16;
-            let (Some(five), Some(out)) = (row[from..].first_chunk::<16>(), out[at..].first_chunk_mut::<16>()) else {
+            let (from, to) = (row[from..].first_chunk::<16>(), out[at..].first_chunk_mut::<16>());
+            let (Some(five), Some(out)) = (from, to) else {
                 break;
             };
             *out = [
-                five[13], five[14], five[15], five[10], five[11], five[12], five[7], five[8], five[9], five[4],
-                five[5], five[6], five[1], five[2], five[3], five[0],
+                five[13], five[14], five[15], five[10], five[11], five[12], five[7], five[8], five[9],
+                five[4], five[5], five[6], five[1], five[2], five[3], five[0],
             ];
             at += 15;
         }

@@ -1,6 +1,7 @@
 //! The 14 operations of the strong augmentation (method §3), on 8-bit RGB, as Pillow defines them.
 //!
-//! It knows nothing of what is drawn when: [`augment`](super::augment) chooses an operation and its magnitude.
+//! It knows nothing of what is drawn when: [`augment`](super::augment) chooses an operation and its
+//! magnitude.
 
 mod geometry;
 mod light;
@@ -42,8 +43,9 @@ impl Operation {
     /// How many operations there are.
     pub const COUNT: usize = 14;
 
-    /// Operation number `index` (below [`COUNT`](Self::COUNT)) with the magnitude at `unit`, in [0, 1), of its range:
-    /// factors .05–.95, 4–8 bits, ±30°, shear ±.3, threshold 0–256, shift ±.3 (whole numbers are rounded down).
+    /// Operation number `index` (below [`COUNT`](Self::COUNT)) with the magnitude at `unit`, in [0, 1), of its
+    /// range: factors .05–.95, 4–8 bits, ±30°, shear ±.3, threshold 0–256, shift ±.3. Bits and thresholds are
+    /// whole numbers, rounded down.
     pub fn drawn(index: usize, unit: f64) -> Self {
         let factor = (0.05 + 0.9 * unit) as f32;
         let either_way = 0.6 * unit - 0.3;

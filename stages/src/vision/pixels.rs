@@ -39,11 +39,12 @@ impl Pixels {
 
     /// Decodes `count` images, where `encoded` gives the bytes of a row, in parallel. An image of another
     /// shape is resized to `size` × `size` with Pillow's bilinear filter, whatever its aspect. One channel
-    /// is the luma. `name` says what to call a row in an error; `safe_point` is asked now and then whether to go on.
+    /// is the luma. `name` says what to call a row in an error; `safe_point` is asked now and then whether
+    /// to go on.
     ///
     /// # Errors
-    /// The first row that cannot be decoded, whatever the number of threads; what `safe_point` returns; a size of no pixels, or one
-    /// too large for the memory.
+    /// The first row that cannot be decoded, whatever the number of threads; what `safe_point` returns; a
+    /// size of no pixels, or one too large for the memory.
     pub fn decode<'a>(
         count: usize,
         encoded: impl Fn(usize) -> &'a [u8] + Sync,

@@ -60,7 +60,8 @@ pub struct Views {
 type Lanes = [f32; 24];
 
 impl Views {
-    /// Inputs are (value / 255 − `mean`) / `std`, where both have one number for all `channels` or one for each.
+    /// Inputs are (value / 255 − `mean`) / `std`, where both have one number for all `channels` or one for
+    /// each.
     /// `flip`: whether a mirrored image keeps its meaning. `strong`: whether strong views differ from
     /// weak ones; those of one channel never do.
     ///
@@ -99,10 +100,12 @@ impl Views {
             .or_fail(|| Error::new("cannot make the batch a tensor"))
     }
 
-    /// As [`batch`](Self::batch), into `out`, of `indices.len() · size · size · channels` values, in parallel.
+    /// As [`batch`](Self::batch), into `out`, of `indices.len() · size · size · channels` values, in parallel on
+    /// the rayon pool this is called from.
     ///
     /// # Errors
-    /// An index beyond the set, another number of channels than the views are for, or an `out` of another length.
+    /// An index beyond the set, another number of channels than the views are for, or an `out` of another
+    /// length.
     pub fn fill(
         &self,
         pixels: &Pixels,

@@ -57,7 +57,9 @@ widest! {
         }
         for pixel in rest.as_chunks_mut::<3>().0 {
             let grey = luma(pixel[0], pixel[1], pixel[2]);
-            *pixel = [blend(grey, pixel[0], factor), blend(grey, pixel[1], factor), blend(grey, pixel[2], factor)];
+            for value in pixel {
+                *value = blend(grey, *value, factor);
+            }
         }
     }
 }
