@@ -58,6 +58,7 @@ pub fn decode_grey(bytes: &[u8]) -> Result<GrayImage> {
 }
 
 /// Pillow's luma: ITU-R 601-2 weights in 16-bit fixed point, rounded.
+#[inline]
 pub fn luma(red: u8, green: u8, blue: u8) -> u8 {
     ((19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue) + 0x8000) >> 16) as u8
 }

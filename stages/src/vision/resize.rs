@@ -11,7 +11,8 @@ use image::{GrayImage, RgbImage};
 pub enum Filter {
     /// Pillow's `BILINEAR`: a triangle over two source pixels, widened when shrinking.
     Bilinear,
-    /// Pillow's `BICUBIC`: the cubic convolution with a = −0.5 over four source pixels, widened when shrinking.
+    /// Pillow's `BICUBIC`: the cubic convolution with a = −0.5 over four source pixels, widened when
+    /// shrinking.
     Bicubic,
 }
 
@@ -36,7 +37,7 @@ impl Filter {
     }
 }
 
-/// `image` resized to `width` × `height`. Neither side may be zero; if one is, so is the result's.
+/// `image` resized to `width` × `height`, whatever its aspect. A side of zero gives an image without pixels.
 pub fn resize_rgb(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     let (from, to) = (sides(image.dimensions()), sides((width, height)));
     let data = resize_bytes::<3>(image.as_raw(), from, to, filter);

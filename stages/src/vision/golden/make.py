@@ -3,9 +3,9 @@
     pip install pillow numpy && python make.py
 
 - resize_SOURCE.png, resize_SOURCE_WxH_FILTER.png: a source and Pillow's `Image.resize` of it.
-- operations_SIZE.png: tiles from top to bottom: the source, then one tile for each line of operations.txt.
-- operations.txt: one case a line: operation and magnitudes, as in `operations.rs`.
-- cutout.txt and cutout.png: rectangles drawn by ImageDraw on black, on SIZE 32.
+- operations_NAME.png: tiles from top to bottom: the source, then one for each line of operations_NAME.txt,
+  which has an operation and its magnitude, named as in `operations.rs`.
+- cutout.png: tiles of 32 x 32 for the lines of cutout.txt, each with side and centre as shares of the width.
 - decode_FILE and decode_FILE.expected.png: a file; above Pillow's `convert("RGB")` of it, below its `convert("L")`.
 """
 import pathlib
@@ -69,6 +69,86 @@ def decode():
         expected.save(HERE / f"decode_{name}.expected.png", optimize=True)
 
 
+FACTORS = [0.05, 0.5, 0.3, 0.77, 0.95]
+EITHER_WAY = [-0.3, 0.07, 0.3, -0.11, 0.0, 0.02]
+OPERATIONS = {
+    "autocontrast": [0], "brightness": FACTORS, "colour": FACTORS, "contrast": FACTORS, "sharpness": FACTORS,
+    "equalize": [0], "identity": [0], "posterize": [4, 5, 7, 8], "rotate": [-30, 17.3, 30, -3.7, 0],
+    "shear_x": EITHER_WAY, "shear_y": EITHER_WAY, "solarize": [0, 100, 129, 255],
+    "translate_x": EITHER_WAY, "translate_y": EITHER_WAY,
+}  # fmt: skip
+
+
+def apply(operation, m, image):
+    enhance = {"brightness": "Brightness", "colour": "Color", "contrast": "Contrast", "sharpness": "Sharpness"}
+    if operation in enhance:
+        return getattr(ImageEnhance, enhance[operation])(image).enhance(m)
+    size = image.width
+
+    def affine(*matrix):
+        return image.transform(image.size, Image.AFFINE, matrix)
+
+    match operation:
+        case "autocontrast":
+            return ImageOps.autocontrast(image)
+        case "equalize":
+            return ImageOps.equalize(image)
+        case "identity":
+            return image
+        case "posterize":
+            return ImageOps.posterize(image, m)
+        case "solarize":
+            return ImageOps.solarize(image, m)
+        case "rotate":
+            return image.rotate(m)
+        case "shear_x":
+            return affine(1, m, 0, 0, 1, 0)
+        case "shear_y":
+            return affine(1, 0, 0, m, 1, 0)
+        case "translate_x":
+            return affine(1, 0, m * size, 0, 1, 0)
+        case "translate_y":
+            return affine(1, 0, 0, 0, 1, m * size)
+
+
+def sheet(name, tiles):
+    out = Image.new("RGB", (tiles[0].width, sum(tile.height for tile in tiles)))
+    for i, tile in enumerate(tiles):
+        out.paste(tile, (0, i * tile.height))
+    out.save(HERE / f"{name}.png", optimize=True)
+
+
+def operations():
+    faint = np.array(scene(28, 28, 10)) // 3 + 60
+    faint[..., 2] = 77
+    for name, source, take in (
+        ("28", scene(28, 28, 7), 6),
+        ("32", scene(32, 32, 8), 6),
+        ("64", scene(64, 64, 9), 2),
+        ("faint", Image.fromarray(faint), 1),
+    ):
+        cases = [(operation, m) for operation, all in OPERATIONS.items() for m in all[:take]]
+        (HERE / f"operations_{name}.txt").write_text("".join(f"{operation} {m}\n" for operation, m in cases))
+        sheet(f"operations_{name}", [source] + [apply(operation, m, source) for operation, m in cases])
+
+
+def cutout():
+    r = np.random.default_rng(11)
+    cases = [(0, 0.5, 0.5), (0.5, 0, 0), (0.5, 1, 1), (0.5, 0.5, 0.5), (0.25, 0.999, 0.1), (0, 1, 1)]
+    cases += [(v / 2, x, y) for v, x, y in r.uniform(size=(20, 3))]
+    tiles = []
+    for side, x, y in cases:
+        tile = Image.new("RGB", (32, 32))
+        x0, y0 = max(0, 32 * x - 16 * side), max(0, 32 * y - 16 * side)
+        square = (x0, y0, min(32, x0 + 32 * side), min(32, y0 + 32 * side))
+        ImageDraw.Draw(tile).rectangle(square, (125, 123, 114))
+        tiles.append(tile)
+    (HERE / "cutout.txt").write_text("".join(f"{side} {x} {y}\n" for side, x, y in cases))
+    sheet("cutout", tiles)
+
+
 if __name__ == "__main__":
     resize()
     decode()
+    operations()
+    cutout()
