@@ -33,7 +33,12 @@ pub struct Linear {
 
 impl Linear {
     /// One linear map from the outputs of several side by side, stored as (outputs, inputs) in the file.
-    pub fn load(weights: &Weights, names: &[String], [inputs, outputs]: [usize; 2], place: &Place) -> Result<Self> {
+    pub fn load(
+        weights: &Weights,
+        names: &[String],
+        [inputs, outputs]: [usize; 2],
+        place: &Place,
+    ) -> Result<Self> {
         let mut weight = Vec::with_capacity(names.len() * inputs * outputs);
         let mut bias = Vec::with_capacity(names.len() * outputs);
         for name in names {
@@ -138,7 +143,13 @@ pub struct Encoder {
 
 impl Encoder {
     /// Reads the blocks `{prefix}.layers.0` and on. `causal`: no token looks at later ones.
-    pub fn load(weights: &Weights, prefix: &str, config: &TowerConfig, causal: bool, place: &Place) -> Result<Self> {
+    pub fn load(
+        weights: &Weights,
+        prefix: &str,
+        config: &TowerConfig,
+        causal: bool,
+        place: &Place,
+    ) -> Result<Self> {
         let load = |i| Block::load(weights, &format!("{prefix}.layers.{i}"), config, place);
         Ok(Self { blocks: (0..config.layers).map(load).collect::<Result<_>>()?, causal })
     }

@@ -45,7 +45,10 @@ fn gemm_f32(
     if m == 0 || n == 0 || k == 0 {
         return;
     }
-    assert!(out_row >= n && out.len() > (m - 1) * out_row + n - 1, "the product does not fit into its output");
+    assert!(
+        out_row >= n && out.len() > (m - 1) * out_row + n - 1,
+        "the product does not fit into its output"
+    );
     assert!(x.len() > (m - 1) * x_row + k - 1, "the left operand is too short");
     assert!(w.len() > (k - 1) * w_row + (n - 1) * w_column, "the right operand is too short");
     let (accumulate, scale) = match add {
@@ -221,7 +224,8 @@ fn sigmoid(x: f32) -> f32 {
 fn gelu(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let series = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
+    let series =
+        ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
     let tail = 0.5 * series * exp(-z * z); // 1 − Φ(|x|)
     x * if x < 0.0 { tail } else { 1.0 - tail }
 }
@@ -235,7 +239,10 @@ fn exp(x: f32) -> f32 {
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = ((((1.987_569_1e-4 * r + 1.398_2e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r + 0.166_666_65) * r + 0.5;
+    let p = ((((1.987_569_1e-4 * r + 1.398_2e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r
+        + 0.166_666_65)
+        * r
+        + 0.5;
     let two_to_n = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (p * r * r + r + 1.0) * two_to_n
 }
@@ -260,8 +267,11 @@ mod tests {
     #[test]
     fn gelu_is_that_of_scipy() {
         // scipy.stats.norm.cdf(x) * x
-        let table = [(-3.0, -0.004_049_694), (-1.0, -0.158_655_25), (-0.1, -0.046_017_216), (0.5, 0.345_731_23)];
-        for (x, wanted) in table.into_iter().chain([(0.0, 0.0), (2.0, 1.954_499_7), (20.0, 20.0), (-20.0, 0.0)]) {
+        let table =
+            [(-3.0, -0.004_049_694), (-1.0, -0.158_655_25), (-0.1, -0.046_017_216), (0.5, 0.345_731_23)];
+        for (x, wanted) in
+            table.into_iter().chain([(0.0, 0.0), (2.0, 1.954_499_7), (20.0, 20.0), (-20.0, 0.0)])
+        {
             assert!((gelu(x) - wanted).abs() < 3e-7, "gelu({x}) = {}, not {wanted}", gelu(x));
         }
     }
@@ -299,7 +309,11 @@ mod tests {
                 let mut out = bias_rows(40, &weights[..96], None);
                 matmul_add(&values, &weights, &mut out, [40, 192, 96]);
                 activate(&mut out, Activation::QuickGelu);
-                (out, attention(&values, 10, 64, 4, true), layer_norm(&values, &weights[..64], &weights[64..128], 1e-5))
+                (
+                    out,
+                    attention(&values, 10, 64, 4, true),
+                    layer_norm(&values, &weights[..64], &weights[64..128], 1e-5),
+                )
             })
         };
         assert_eq!(run(1), run(3));

@@ -3,7 +3,7 @@
 //!
 //! It knows nothing of layers or weights. Inference only: nothing here is differentiable.
 
-use std::sync::RwLockReadGuard;
+use std::ops::Deref;
 
 use candle_core::{Device, Layout, Result, Storage, Tensor, bail};
 use candle_nn::ops::softmax_last_dim;
@@ -11,18 +11,19 @@ use candle_nn::ops::softmax_last_dim;
 use super::config::Activation;
 use super::kernels;
 
-/// A contiguous f32 tensor on the CPU, readable as a slice.
-struct Slice<'a> {
-    storage: RwLockReadGuard<'a, Storage>,
+/// A tensor on the CPU, locked for reading. (The lock's guard has no public name.)
+struct Locked<'a, G> {
+    storage: G,
     layout: &'a Layout,
 }
 
-impl<'a> Slice<'a> {
-    fn of(tensor: &'a Tensor) -> Self {
-        let (storage, layout) = tensor.storage_and_layout();
-        Self { storage, layout }
-    }
+fn locked(tensor: &Tensor) -> Locked<'_, impl Deref<Target = Storage>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Locked { storage, layout }
+}
 
+impl<G: Deref<Target = Storage>> Locked<'_, G> {
+    /// The tensor's elements, if it is contiguous and f32.
     fn get(&self) -> Result<&[f32]> {
         match (&*self.storage, self.layout.contiguous_offsets()) {
             (Storage::Cpu(storage), Some((start, end))) => Ok(&storage.as_slice::<f32>()?[start..end]),
@@ -47,9 +48,9 @@ pub fn linear(
     if !matches!(x.device(), Device::Cpu) {
         return plain::linear(x, weight, bias, residual, activation);
     }
-    let (x, weight, bias) = (Slice::of(x), Slice::of(weight), Slice::of(bias));
-    let residual = residual.map(Slice::of);
-    let residual = residual.as_ref().map(Slice::get).transpose()?;
+    let (x, weight, bias) = (locked(x), locked(weight), locked(bias));
+    let residual = residual.map(locked);
+    let residual = residual.as_ref().map(|r| r.get()).transpose()?;
     let mut out = kernels::bias_rows(m, bias.get()?, residual);
     kernels::matmul_add(x.get()?, weight.get()?, &mut out, [m, k, n]);
     if let Some(activation) = activation {
@@ -68,7 +69,7 @@ pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f32) -> Result<
         bail!("layer norm over {:?} does not take {:?}", gain.shape(), x.shape());
     }
     let shape = x.shape().clone();
-    let (x, gain, bias) = (Slice::of(x), Slice::of(gain), Slice::of(bias));
+    let (x, gain, bias) = (locked(x), locked(gain), locked(bias));
     Tensor::from_vec(kernels::layer_norm(x.get()?, gain.get()?, bias.get()?, eps), shape, &Device::Cpu)
 }
 
@@ -83,7 +84,7 @@ pub fn attention(qkv: &Tensor, tokens: usize, heads: usize, causal: bool) -> Res
     if !matches!(qkv.device(), Device::Cpu) {
         return plain::attention(qkv, tokens, heads, causal);
     }
-    let out = kernels::attention(Slice::of(qkv).get()?, tokens, hidden, heads, causal);
+    let out = kernels::attention(locked(qkv).get()?, tokens, hidden, heads, causal);
     Tensor::from_vec(out, (rows, hidden), &Device::Cpu)
 }
 
@@ -97,7 +98,7 @@ pub fn patches(images: &Tensor, patch: usize) -> Result<Tensor> {
         return plain::patches(images, patch);
     }
     let rows = count * (side / patch) * (side / patch);
-    let out = kernels::patches(Slice::of(images).get()?, side, patch);
+    let out = kernels::patches(locked(images).get()?, side, patch);
     Tensor::from_vec(out, (rows, 3 * patch * patch), &Device::Cpu)
 }
 
@@ -129,7 +130,8 @@ mod plain {
         let (rows, width) = qkv.dims2()?;
         let (sequences, hidden) = (rows / tokens, width / 3);
         let head = hidden / heads;
-        let split = qkv.reshape((sequences, tokens, 3, heads, head))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
+        let split =
+            qkv.reshape((sequences, tokens, 3, heads, head))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
         let (q, k, v) = (split.get(0)?, split.get(1)?, split.get(2)?); // each (sequences, heads, tokens, head)
         let scores = (q.matmul(&k.t()?)? * (head as f64).powf(-0.5))?;
         let scores = if causal { scores.broadcast_add(&causal_mask(tokens, &scores)?)? } else { scores };
@@ -159,7 +161,8 @@ mod tests {
 
     fn values(shape: &[usize], salt: usize) -> Tensor {
         let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|i| (((i + salt) * 7919) % 1009) as f32 / 400.0 - 1.2).collect();
+        let values: Vec<f32> =
+            (0..count).map(|i| (((i + salt) * 7919) % 1009) as f32 / 400.0 - 1.2).collect();
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     }
 
@@ -175,7 +178,10 @@ mod tests {
             [None, Some(Activation::QuickGelu), Some(Activation::Gelu), Some(Activation::GeluTanh)]
         {
             let ours = linear(&x, &w, &b, None, activation).unwrap();
-            assert!(gap(&ours, &plain::linear(&x, &w, &b, None, activation).unwrap()) < 1e-5, "{activation:?}");
+            assert!(
+                gap(&ours, &plain::linear(&x, &w, &b, None, activation).unwrap()) < 1e-5,
+                "{activation:?}"
+            );
         }
         let ours = linear(&x, &w, &b, Some(&r), None).unwrap();
         assert!(gap(&ours, &plain::linear(&x, &w, &b, Some(&r), None).unwrap()) < 1e-5);

@@ -62,8 +62,10 @@ impl Preprocess {
         if let Some(Size::Exact(width, height)) = made
             && (width, height) != (standard.side, standard.side)
         {
-            return Err(Error::new(format!("the preprocessing makes {width}×{height} pixels, the model takes {side}×{side}"))
-                .help("preprocessor_config.json and config.json are not of the same model"));
+            return Err(Error::new(format!(
+                "the preprocessing makes {width}×{height} pixels, the model takes {side}×{side}"
+            ))
+            .help("preprocessor_config.json and config.json are not of the same model"));
         }
         let scale = match (flag(&root, "do_rescale")?, root.get("rescale_factor")) {
             (false, _) => 1.0,
@@ -123,8 +125,9 @@ impl Preprocess {
             Some((size, filter)) => {
                 let (w, h) = resized(size, width, height);
                 if w > MAX_SIDE || h > MAX_SIDE {
-                    return Err(refuse("is too narrow to resize")
-                        .help("its short side would be enlarged and its long side would not fit into memory"));
+                    return Err(refuse("is too narrow to resize").help(
+                        "its short side would be enlarged and its long side would not fit into memory",
+                    ));
                 }
                 ((w, h) != (width, height)).then(|| resize_rgb(image, w, h, filter))
             }
@@ -171,7 +174,9 @@ fn center_crop(image: &RgbImage, side: u32) -> RgbImage {
 }
 
 fn levels(scale: f64, mean: [f64; 3], deviation: [f64; 3]) -> [[f32; 256]; 3] {
-    std::array::from_fn(|c| std::array::from_fn(|byte| ((byte as f64 * scale - mean[c]) / deviation[c]) as f32))
+    std::array::from_fn(|c| {
+        std::array::from_fn(|byte| ((byte as f64 * scale - mean[c]) / deviation[c]) as f32)
+    })
 }
 
 fn wrong(field: &str, how: &str) -> Error {
@@ -209,7 +214,8 @@ fn channels(root: &Map<String, Value>, field: &str, absent: [f64; 3]) -> Result<
 fn size(root: &Map<String, Value>, side: u32) -> Result<Size> {
     match root.get("size") {
         None | Some(Value::Null) => Ok(Size::ShortSide(side)),
-        Some(Value::Object(size)) => match (size.get("shortest_edge"), size.get("height"), size.get("width")) {
+        Some(Value::Object(size)) => match (size.get("shortest_edge"), size.get("height"), size.get("width"))
+        {
             (Some(short), None, None) if !size.contains_key("longest_edge") => {
                 Ok(Size::ShortSide(pixels("size.shortest_edge", short)?))
             }

@@ -113,7 +113,8 @@ mod tests {
     use super::*;
 
     fn unit(rows: usize, width: usize, salt: usize) -> Vec<f32> {
-        let raw: Vec<f32> = (0..rows * width).map(|i| (((i + salt) * 7919) % 1009) as f32 / 504.0 - 1.0).collect();
+        let raw: Vec<f32> =
+            (0..rows * width).map(|i| (((i + salt) * 7919) % 1009) as f32 / 504.0 - 1.0).collect();
         raw.chunks(width)
             .flat_map(|row| {
                 let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn features_of_other_shapes_are_refused() {
-        let (three, four) = (Features { values: &[1.0; 3], width: 3 }, Features { values: &[1.0; 4], width: 4 });
+        let (three, four) =
+            (Features { values: &[1.0; 3], width: 3 }, Features { values: &[1.0; 4], width: 4 });
         assert!(template_probabilities(three, four, 1, 100.0).is_err());
         assert!(template_probabilities(four, four, 3, 100.0).is_err());
         assert!(template_probabilities(four, four, 0, 100.0).is_err());

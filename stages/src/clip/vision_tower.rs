@@ -59,7 +59,10 @@ impl VisionTower {
         let mut shapes = Shapes::new();
         shapes.tensor(&format!("{ROOT}.embeddings.class_embedding"), &[hidden]);
         shapes.tensor(&format!("{ROOT}.embeddings.patch_embedding.weight"), &[hidden, 3, side, side]);
-        shapes.tensor(&format!("{ROOT}.embeddings.position_embedding.weight"), &[config.vision.tokens(), hidden]);
+        shapes.tensor(
+            &format!("{ROOT}.embeddings.position_embedding.weight"),
+            &[config.vision.tokens(), hidden],
+        );
         shapes.norm(&format!("{ROOT}.pre_layrnorm"), hidden);
         shapes.norm(&format!("{ROOT}.post_layernorm"), hidden);
         shapes.tensor("visual_projection.weight", &[config.projection, hidden]);
