@@ -69,7 +69,8 @@ impl Linear {
         ops::linear(x, &self.weight, &self.bias, None, activation)
     }
 
-    fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> candle_core::Result<Tensor> {
+    /// `residual` + x · weight + bias, the residual's rows being repeated as often as they fit.
+    pub fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> candle_core::Result<Tensor> {
         ops::linear(x, &self.weight, &self.bias, Some(residual), None)
     }
 }
@@ -174,8 +175,8 @@ impl Encoder {
 
     /// x (sequences · tokens, hidden) to the rows named by `pooled` (u32, one a sequence): (sequences, hidden).
     ///
-    /// The last block works on those rows alone after its attention, since nothing else is looked at: a
-    /// fourteenth of a ViT-B/32's work is saved.
+    /// The last block works on those rows alone after its attention, since nothing else is looked at: that saves a
+    /// sixteenth of a ViT-B/32's work.
     pub fn forward(&self, x: Tensor, tokens: usize, pooled: &Tensor) -> candle_core::Result<Tensor> {
         let Some((last, blocks)) = self.blocks.split_last() else { return x.index_select(pooled, 0) };
         let mut x = x;

@@ -138,7 +138,7 @@ impl ImageEncoder {
 
     /// Preprocessed images as one tensor (B, 3, S, S) in f32 on the CPU, in order, on all threads.
     pub fn batch(&self, images: &[RgbImage]) -> Result<Tensor> {
-        let (len, side) = (self.preprocess.len(), self.preprocess.side());
+        let (len, side) = (self.preprocess.floats(), self.preprocess.side());
         let mut pixels = vec![0.0; images.len() * len];
         pixels
             .par_chunks_mut(len)

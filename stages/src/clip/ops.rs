@@ -33,7 +33,7 @@ impl<G: Deref<Target = Storage>> Locked<'_, G> {
 }
 
 /// activation(x · weight + bias) or residual + x · weight + bias. Shapes: x (m, k), weight (k, n), bias (n),
-/// residual and result (m, n).
+/// result (m, n), residual (r, n) with r a divisor of m: its rows begin anew where they end.
 pub fn linear(
     x: &Tensor,
     weight: &Tensor,
@@ -42,7 +42,7 @@ pub fn linear(
     activation: Option<Activation>,
 ) -> Result<Tensor> {
     let ((m, k), (wk, n)) = (x.dims2()?, weight.dims2()?);
-    if k != wk || bias.dims() != [n] || residual.is_some_and(|r| r.dims() != [m, n]) {
+    if k != wk || bias.dims() != [n] || residual.is_some_and(|r| !repeats(r, m, n)) {
         bail!("linear map of shape {:?} does not take {:?}", weight.shape(), x.shape());
     }
     if !matches!(x.device(), Device::Cpu) {
@@ -57,6 +57,11 @@ pub fn linear(
         kernels::activate(&mut out, activation);
     }
     Tensor::from_vec(out, (m, n), &Device::Cpu)
+}
+
+/// Whether the rows of a residual fill (m, n) when repeated.
+fn repeats(residual: &Tensor, m: usize, n: usize) -> bool {
+    matches!(residual.dims(), [rows, width] if *width == n && *rows > 0 && m % rows == 0)
 }
 
 /// Layer norm of the rows of x (m, n) with gain and bias (n).
@@ -88,7 +93,8 @@ pub fn attention(qkv: &Tensor, tokens: usize, heads: usize, causal: bool) -> Res
     Tensor::from_vec(out, (rows, hidden), &Device::Cpu)
 }
 
-/// The whole patches of images (count, 3, side, side), as rows (count · grid², 3 · patch²).
+/// The whole patches of images (count, 3, side, side), as rows (count · (1 + grid²), 3 · patch²); the first row of
+/// each image is zero, the place of its class token.
 pub fn patches(images: &Tensor, patch: usize) -> Result<Tensor> {
     let (count, channels, side, width) = images.dims4()?;
     if channels != 3 || side != width || patch == 0 || side < patch {
@@ -97,7 +103,7 @@ pub fn patches(images: &Tensor, patch: usize) -> Result<Tensor> {
     if !matches!(images.device(), Device::Cpu) {
         return plain::patches(images, patch);
     }
-    let rows = count * (side / patch) * (side / patch);
+    let rows = count * (1 + (side / patch) * (side / patch));
     let out = kernels::patches(locked(images).get()?, side, patch);
     Tensor::from_vec(out, (rows, 3 * patch * patch), &Device::Cpu)
 }
@@ -115,7 +121,10 @@ mod plain {
     ) -> Result<Tensor> {
         let y = x.matmul(weight)?.broadcast_add(bias)?;
         let y = match residual {
-            Some(residual) => (y + residual)?,
+            Some(residual) => {
+                let (m, n) = y.dims2()?;
+                y.reshape(((), residual.dim(0)?, n))?.broadcast_add(residual)?.reshape((m, n))?
+            }
             None => y,
         };
         match activation {
@@ -150,7 +159,8 @@ mod plain {
         let grid = side / patch;
         let whole = images.narrow(2, 0, grid * patch)?.narrow(3, 0, grid * patch)?;
         let split = whole.reshape((count, 3, grid, patch, grid, patch))?;
-        split.permute((0, 2, 4, 1, 3, 5))?.reshape((count * grid * grid, 3 * patch * patch))
+        let rows = split.permute((0, 2, 4, 1, 3, 5))?.reshape((count, grid * grid, 3 * patch * patch))?;
+        rows.pad_with_zeros(1, 1, 0)?.reshape((count * (1 + grid * grid), 3 * patch * patch))
     }
 }
 
@@ -183,8 +193,10 @@ mod tests {
                 "{activation:?}"
             );
         }
-        let ours = linear(&x, &w, &b, Some(&r), None).unwrap();
-        assert!(gap(&ours, &plain::linear(&x, &w, &b, Some(&r), None).unwrap()) < 1e-5);
+        for residual in [r, values(&[1, 20], 4)] {
+            let ours = linear(&x, &w, &b, Some(&residual), None).unwrap();
+            assert!(gap(&ours, &plain::linear(&x, &w, &b, Some(&residual), None).unwrap()) < 1e-5);
+        }
     }
 
     #[test]
@@ -207,7 +219,7 @@ mod tests {
     fn the_kernels_and_candle_cut_the_same_patches() {
         let images = values(&[2, 3, 11, 11], 9);
         let ours = patches(&images, 3).unwrap();
-        assert_eq!(ours.dims(), [2 * 9, 27]);
+        assert_eq!(ours.dims(), [2 * 10, 27]);
         assert_eq!(gap(&ours, &plain::patches(&images, 3).unwrap()), 0.0);
     }
 
@@ -215,6 +227,8 @@ mod tests {
     fn shapes_that_do_not_fit_are_errors() {
         let x = values(&[4, 6], 0);
         assert!(linear(&x, &values(&[5, 2], 0), &values(&[2], 0), None, None).is_err());
+        let (w, b) = (values(&[6, 2], 0), values(&[2], 0));
+        assert!(linear(&x, &w, &b, Some(&values(&[3, 2], 0)), None).is_err());
         assert!(layer_norm(&x, &values(&[5], 0), &values(&[5], 0), 1e-5).is_err());
         assert!(attention(&x, 3, 1, true).is_err());
         assert!(patches(&values(&[1, 3, 4, 4], 0), 5).is_err());

@@ -88,20 +88,15 @@ impl Preprocess {
     }
 
     /// Number of floats of one image: 3 · side².
-    pub fn len(&self) -> usize {
+    pub fn floats(&self) -> usize {
         3 * self.side() * self.side()
     }
 
-    /// Always false: a side is at least one pixel.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Writes the normalised pixels, (3, side, side), to `out`, which has [`Preprocess::len`] elements.
+    /// Writes the normalised pixels, (3, side, side), to `out`, which has [`Preprocess::floats`] elements.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) -> Result<()> {
         let pixels = self.pixels(image)?;
-        if out.len() != self.len() {
-            return Err(Error::new(format!("an image takes {} floats, not {}", self.len(), out.len())));
+        if out.len() != self.floats() {
+            return Err(Error::new(format!("an image takes {} floats, not {}", self.floats(), out.len())));
         }
         let area = self.side() * self.side();
         let (bytes, _) = pixels.as_raw().as_chunks::<3>();

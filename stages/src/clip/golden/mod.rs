@@ -121,7 +121,7 @@ fn preprocessed_pixels_are_those_of_transformers() {
         let side = case["side"].as_u64().unwrap() as usize;
         let step = case["step"].as_u64().unwrap() as usize;
         let preprocess = preprocess_from(&case["settings"].to_string(), side);
-        let mut found = vec![0.0; preprocess.len()];
+        let mut found = vec![0.0; preprocess.floats()];
         preprocess.apply(&picture(&case["size"]), &mut found).unwrap();
         for (i, wanted) in floats(&case["values"]).iter().enumerate() {
             assert!(
@@ -309,7 +309,7 @@ fn half_precision_on_a_cpu_is_refused() {
 #[test]
 fn images_that_cannot_be_preprocessed_are_errors() {
     let preprocess = Preprocess::standard(20);
-    let mut out = vec![0.0; preprocess.len()];
+    let mut out = vec![0.0; preprocess.floats()];
     let error = preprocess.apply(&RgbImage::new(0, 5), &mut out).unwrap_err().to_string();
     assert!(error.contains("0×5"), "{error}");
     let error = preprocess.apply(&RgbImage::new(1, 5000), &mut out).unwrap_err().to_string();
