@@ -61,7 +61,7 @@ pub fn linear(
 
 /// Whether the rows of a residual fill (m, n) when repeated.
 fn repeats(residual: &Tensor, m: usize, n: usize) -> bool {
-    matches!(residual.dims(), [rows, width] if *width == n && *rows > 0 && m % rows == 0)
+    matches!(residual.dims(), [rows, width] if *width == n && *rows > 0 && m.is_multiple_of(*rows))
 }
 
 /// Layer norm of the rows of x (m, n) with gain and bias (n).

@@ -41,10 +41,10 @@ pub fn template_probabilities(
     let width = images.width;
     let fits = width > 0
         && texts.width == width
-        && images.values.len() % width == 0
+        && images.values.len().is_multiple_of(width)
         && (1..=1 << 16).contains(&classes)
         && !texts.values.is_empty()
-        && texts.values.len() % (width * classes) == 0;
+        && texts.values.len().is_multiple_of(width * classes);
     if !fits {
         let (n, t) = (images.values.len(), texts.values.len());
         return Err(Error::new(format!(

@@ -28,10 +28,10 @@ fn picture(size: &Value) -> RgbImage {
     })
 }
 
-/// 1 − cosine of two vectors of unit length.
-fn distance(a: &[f32], b: &[f32]) -> f64 {
+/// Largest difference of two features. Stricter than their cosine, which is quadratic in it.
+fn gap(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    1.0 - a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
 fn image_features(name: &str, golden: &Value) -> Vec<Vec<f32>> {
@@ -52,8 +52,8 @@ fn image_features_are_those_of_transformers() {
         let golden = golden(&format!("{name}/golden.json"));
         for (found, wanted) in image_features(name, &golden).iter().zip(golden["images"].as_array().unwrap())
         {
-            let distance = distance(found, &floats(&wanted["feature"]));
-            assert!(distance < 1e-5, "{name}, image of {}: {distance}", wanted["size"]);
+            let gap = gap(found, &floats(&wanted["feature"]));
+            assert!(gap < 1e-5, "{name}, image of {}: {gap}", wanted["size"]);
         }
     }
 }
@@ -66,8 +66,8 @@ fn text_features_are_those_of_transformers() {
         let encoder = TextEncoder::load(&files, &Device::Cpu, DType::F32).unwrap();
         let found: Vec<Vec<f32>> = encoder.encode(&texts(&golden)).unwrap().to_vec2().unwrap();
         for (found, wanted) in found.iter().zip(golden["texts"].as_array().unwrap()) {
-            let distance = distance(found, &floats(&wanted["feature"]));
-            assert!(distance < 1e-5, "{name}, {}: {distance}", wanted["text"]);
+            let gap = gap(found, &floats(&wanted["feature"]));
+            assert!(gap < 1e-5, "{name}, {}: {gap}", wanted["text"]);
         }
     }
 }
@@ -104,7 +104,7 @@ fn the_company_of_a_text_does_not_change_its_feature() {
     let together: Vec<Vec<f32>> = encoder.encode(&many).unwrap().to_vec2().unwrap();
     for i in [0, 1, 7, 150, 299] {
         let alone: Vec<Vec<f32>> = encoder.encode(&many[i..=i]).unwrap().to_vec2().unwrap();
-        assert!(distance(&alone[0], &together[i]).abs() < 1e-6, "text {i}");
+        assert!(gap(&alone[0], &together[i]) < 1e-5, "text {i}");
     }
 }
 
@@ -194,7 +194,7 @@ fn candle_transformers_sees_what_we_see() {
     let wanted = div_l2_norm(&theirs.get_image_features(&batch).unwrap()).unwrap().to_vec2::<f32>().unwrap();
     let found = images.encode(&batch).unwrap().to_vec2::<f32>().unwrap();
     for (found, wanted) in found.iter().zip(&wanted) {
-        assert!(distance(found, wanted).abs() < 1e-6);
+        assert!(gap(found, wanted) < 1e-5);
     }
 
     let texts = TextEncoder::load(&files, &Device::Cpu, DType::F32).unwrap();
@@ -203,23 +203,47 @@ fn candle_transformers_sees_what_we_see() {
     let ids = Tensor::new(vec![ids], &Device::Cpu).unwrap();
     let wanted = div_l2_norm(&theirs.get_text_features(&ids).unwrap()).unwrap().to_vec2::<f32>().unwrap();
     let found = texts.encode(&[text]).unwrap().to_vec2::<f32>().unwrap();
-    assert!(distance(&found[0], &wanted[0]).abs() < 1e-6);
+    assert!(gap(&found[0], &wanted[0]) < 1e-5);
 }
 
-/// A copy of the quick model whose files a test may spoil.
-fn copy() -> (tempfile::TempDir, ClipFiles) {
+/// A copy of a model whose files a test may spoil.
+fn copy_of(model: &str) -> (tempfile::TempDir, ClipFiles) {
     let copy = tempfile::tempdir().unwrap();
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        std::fs::copy(folder("quick").join(name), copy.path().join(name)).unwrap();
+        std::fs::copy(folder(model).join(name), copy.path().join(name)).unwrap();
     }
     let files = ClipFiles::in_folder(copy.path()).unwrap();
     (copy, files)
+}
+
+fn copy() -> (tempfile::TempDir, ClipFiles) {
+    copy_of("quick")
 }
 
 fn edit(path: &Path, from: &str, to: &str) {
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.contains(from), "{from} is not in {}", path.display());
     std::fs::write(path, text.replace(from, to)).unwrap();
+}
+
+/// Also the proof that the goldens are sharp enough to tell one setting from another.
+#[test]
+fn activation_epsilon_heads_and_pooling_are_those_of_the_config() {
+    let golden = golden("gelu/golden.json");
+    let edits = [
+        ("\"gelu_pytorch_tanh\"", "\"gelu\""),
+        ("\"gelu_pytorch_tanh\"", "\"quick_gelu\""),
+        ("\"layer_norm_eps\": 0.01", "\"layer_norm_eps\": 0.0101"),
+        ("\"num_attention_heads\": 5", "\"num_attention_heads\": 3"),
+        ("\"eos_token_id\": 2", "\"eos_token_id\": 524"), // the start mark
+    ];
+    for (from, to) in edits {
+        let (_copy, files) = copy_of("gelu");
+        edit(&files.config, from, to);
+        let encoder = TextEncoder::load(&files, &Device::Cpu, DType::F32).unwrap();
+        let found: Vec<Vec<f32>> = encoder.encode(&texts(&golden)).unwrap().to_vec2().unwrap();
+        assert!(gap(&found[0], &floats(&golden["texts"][0]["feature"])) > 2e-5, "{to} changes nothing");
+    }
 }
 
 #[test]
