@@ -106,7 +106,8 @@ pub struct Config {
 impl Config {
     /// Reads and checks the file. An absent field has the value that `transformers` gives it (ViT-B/32's).
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).or_fail(|| Error::new("cannot read CLIP's config").at(path))?;
+        let text =
+            std::fs::read_to_string(path).or_fail(|| Error::new("cannot read CLIP's config").at(path))?;
         Self::parse(&text).map_err(|e| e.at(path))
     }
 
@@ -165,12 +166,17 @@ fn tower(fields: &Fields, [hidden, intermediate, layers, heads]: [usize; 4]) -> 
     let hidden = fields.count("hidden_size", hidden, 1..=MAX_WIDTH)?;
     let heads = fields.count("num_attention_heads", heads, 1..=MAX_WIDTH)?;
     if hidden % heads != 0 {
-        return Err(fields.wrong("hidden_size", &format!("is {hidden}, no multiple of num_attention_heads {heads}")));
+        return Err(
+            fields.wrong("hidden_size", &format!("is {hidden}, no multiple of num_attention_heads {heads}"))
+        );
     }
     let activation = match fields.get("hidden_act") {
         None => Activation::QuickGelu,
         Some(value) => value.as_str().and_then(Activation::named).ok_or_else(|| {
-            fields.wrong("hidden_act", &format!("is {value}; known: quick_gelu, gelu, gelu_new, gelu_pytorch_tanh"))
+            fields.wrong(
+                "hidden_act",
+                &format!("is {value}; known: quick_gelu, gelu, gelu_new, gelu_pytorch_tanh"),
+            )
         })?,
     };
     let eps = match fields.get("layer_norm_eps") {

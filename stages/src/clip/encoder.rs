@@ -33,7 +33,12 @@ pub struct Linear {
 
 impl Linear {
     /// One linear map from the outputs of several side by side, stored as (outputs, inputs) in the file.
-    pub fn load(weights: &Weights, names: &[String], [inputs, outputs]: [usize; 2], place: &Place) -> Result<Self> {
+    pub fn load(
+        weights: &Weights,
+        names: &[String],
+        [inputs, outputs]: [usize; 2],
+        place: &Place,
+    ) -> Result<Self> {
         let mut weight = Vec::with_capacity(names.len() * inputs * outputs);
         let mut bias = Vec::with_capacity(names.len() * outputs);
         for name in names {
@@ -64,7 +69,8 @@ impl Linear {
         ops::linear(x, &self.weight, &self.bias, None, activation)
     }
 
-    fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> candle_core::Result<Tensor> {
+    /// `residual` + x · weight + bias, the residual's rows being repeated as often as they fit.
+    pub fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> candle_core::Result<Tensor> {
         ops::linear(x, &self.weight, &self.bias, Some(residual), None)
     }
 }
@@ -138,7 +144,13 @@ pub struct Encoder {
 
 impl Encoder {
     /// Reads the blocks `{prefix}.layers.0` and on. `causal`: no token looks at later ones.
-    pub fn load(weights: &Weights, prefix: &str, config: &TowerConfig, causal: bool, place: &Place) -> Result<Self> {
+    pub fn load(
+        weights: &Weights,
+        prefix: &str,
+        config: &TowerConfig,
+        causal: bool,
+        place: &Place,
+    ) -> Result<Self> {
         let load = |i| Block::load(weights, &format!("{prefix}.layers.{i}"), config, place);
         Ok(Self { blocks: (0..config.layers).map(load).collect::<Result<_>>()?, causal })
     }
@@ -163,8 +175,8 @@ impl Encoder {
 
     /// x (sequences · tokens, hidden) to the rows named by `pooled` (u32, one a sequence): (sequences, hidden).
     ///
-    /// The last block works on those rows alone after its attention, since nothing else is looked at: a
-    /// fourteenth of a ViT-B/32's work is saved.
+    /// The last block works on those rows alone after its attention, since nothing else is looked at: that saves a
+    /// sixteenth of a ViT-B/32's work.
     pub fn forward(&self, x: Tensor, tokens: usize, pooled: &Tensor) -> candle_core::Result<Tensor> {
         let Some((last, blocks)) = self.blocks.split_last() else { return x.index_select(pooled, 0) };
         let mut x = x;

@@ -45,7 +45,10 @@ fn gemm_f32(
     if m == 0 || n == 0 || k == 0 {
         return;
     }
-    assert!(out_row >= n && out.len() > (m - 1) * out_row + n - 1, "the product does not fit into its output");
+    assert!(
+        out_row >= n && out.len() > (m - 1) * out_row + n - 1,
+        "the product does not fit into its output"
+    );
     assert!(x.len() > (m - 1) * x_row + k - 1, "the left operand is too short");
     assert!(w.len() > (k - 1) * w_row + (n - 1) * w_column, "the right operand is too short");
     let (accumulate, scale) = match add {
@@ -80,7 +83,8 @@ fn gemm_f32(
     }
 }
 
-/// The rows of a linear map before its product is added: `bias` in every row, or `bias` + the rows of `residual`.
+/// The rows of a linear map before its product is added: `bias` in every row, or `bias` + the rows of `residual`,
+/// which begin anew where they end.
 pub fn bias_rows(rows: usize, bias: &[f32], residual: Option<&[f32]>) -> Vec<f32> {
     let mut out = vec![0.0; rows * bias.len()];
     match residual {
@@ -90,7 +94,8 @@ pub fn bias_rows(rows: usize, bias: &[f32], residual: Option<&[f32]>) -> Vec<f32
             }
         }),
         Some(residual) => by_rows(&mut out, bias.len()).for_each(|(start, rows)| {
-            let residual = residual[start..].chunks_exact(bias.len());
+            let residual =
+                residual.chunks_exact(bias.len()).cycle().skip(start % residual.len() / bias.len());
             for (row, residual) in rows.chunks_exact_mut(bias.len()).zip(residual) {
                 for ((y, r), b) in row.iter_mut().zip(residual).zip(bias) {
                     *y = r + b;
@@ -161,15 +166,16 @@ pub fn attention(qkv: &[f32], tokens: usize, hidden: usize, heads: usize, causal
     out
 }
 
-/// The whole patches of images (count, 3, side, side), as rows (count · grid², 3 · patch²) in the order of a
-/// convolution's kernel.
+/// The whole patches of images (count, 3, side, side), as rows (count · (1 + grid²), 3 · patch²) in the order of a
+/// convolution's kernel. The first row of each image is zero: the place of its class token.
 pub fn patches(images: &[f32], side: usize, patch: usize) -> Vec<f32> {
     let grid = side / patch;
     let row = 3 * patch * patch;
-    let mut out = vec![0.0; images.len() / (3 * side * side) * grid * grid * row];
-    let pairs = out.par_chunks_mut(grid * grid * row).zip(images.par_chunks(3 * side * side));
+    let tokens = 1 + grid * grid;
+    let mut out = vec![0.0; images.len() / (3 * side * side) * tokens * row];
+    let pairs = out.par_chunks_mut(tokens * row).zip(images.par_chunks(3 * side * side));
     pairs.for_each(|(out, image)| {
-        for (at, out) in out.chunks_exact_mut(row).enumerate() {
+        for (at, out) in out[row..].chunks_exact_mut(row).enumerate() {
             let (top, left) = (at / grid * patch, at % grid * patch);
             for (line, out) in out.chunks_exact_mut(patch).enumerate() {
                 let (channel, y) = (line / patch, top + line % patch);
@@ -221,7 +227,8 @@ fn sigmoid(x: f32) -> f32 {
 fn gelu(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let series = ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
+    let series =
+        ((((1.061_405_4 * t - 1.453_152) * t + 1.421_413_7) * t - 0.284_496_74) * t + 0.254_829_6) * t;
     let tail = 0.5 * series * exp(-z * z); // 1 − Φ(|x|)
     x * if x < 0.0 { tail } else { 1.0 - tail }
 }
@@ -235,7 +242,10 @@ fn exp(x: f32) -> f32 {
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
-    let p = ((((1.987_569_1e-4 * r + 1.398_2e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r + 0.166_666_65) * r + 0.5;
+    let p = ((((1.987_569_1e-4 * r + 1.398_2e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r
+        + 0.166_666_65)
+        * r
+        + 0.5;
     let two_to_n = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (p * r * r + r + 1.0) * two_to_n
 }
@@ -260,8 +270,11 @@ mod tests {
     #[test]
     fn gelu_is_that_of_scipy() {
         // scipy.stats.norm.cdf(x) * x
-        let table = [(-3.0, -0.004_049_694), (-1.0, -0.158_655_25), (-0.1, -0.046_017_216), (0.5, 0.345_731_23)];
-        for (x, wanted) in table.into_iter().chain([(0.0, 0.0), (2.0, 1.954_499_7), (20.0, 20.0), (-20.0, 0.0)]) {
+        let table =
+            [(-3.0, -0.004_049_694), (-1.0, -0.158_655_25), (-0.1, -0.046_017_216), (0.5, 0.345_731_23)];
+        for (x, wanted) in
+            table.into_iter().chain([(0.0, 0.0), (2.0, 1.954_499_7), (20.0, 20.0), (-20.0, 0.0)])
+        {
             assert!((gelu(x) - wanted).abs() < 3e-7, "gelu({x}) = {}, not {wanted}", gelu(x));
         }
     }
@@ -291,17 +304,31 @@ mod tests {
 
     #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
-        let values: Vec<f32> = (0..40 * 3 * 64).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect();
-        let weights: Vec<f32> = (0..192 * 96).map(|i| ((i * 104_729) % 1000) as f32 / 500.0 - 1.0).collect();
+        let [rows, k, n] = [700, 192, 576]; // enough work for gemm to share it out
+        let values = |count: usize, prime: usize| -> Vec<f32> {
+            (0..count).map(|i| ((i * prime) % 1000) as f32 / 500.0 - 1.0).collect()
+        };
+        let (x, w) = (values(rows * k, 7919), values(k * n, 104_729));
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let mut out = bias_rows(40, &weights[..96], None);
-                matmul_add(&values, &weights, &mut out, [40, 192, 96]);
+                let mut out = bias_rows(rows, &w[..n], None);
+                matmul_add(&x, &w, &mut out, [rows, k, n]);
+                let attended = attention(&out, 50, 192, 4, true);
                 activate(&mut out, Activation::QuickGelu);
-                (out, attention(&values, 10, 64, 4, true), layer_norm(&values, &weights[..64], &weights[64..128], 1e-5))
+                (layer_norm(&attended, &w[..192], &x[..192], 1e-5), out)
             })
         };
         assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    fn a_residual_shorter_than_the_result_begins_anew() {
+        let rows = 3 * TASK; // several tasks
+        let out = bias_rows(rows, &[10.0, 20.0], Some(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
+        for (i, row) in out.chunks(2).enumerate() {
+            let at = (i % 3 * 2) as f32;
+            assert_eq!(row, [11.0 + at, 22.0 + at], "row {i}");
+        }
     }
 }

@@ -138,9 +138,12 @@ impl ImageEncoder {
 
     /// Preprocessed images as one tensor (B, 3, S, S) in f32 on the CPU, in order, on all threads.
     pub fn batch(&self, images: &[RgbImage]) -> Result<Tensor> {
-        let (len, side) = (self.preprocess.len(), self.preprocess.side());
+        let (len, side) = (self.preprocess.floats(), self.preprocess.side());
         let mut pixels = vec![0.0; images.len() * len];
-        pixels.par_chunks_mut(len).zip(images).try_for_each(|(out, image)| self.preprocess.apply(image, out))?;
+        pixels
+            .par_chunks_mut(len)
+            .zip(images)
+            .try_for_each(|(out, image)| self.preprocess.apply(image, out))?;
         Tensor::from_vec(pixels, (images.len(), 3, side, side), &Device::Cpu).or_fail(cannot_encode)
     }
 
@@ -154,7 +157,9 @@ impl ImageEncoder {
             }
             [_, 3, h, w] if (*h, *w) == (side, side) => {}
             shape => {
-                return Err(Error::new(format!("a batch of images has shape {shape:?}, not (B, 3, {side}, {side})")));
+                return Err(Error::new(format!(
+                    "a batch of images has shape {shape:?}, not (B, 3, {side}, {side})"
+                )));
             }
         }
         let pixels = batch.to_device(&self.place.device).and_then(|x| x.to_dtype(self.place.dtype));

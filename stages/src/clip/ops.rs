@@ -3,7 +3,7 @@
 //!
 //! It knows nothing of layers or weights. Inference only: nothing here is differentiable.
 
-use std::sync::RwLockReadGuard;
+use std::ops::Deref;
 
 use candle_core::{Device, Layout, Result, Storage, Tensor, bail};
 use candle_nn::ops::softmax_last_dim;
@@ -11,18 +11,19 @@ use candle_nn::ops::softmax_last_dim;
 use super::config::Activation;
 use super::kernels;
 
-/// A contiguous f32 tensor on the CPU, readable as a slice.
-struct Slice<'a> {
-    storage: RwLockReadGuard<'a, Storage>,
+/// A tensor on the CPU, locked for reading. (The lock's guard has no public name.)
+struct Locked<'a, G> {
+    storage: G,
     layout: &'a Layout,
 }
 
-impl<'a> Slice<'a> {
-    fn of(tensor: &'a Tensor) -> Self {
-        let (storage, layout) = tensor.storage_and_layout();
-        Self { storage, layout }
-    }
+fn locked(tensor: &Tensor) -> Locked<'_, impl Deref<Target = Storage>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Locked { storage, layout }
+}
 
+impl<G: Deref<Target = Storage>> Locked<'_, G> {
+    /// The tensor's elements, if it is contiguous and f32.
     fn get(&self) -> Result<&[f32]> {
         match (&*self.storage, self.layout.contiguous_offsets()) {
             (Storage::Cpu(storage), Some((start, end))) => Ok(&storage.as_slice::<f32>()?[start..end]),
@@ -32,7 +33,7 @@ impl<'a> Slice<'a> {
 }
 
 /// activation(x · weight + bias) or residual + x · weight + bias. Shapes: x (m, k), weight (k, n), bias (n),
-/// residual and result (m, n).
+/// result (m, n), residual (r, n) with r a divisor of m: its rows begin anew where they end.
 pub fn linear(
     x: &Tensor,
     weight: &Tensor,
@@ -41,21 +42,26 @@ pub fn linear(
     activation: Option<Activation>,
 ) -> Result<Tensor> {
     let ((m, k), (wk, n)) = (x.dims2()?, weight.dims2()?);
-    if k != wk || bias.dims() != [n] || residual.is_some_and(|r| r.dims() != [m, n]) {
+    if k != wk || bias.dims() != [n] || residual.is_some_and(|r| !repeats(r, m, n)) {
         bail!("linear map of shape {:?} does not take {:?}", weight.shape(), x.shape());
     }
     if !matches!(x.device(), Device::Cpu) {
         return plain::linear(x, weight, bias, residual, activation);
     }
-    let (x, weight, bias) = (Slice::of(x), Slice::of(weight), Slice::of(bias));
-    let residual = residual.map(Slice::of);
-    let residual = residual.as_ref().map(Slice::get).transpose()?;
+    let (x, weight, bias) = (locked(x), locked(weight), locked(bias));
+    let residual = residual.map(locked);
+    let residual = residual.as_ref().map(|r| r.get()).transpose()?;
     let mut out = kernels::bias_rows(m, bias.get()?, residual);
     kernels::matmul_add(x.get()?, weight.get()?, &mut out, [m, k, n]);
     if let Some(activation) = activation {
         kernels::activate(&mut out, activation);
     }
     Tensor::from_vec(out, (m, n), &Device::Cpu)
+}
+
+/// Whether the rows of a residual fill (m, n) when repeated.
+fn repeats(residual: &Tensor, m: usize, n: usize) -> bool {
+    matches!(residual.dims(), [rows, width] if *width == n && *rows > 0 && m.is_multiple_of(*rows))
 }
 
 /// Layer norm of the rows of x (m, n) with gain and bias (n).
@@ -68,7 +74,7 @@ pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f32) -> Result<
         bail!("layer norm over {:?} does not take {:?}", gain.shape(), x.shape());
     }
     let shape = x.shape().clone();
-    let (x, gain, bias) = (Slice::of(x), Slice::of(gain), Slice::of(bias));
+    let (x, gain, bias) = (locked(x), locked(gain), locked(bias));
     Tensor::from_vec(kernels::layer_norm(x.get()?, gain.get()?, bias.get()?, eps), shape, &Device::Cpu)
 }
 
@@ -83,11 +89,12 @@ pub fn attention(qkv: &Tensor, tokens: usize, heads: usize, causal: bool) -> Res
     if !matches!(qkv.device(), Device::Cpu) {
         return plain::attention(qkv, tokens, heads, causal);
     }
-    let out = kernels::attention(Slice::of(qkv).get()?, tokens, hidden, heads, causal);
+    let out = kernels::attention(locked(qkv).get()?, tokens, hidden, heads, causal);
     Tensor::from_vec(out, (rows, hidden), &Device::Cpu)
 }
 
-/// The whole patches of images (count, 3, side, side), as rows (count · grid², 3 · patch²).
+/// The whole patches of images (count, 3, side, side), as rows (count · (1 + grid²), 3 · patch²); the first row of
+/// each image is zero, the place of its class token.
 pub fn patches(images: &Tensor, patch: usize) -> Result<Tensor> {
     let (count, channels, side, width) = images.dims4()?;
     if channels != 3 || side != width || patch == 0 || side < patch {
@@ -96,8 +103,8 @@ pub fn patches(images: &Tensor, patch: usize) -> Result<Tensor> {
     if !matches!(images.device(), Device::Cpu) {
         return plain::patches(images, patch);
     }
-    let rows = count * (side / patch) * (side / patch);
-    let out = kernels::patches(Slice::of(images).get()?, side, patch);
+    let rows = count * (1 + (side / patch) * (side / patch));
+    let out = kernels::patches(locked(images).get()?, side, patch);
     Tensor::from_vec(out, (rows, 3 * patch * patch), &Device::Cpu)
 }
 
@@ -114,7 +121,10 @@ mod plain {
     ) -> Result<Tensor> {
         let y = x.matmul(weight)?.broadcast_add(bias)?;
         let y = match residual {
-            Some(residual) => (y + residual)?,
+            Some(residual) => {
+                let (m, n) = y.dims2()?;
+                y.reshape(((), residual.dim(0)?, n))?.broadcast_add(residual)?.reshape((m, n))?
+            }
             None => y,
         };
         match activation {
@@ -129,7 +139,8 @@ mod plain {
         let (rows, width) = qkv.dims2()?;
         let (sequences, hidden) = (rows / tokens, width / 3);
         let head = hidden / heads;
-        let split = qkv.reshape((sequences, tokens, 3, heads, head))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
+        let split =
+            qkv.reshape((sequences, tokens, 3, heads, head))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
         let (q, k, v) = (split.get(0)?, split.get(1)?, split.get(2)?); // each (sequences, heads, tokens, head)
         let scores = (q.matmul(&k.t()?)? * (head as f64).powf(-0.5))?;
         let scores = if causal { scores.broadcast_add(&causal_mask(tokens, &scores)?)? } else { scores };
@@ -148,7 +159,8 @@ mod plain {
         let grid = side / patch;
         let whole = images.narrow(2, 0, grid * patch)?.narrow(3, 0, grid * patch)?;
         let split = whole.reshape((count, 3, grid, patch, grid, patch))?;
-        split.permute((0, 2, 4, 1, 3, 5))?.reshape((count * grid * grid, 3 * patch * patch))
+        let rows = split.permute((0, 2, 4, 1, 3, 5))?.reshape((count, grid * grid, 3 * patch * patch))?;
+        rows.pad_with_zeros(1, 1, 0)?.reshape((count * (1 + grid * grid), 3 * patch * patch))
     }
 }
 
@@ -159,7 +171,8 @@ mod tests {
 
     fn values(shape: &[usize], salt: usize) -> Tensor {
         let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|i| (((i + salt) * 7919) % 1009) as f32 / 400.0 - 1.2).collect();
+        let values: Vec<f32> =
+            (0..count).map(|i| (((i + salt) * 7919) % 1009) as f32 / 400.0 - 1.2).collect();
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     }
 
@@ -175,10 +188,15 @@ mod tests {
             [None, Some(Activation::QuickGelu), Some(Activation::Gelu), Some(Activation::GeluTanh)]
         {
             let ours = linear(&x, &w, &b, None, activation).unwrap();
-            assert!(gap(&ours, &plain::linear(&x, &w, &b, None, activation).unwrap()) < 1e-5, "{activation:?}");
+            assert!(
+                gap(&ours, &plain::linear(&x, &w, &b, None, activation).unwrap()) < 1e-5,
+                "{activation:?}"
+            );
         }
-        let ours = linear(&x, &w, &b, Some(&r), None).unwrap();
-        assert!(gap(&ours, &plain::linear(&x, &w, &b, Some(&r), None).unwrap()) < 1e-5);
+        for residual in [r, values(&[1, 20], 4)] {
+            let ours = linear(&x, &w, &b, Some(&residual), None).unwrap();
+            assert!(gap(&ours, &plain::linear(&x, &w, &b, Some(&residual), None).unwrap()) < 1e-5);
+        }
     }
 
     #[test]
@@ -201,7 +219,7 @@ mod tests {
     fn the_kernels_and_candle_cut_the_same_patches() {
         let images = values(&[2, 3, 11, 11], 9);
         let ours = patches(&images, 3).unwrap();
-        assert_eq!(ours.dims(), [2 * 9, 27]);
+        assert_eq!(ours.dims(), [2 * 10, 27]);
         assert_eq!(gap(&ours, &plain::patches(&images, 3).unwrap()), 0.0);
     }
 
@@ -209,6 +227,8 @@ mod tests {
     fn shapes_that_do_not_fit_are_errors() {
         let x = values(&[4, 6], 0);
         assert!(linear(&x, &values(&[5, 2], 0), &values(&[2], 0), None, None).is_err());
+        let (w, b) = (values(&[6, 2], 0), values(&[2], 0));
+        assert!(linear(&x, &w, &b, Some(&values(&[3, 2], 0)), None).is_err());
         assert!(layer_norm(&x, &values(&[5], 0), &values(&[5], 0), 1e-5).is_err());
         assert!(attention(&x, 3, 1, true).is_err());
         assert!(patches(&values(&[1, 3, 4, 4], 0), 5).is_err());

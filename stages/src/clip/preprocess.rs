@@ -62,8 +62,10 @@ impl Preprocess {
         if let Some(Size::Exact(width, height)) = made
             && (width, height) != (standard.side, standard.side)
         {
-            return Err(Error::new(format!("the preprocessing makes {width}×{height} pixels, the model takes {side}×{side}"))
-                .help("preprocessor_config.json and config.json are not of the same model"));
+            return Err(Error::new(format!(
+                "the preprocessing makes {width}×{height} pixels, the model takes {side}×{side}"
+            ))
+            .help("preprocessor_config.json and config.json are not of the same model"));
         }
         let scale = match (flag(&root, "do_rescale")?, root.get("rescale_factor")) {
             (false, _) => 1.0,
@@ -86,20 +88,15 @@ impl Preprocess {
     }
 
     /// Number of floats of one image: 3 · side².
-    pub fn len(&self) -> usize {
+    pub fn floats(&self) -> usize {
         3 * self.side() * self.side()
     }
 
-    /// Always false: a side is at least one pixel.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Writes the normalised pixels, (3, side, side), to `out`, which has [`Preprocess::len`] elements.
+    /// Writes the normalised pixels, (3, side, side), to `out`, which has [`Preprocess::floats`] elements.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) -> Result<()> {
         let pixels = self.pixels(image)?;
-        if out.len() != self.len() {
-            return Err(Error::new(format!("an image takes {} floats, not {}", self.len(), out.len())));
+        if out.len() != self.floats() {
+            return Err(Error::new(format!("an image takes {} floats, not {}", self.floats(), out.len())));
         }
         let area = self.side() * self.side();
         let (bytes, _) = pixels.as_raw().as_chunks::<3>();
@@ -123,8 +120,9 @@ impl Preprocess {
             Some((size, filter)) => {
                 let (w, h) = resized(size, width, height);
                 if w > MAX_SIDE || h > MAX_SIDE {
-                    return Err(refuse("is too narrow to resize")
-                        .help("its short side would be enlarged and its long side would not fit into memory"));
+                    return Err(refuse("is too narrow to resize").help(
+                        "its short side would be enlarged and its long side would not fit into memory",
+                    ));
                 }
                 ((w, h) != (width, height)).then(|| resize_rgb(image, w, h, filter))
             }
@@ -171,7 +169,9 @@ fn center_crop(image: &RgbImage, side: u32) -> RgbImage {
 }
 
 fn levels(scale: f64, mean: [f64; 3], deviation: [f64; 3]) -> [[f32; 256]; 3] {
-    std::array::from_fn(|c| std::array::from_fn(|byte| ((byte as f64 * scale - mean[c]) / deviation[c]) as f32))
+    std::array::from_fn(|c| {
+        std::array::from_fn(|byte| ((byte as f64 * scale - mean[c]) / deviation[c]) as f32)
+    })
 }
 
 fn wrong(field: &str, how: &str) -> Error {
@@ -209,7 +209,8 @@ fn channels(root: &Map<String, Value>, field: &str, absent: [f64; 3]) -> Result<
 fn size(root: &Map<String, Value>, side: u32) -> Result<Size> {
     match root.get("size") {
         None | Some(Value::Null) => Ok(Size::ShortSide(side)),
-        Some(Value::Object(size)) => match (size.get("shortest_edge"), size.get("height"), size.get("width")) {
+        Some(Value::Object(size)) => match (size.get("shortest_edge"), size.get("height"), size.get("width"))
+        {
             (Some(short), None, None) if !size.contains_key("longest_edge") => {
                 Ok(Size::ShortSide(pixels("size.shortest_edge", short)?))
             }

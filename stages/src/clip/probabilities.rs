@@ -41,10 +41,10 @@ pub fn template_probabilities(
     let width = images.width;
     let fits = width > 0
         && texts.width == width
-        && images.values.len() % width == 0
+        && images.values.len().is_multiple_of(width)
         && (1..=1 << 16).contains(&classes)
         && !texts.values.is_empty()
-        && texts.values.len() % (width * classes) == 0;
+        && texts.values.len().is_multiple_of(width * classes);
     if !fits {
         let (n, t) = (images.values.len(), texts.values.len());
         return Err(Error::new(format!(
@@ -113,7 +113,8 @@ mod tests {
     use super::*;
 
     fn unit(rows: usize, width: usize, salt: usize) -> Vec<f32> {
-        let raw: Vec<f32> = (0..rows * width).map(|i| (((i + salt) * 7919) % 1009) as f32 / 504.0 - 1.0).collect();
+        let raw: Vec<f32> =
+            (0..rows * width).map(|i| (((i + salt) * 7919) % 1009) as f32 / 504.0 - 1.0).collect();
         raw.chunks(width)
             .flat_map(|row| {
                 let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn features_of_other_shapes_are_refused() {
-        let (three, four) = (Features { values: &[1.0; 3], width: 3 }, Features { values: &[1.0; 4], width: 4 });
+        let (three, four) =
+            (Features { values: &[1.0; 3], width: 3 }, Features { values: &[1.0; 4], width: 4 });
         assert!(template_probabilities(three, four, 1, 100.0).is_err());
         assert!(template_probabilities(four, four, 3, 100.0).is_err());
         assert!(template_probabilities(four, four, 0, 100.0).is_err());

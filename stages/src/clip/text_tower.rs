@@ -70,7 +70,8 @@ impl TextTower {
         let pooled = Tensor::from_vec(pooled, texts.len(), &self.place.device)?;
         let x = self.tokens.index_select(&ids, 0)?; // (texts · length, hidden)
         let hidden = x.dim(1)?;
-        let x = x.reshape((texts.len(), length, hidden))?.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
+        let x =
+            x.reshape((texts.len(), length, hidden))?.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
         let x = self.encoder.forward(x.reshape((texts.len() * length, hidden))?, length, &pooled)?;
         self.projection.forward(&self.norm.forward(&x)?, None)
     }

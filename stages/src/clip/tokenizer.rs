@@ -53,7 +53,11 @@ impl Tokenizer {
         let inputs: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         let encodings =
             self.inner.encode_batch_fast(inputs, true).or_fail(|| Error::new("cannot tokenize the texts"))?;
-        encodings.iter().zip(texts).map(|(encoding, text)| self.pool(encoding.get_ids(), text.as_ref())).collect()
+        encodings
+            .iter()
+            .zip(texts)
+            .map(|(encoding, text)| self.pool(encoding.get_ids(), text.as_ref()))
+            .collect()
     }
 
     fn pool(&self, ids: &[u32], text: &str) -> Result<TokenizedText> {

@@ -15,9 +15,9 @@ const ROOT: &str = "vision_model";
 /// The weights of the image tower, in place.
 pub struct VisionTower {
     config: VisionConfig,
-    class: Tensor,
     patch: Linear,
-    positions: Tensor,
+    /// (tokens, hidden): the position embeddings, the class embedding added to the first.
+    base: Tensor,
     pre_norm: LayerNorm,
     encoder: Encoder,
     post_norm: LayerNorm,
@@ -28,19 +28,17 @@ impl VisionTower {
     /// Reads the tensors named by [`VisionTower::shapes`].
     pub fn load(weights: &Weights, config: &Config, place: &Place) -> Result<Self> {
         let (vision, tower) = (config.vision, &config.vision.tower);
-        let read = |name: &str, shape: &[usize], view: &[usize]| {
-            let values = weights.read(&format!("{ROOT}.embeddings.{name}"), shape)?;
-            place.tensor(values, view).or_fail(super::cannot_load)
-        };
+        let embedding =
+            |name: &str, shape: &[usize]| weights.read(&format!("{ROOT}.embeddings.{name}"), shape);
         let norm = |name: &str| LayerNorm::load(weights, &format!("{ROOT}.{name}"), tower, place);
         let (hidden, side) = (tower.hidden, vision.patch);
         let kernel = format!("{ROOT}.embeddings.patch_embedding.weight");
-        let positions = [vision.tokens(), hidden];
+        let mut base = embedding("position_embedding.weight", &[vision.tokens(), hidden])?;
+        base.iter_mut().zip(embedding("class_embedding", &[hidden])?).for_each(|(x, class)| *x += class);
         Ok(Self {
             config: vision,
-            class: read("class_embedding", &[hidden], &[1, 1, hidden])?,
             patch: Linear::load_unbiased(weights, &kernel, &[hidden, 3, side, side], place)?,
-            positions: read("position_embedding.weight", &positions, &positions)?,
+            base: place.tensor(base, &[vision.tokens(), hidden]).or_fail(super::cannot_load)?,
             pre_norm: norm("pre_layrnorm")?, // the hub's spelling
             encoder: Encoder::load(weights, &format!("{ROOT}.encoder"), tower, false, place)?,
             post_norm: norm("post_layernorm")?,
@@ -59,7 +57,10 @@ impl VisionTower {
         let mut shapes = Shapes::new();
         shapes.tensor(&format!("{ROOT}.embeddings.class_embedding"), &[hidden]);
         shapes.tensor(&format!("{ROOT}.embeddings.patch_embedding.weight"), &[hidden, 3, side, side]);
-        shapes.tensor(&format!("{ROOT}.embeddings.position_embedding.weight"), &[config.vision.tokens(), hidden]);
+        shapes.tensor(
+            &format!("{ROOT}.embeddings.position_embedding.weight"),
+            &[config.vision.tokens(), hidden],
+        );
         shapes.norm(&format!("{ROOT}.pre_layrnorm"), hidden);
         shapes.norm(&format!("{ROOT}.post_layernorm"), hidden);
         shapes.tensor("visual_projection.weight", &[config.projection, hidden]);
@@ -68,12 +69,9 @@ impl VisionTower {
 
     /// Normalised pixels (count, 3, image, image) to features (count, projection), not yet of unit length.
     pub fn forward(&self, pixels: &Tensor) -> candle_core::Result<Tensor> {
-        let (count, tokens, hidden) = (pixels.dim(0)?, self.config.tokens(), self.config.tower.hidden);
-        let patches = self.patch.forward(&ops::patches(pixels, self.config.patch)?, None)?;
-        let patches = patches.reshape((count, tokens - 1, hidden))?;
-        let class = self.class.broadcast_as((count, 1, hidden))?;
-        let x = Tensor::cat(&[&class, &patches], 1)?.broadcast_add(&self.positions)?; // (count, tokens, hidden)
-        let x = self.pre_norm.forward(&x.reshape((count * tokens, hidden))?)?;
+        let (count, tokens) = (pixels.dim(0)?, self.config.tokens());
+        let patches = ops::patches(pixels, self.config.patch)?; // (count · tokens, 3 · patch²)
+        let x = self.pre_norm.forward(&self.patch.forward_onto(&patches, &self.base)?)?;
         let firsts: Vec<u32> = (0..count).map(|i| (i * tokens) as u32).collect();
         let x = self.encoder.forward(x, tokens, &Tensor::from_vec(firsts, count, pixels.device())?)?;
         self.projection.forward(&self.post_norm.forward(&x)?, None)

@@ -74,13 +74,17 @@ impl Weights {
     fn find(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo> {
         let help = "the weights belong to another config.json, or are not a CLIP's: take all files from one repository";
         let info = self.tensors.get(name).ok_or_else(|| {
-            Error::new(format!("the weights lack the tensor {name} of shape {shape:?}")).at(&self.path).help(help)
+            Error::new(format!("the weights lack the tensor {name} of shape {shape:?}"))
+                .at(&self.path)
+                .help(help)
         })?;
         if info.shape != shape {
             let found = &info.shape;
-            return Err(Error::new(format!("the tensor {name} has shape {found:?}, config.json asks for {shape:?}"))
-                .at(&self.path)
-                .help(help));
+            return Err(Error::new(format!(
+                "the tensor {name} has shape {found:?}, config.json asks for {shape:?}"
+            ))
+            .at(&self.path)
+            .help(help));
         }
         if !matches!(info.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64) {
             let found = info.dtype;
@@ -102,7 +106,9 @@ impl Weights {
         file.read_exact(&mut bytes).or_fail(cannot)?;
         let values = floats(&bytes, info.dtype);
         if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
-            return Err(cannot().because(format!("it holds {bad}")).help("the file is damaged: download it again"));
+            return Err(cannot()
+                .because(format!("it holds {bad}"))
+                .help("the file is damaged: download it again"));
         }
         Ok(values)
     }
@@ -144,7 +150,8 @@ impl Shapes {
 
 /// Little-endian floats of `dtype` as f32. Other types than floats give nothing; they are refused before.
 fn floats(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
-    let (pairs, fours, eights) = (bytes.as_chunks::<2>().0, bytes.as_chunks::<4>().0, bytes.as_chunks::<8>().0);
+    let (pairs, fours, eights) =
+        (bytes.as_chunks::<2>().0, bytes.as_chunks::<4>().0, bytes.as_chunks::<8>().0);
     match dtype {
         Dtype::F16 => pairs.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
         Dtype::BF16 => pairs.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
@@ -207,9 +214,14 @@ mod tests {
         let lying = r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#;
         let huge = r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#;
         let backwards = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#;
-        for (header, data) in
-            [(good, &[0; 7][..]), (lying, &[0; 8]), (huge, &[0; 8]), (backwards, &[0; 8]), ("{", &[]), ("", &[])]
-        {
+        for (header, data) in [
+            (good, &[0; 7][..]),
+            (lying, &[0; 8]),
+            (huge, &[0; 8]),
+            (backwards, &[0; 8]),
+            ("{", &[]),
+            ("", &[]),
+        ] {
             let (_folder, path) = file(header, data);
             assert!(Weights::open(&path).is_err(), "{header}");
         }
