@@ -1,1 +1,391 @@
-//! To be written.
+//! PreAct ResNet with classifier and projector (method §3), trained on candle.
+//!
+//! On a CPU the trunk is one operator of candle's graph with its own forward and backward pass
+//! (`program.rs`): channels-last, norm and ReLU folded into the convolutions, all cores. Elsewhere the same
+//! network goes through candle's operators (`plain.rs`). It knows nothing of data, losses or files.
+//!
+//! All parameters of the trunk are one flat variable, so that an optimiser step or a moving average is one
+//! pass over memory; [`Network::state`] gives them by name in PyTorch's layout.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{D, Device, Result, Tensor, Var, bail};
+use pipeline::error::Error;
+use pipeline::random::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+mod conv;
+mod gemm;
+mod isa;
+mod norm;
+mod op;
+mod pixels;
+mod plain;
+mod plan;
+mod pool;
+mod program;
+mod state;
+#[cfg(test)]
+mod tests;
+mod update;
+
+use isa::Level;
+use norm::MOMENTUM;
+use op::{Found, TrunkOp};
+use plan::Plan;
+use program::Trunk;
+pub use update::Sgd;
+
+/// Name of the flat variable that holds the trunk.
+const TRUNK: &str = "trunk";
+
+/// Shape of a network. The average pool takes the whole final map: 4×4 in the standard cases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Channels of the images: 3, or 1 for grey sets.
+    pub input_channels: usize,
+    /// Side of the square images in pixels.
+    pub input_size: usize,
+    /// Channels of the first stage; every further stage has twice as many.
+    pub width: usize,
+    /// Residual blocks of each stage.
+    pub blocks: [usize; 4],
+    /// Stride of the first stage: 1 for images up to 32 pixels, 2 for 64.
+    pub first_stride: usize,
+    /// Classes.
+    pub classes: usize,
+    /// Length of the projector's output.
+    pub embedding: usize,
+}
+
+impl Architecture {
+    /// PreAct ResNet-18 as the paper uses it: width 64, stride 2 from the start for images over 32 pixels.
+    pub fn resnet18(input_channels: usize, input_size: usize, classes: usize) -> Self {
+        let first_stride = if input_size > 32 { 2 } else { 1 };
+        Self { input_channels, input_size, width: 64, blocks: [2; 4], first_stride, classes, embedding: 128 }
+    }
+
+    /// Length of the features: 8 · width.
+    pub fn features(&self) -> usize {
+        8 * self.width
+    }
+
+    /// Refuses what cannot be built.
+    ///
+    /// # Errors
+    /// A size is zero or absurd, or the first stride is neither 1 nor 2.
+    pub fn validate(&self) -> pipeline::error::Result<()> {
+        let positive = [
+            ("input_channels", self.input_channels, 1 << 10),
+            ("input_size", self.input_size, 1 << 12),
+            ("width", self.width, 1 << 12),
+            ("classes", self.classes, 1 << 20),
+            ("embedding", self.embedding, 1 << 16),
+        ];
+        for (name, value, most) in positive {
+            if !(1..=most).contains(&value) {
+                return Err(Error::new(format!("network.{name} = {value} is not possible"))
+                    .help(format!("use 1 to {most}")));
+            }
+        }
+        if let Some(count) = self.blocks.iter().find(|b| !(1..=100).contains(*b)) {
+            return Err(Error::new(format!("network.blocks has a stage of {count} blocks"))
+                .help("use 1 to 100 blocks a stage, e.g. [2, 2, 2, 2]"));
+        }
+        if !(1..=2).contains(&self.first_stride) {
+            return Err(Error::new(format!("network.first_stride = {} is not possible", self.first_stride))
+                .help("use 1 (images up to 32 pixels) or 2"));
+        }
+        Ok(())
+    }
+}
+
+/// How a batch goes through the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Statistics of the batch, running ones updated, graph kept for gradients.
+    Train,
+    /// Statistics of the batch, running ones updated, no graph.
+    TrainNoGrad,
+    /// Running statistics, no graph.
+    Eval,
+}
+
+/// What [`Network::forward`] gives.
+pub struct Output {
+    /// (B, classes)
+    pub logits: Tensor,
+    /// (B, 8 · width)
+    pub features: Tensor,
+}
+
+/// A PreAct ResNet with classifier and projector.
+pub struct Network {
+    architecture: Architecture,
+    trunk: Trunk,
+    /// Trainable variables, sorted by name.
+    parameters: Vec<(String, Var)>,
+    running_mean: Var,
+    running_var: Var,
+}
+
+impl Network {
+    /// A network at PyTorch's default start: weights and linear biases uniform within 1/√fan_in, norms 1
+    /// and 0, drawn from `rng` in order of names.
+    ///
+    /// # Errors
+    /// The architecture is not possible, or the device has no room.
+    pub fn new(architecture: &Architecture, rng: &mut ChaCha8Rng, device: &Device) -> Result<Self> {
+        architecture.validate().map_err(candle_core::Error::wrap)?;
+        let plan = Plan::new(architecture);
+        let a = architecture;
+        let mut parameters = vec![];
+        let heads = [
+            ("classifier", a.features(), a.classes),
+            ("projector.0", a.features(), a.features()),
+            ("projector.2", a.features(), a.embedding),
+        ];
+        for (name, from, to) in heads {
+            let bias = Var::from_vec(state::uniform(rng, to, from), to, device)?;
+            let weight = Var::from_vec(state::uniform(rng, to * from, from), (to, from), device)?;
+            parameters.push((format!("{name}.bias"), bias));
+            parameters.push((format!("{name}.weight"), weight));
+        }
+        parameters
+            .push((TRUNK.to_owned(), Var::from_vec(state::initial_trunk(&plan, rng), plan.len, device)?));
+        let running_mean = Var::from_vec(vec![0f32; plan.buffers_len], plan.buffers_len, device)?;
+        let running_var = Var::from_vec(vec![1f32; plan.buffers_len], plan.buffers_len, device)?;
+        let trunk = Trunk::new(plan, Level::best());
+        Ok(Self { architecture: architecture.clone(), trunk, parameters, running_mean, running_var })
+    }
+
+    /// The network's shape.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Where the network lives.
+    pub fn device(&self) -> &Device {
+        self.running_mean.device()
+    }
+
+    /// images (B, H, W, C) in f32, channels last and normalised → logits and features.
+    ///
+    /// # Errors
+    /// The images have another shape, type or device.
+    pub fn forward(&self, images: &Tensor, pass: Pass) -> Result<Output> {
+        let a = &self.architecture;
+        let (batch, h, w, c) = images.dims4()?;
+        if (h, w, c) != (a.input_size, a.input_size, a.input_channels) || batch == 0 {
+            bail!(
+                "the network takes images of {0}×{0}×{1}, channels last, and was given {batch}×{h}×{w}×{c}",
+                a.input_size,
+                a.input_channels
+            );
+        }
+        let images = images.contiguous()?;
+        let features = if self.device().is_cpu() {
+            self.cpu_features(&images, pass)?
+        } else {
+            self.plain_features(&images, pass)?
+        };
+        let logits = self.linear("classifier", &features, pass)?;
+        Ok(Output { logits, features })
+    }
+
+    /// features (B, 8 · width) → projections (B, embedding) of length 1: Linear, ReLU, Linear, L2 norm.
+    ///
+    /// # Errors
+    /// The features have another shape, type or device.
+    pub fn project(&self, features: &Tensor, pass: Pass) -> Result<Tensor> {
+        let hidden = self.linear("projector.0", features, pass)?.relu()?;
+        let z = self.linear("projector.2", &hidden, pass)?;
+        // As F.normalize, whose floor is 1e-12 on the length.
+        let length = (z.sqr()?.sum_keepdim(D::Minus1)? + 1e-24)?.sqrt()?;
+        z.broadcast_div(&length)
+    }
+
+    fn linear(&self, name: &str, x: &Tensor, pass: Pass) -> Result<Tensor> {
+        let find = |part: &str| -> Result<Tensor> {
+            let var = self.parameter(&format!("{name}.{part}"))?;
+            Ok(if pass == Pass::Train { var.as_tensor().clone() } else { var.as_detached_tensor() })
+        };
+        x.matmul(&find("weight")?.t()?)?.broadcast_add(&find("bias")?)
+    }
+
+    fn parameter(&self, name: &str) -> Result<&Var> {
+        match self.parameters.binary_search_by(|(n, _)| n.as_str().cmp(name)) {
+            Ok(at) => Ok(&self.parameters[at].1),
+            Err(_) => bail!("the network has no parameter {name}"),
+        }
+    }
+
+    fn cpu_features(&self, images: &Tensor, pass: Pass) -> Result<Tensor> {
+        let theta = self.parameter(TRUNK)?;
+        let running = match pass {
+            Pass::Eval => Some((self.running_mean.to_vec1::<f32>()?, self.running_var.to_vec1::<f32>()?)),
+            _ => None,
+        };
+        let found: Found = Arc::new(Mutex::new(None));
+        let op = TrunkOp::new(&self.trunk, running, pass == Pass::Train, &found);
+        let features = match pass {
+            Pass::Train => images.apply_op2(theta, op)?,
+            _ => images.apply_op2_no_bwd(theta, &op)?,
+        };
+        if let Some((mean, variance)) = found.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let len = mean.len();
+            self.update_running(
+                &Tensor::from_vec(mean, len, &Device::Cpu)?,
+                &Tensor::from_vec(variance, len, &Device::Cpu)?,
+            )?;
+        }
+        Ok(features)
+    }
+
+    fn plain_features(&self, images: &Tensor, pass: Pass) -> Result<Tensor> {
+        let theta = self.parameter(TRUNK)?;
+        let theta = if pass == Pass::Train { theta.as_tensor().clone() } else { theta.as_detached_tensor() };
+        let (mean, variance) =
+            (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
+        let running = (pass == Pass::Eval).then_some((&mean, &variance));
+        let (features, batch) = plain::forward(&self.trunk.plan, images, &theta, running)?;
+        if let Some((mean, variance)) = batch {
+            self.update_running(&mean, &variance)?;
+        }
+        Ok(features)
+    }
+
+    fn update_running(&self, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        for (running, new) in [(&self.running_mean, mean), (&self.running_var, variance)] {
+            let old = running.as_detached_tensor();
+            running.set(&((old * (1.0 - MOMENTUM))? + (new * MOMENTUM)?)?)?;
+        }
+        Ok(())
+    }
+
+    /// A network of its own with the same values: the key network of MoCo (method §8).
+    ///
+    /// # Errors
+    /// The device has no room.
+    pub fn copy_of(&self) -> Result<Self> {
+        let copy = |var: &Var| Var::from_tensor(&var.as_detached_tensor().copy()?);
+        let parameters =
+            self.parameters.iter().map(|(n, v)| Ok((n.clone(), copy(v)?))).collect::<Result<_>>()?;
+        Ok(Self {
+            architecture: self.architecture.clone(),
+            trunk: self.trunk.clone(),
+            parameters,
+            running_mean: copy(&self.running_mean)?,
+            running_var: copy(&self.running_var)?,
+        })
+    }
+
+    /// Takes the parameters and running statistics of another network of the same architecture.
+    ///
+    /// # Errors
+    /// The architectures differ.
+    pub fn copy_from(&self, other: &Self) -> Result<()> {
+        self.same_shape(other)?;
+        for ((_, own), (_, var)) in self.parameters.iter().zip(&other.parameters) {
+            own.set(var)?;
+        }
+        self.copy_running_from(other)
+    }
+
+    /// Takes the running statistics of another network of the same architecture.
+    ///
+    /// # Errors
+    /// The architectures differ.
+    pub fn copy_running_from(&self, other: &Self) -> Result<()> {
+        self.same_shape(other)?;
+        self.running_mean.set(&other.running_mean)?;
+        self.running_var.set(&other.running_var)
+    }
+
+    /// own ← decay · own + (1 − decay) · other, for every parameter (method §8: decay 0.999). Running
+    /// statistics stay: a key network sees its own batches.
+    ///
+    /// # Errors
+    /// The architectures differ.
+    pub fn ema_from(&self, other: &Self, decay: f64) -> Result<()> {
+        self.same_shape(other)?;
+        for ((_, own), (_, var)) in self.parameters.iter().zip(&other.parameters) {
+            update::average(own, var, decay)?;
+        }
+        Ok(())
+    }
+
+    fn same_shape(&self, other: &Self) -> Result<()> {
+        if self.architecture == other.architecture {
+            Ok(())
+        } else {
+            bail!("networks of different architectures: {:?} and {:?}", self.architecture, other.architecture)
+        }
+    }
+
+    /// Trainable variables, sorted by name. The trunk is one flat variable; see [`Network::state`] for its
+    /// pieces.
+    pub fn parameters(&self) -> &[(String, Var)] {
+        &self.parameters
+    }
+
+    /// Number of trainable values.
+    pub fn parameter_count(&self) -> usize {
+        self.parameters.iter().map(|(_, v)| v.elem_count()).sum()
+    }
+
+    /// Parameters and running statistics by name, sorted, on the CPU, in PyTorch's layout (convolutions
+    /// (out, in, kh, kw)).
+    ///
+    /// # Errors
+    /// The device fails to give a tensor.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
+        let plan = &self.trunk.plan;
+        let mut all = state::split(&plan.parameters, "", self.parameter(TRUNK)?)?;
+        all.extend(state::split(&plan.buffers, ".running_mean", &self.running_mean)?);
+        all.extend(state::split(&plan.buffers, ".running_var", &self.running_var)?);
+        for (name, var) in self.parameters.iter().filter(|(name, _)| name != TRUNK) {
+            all.push((name.clone(), var.as_detached_tensor().to_device(&Device::Cpu)?.copy()?));
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(all)
+    }
+
+    /// Takes values from what [`Network::state`] gave. Nothing changes unless everything fits.
+    ///
+    /// # Errors
+    /// A name is missing or unknown, or a shape differs.
+    pub fn load_state(&self, state: &HashMap<String, Tensor>) -> pipeline::error::Result<()> {
+        let plan = &self.trunk.plan;
+        let failed = |e: candle_core::Error| Error::new("cannot put values into the network").because(e);
+        let mut known: Vec<String> = self.state().map_err(failed)?.into_iter().map(|(n, _)| n).collect();
+        known.sort();
+        let mut unknown: Vec<&String> = state.keys().filter(|n| known.binary_search(n).is_err()).collect();
+        unknown.sort();
+        if let Some(name) = unknown.first() {
+            return Err(Error::new(format!("the network has no parameter called {name}"))
+                .help("it was saved by a network of another architecture, or by another program"));
+        }
+        let mut sets = vec![];
+        for (name, var) in &self.parameters {
+            if name != TRUNK {
+                sets.push((var, state::find(state, name, var.dims())?));
+            }
+        }
+        let flat = [
+            (self.parameter(TRUNK).map_err(failed)?, &plan.parameters, "", plan.len),
+            (&self.running_mean, &plan.buffers, ".running_mean", plan.buffers_len),
+            (&self.running_var, &plan.buffers, ".running_var", plan.buffers_len),
+        ];
+        for (var, pieces, suffix, len) in flat {
+            let values = state::join(pieces, suffix, len, state)?;
+            sets.push((var, Tensor::from_vec(values, len, &Device::Cpu).map_err(failed)?));
+        }
+        for (var, tensor) in sets {
+            tensor.to_device(var.device()).and_then(|t| var.set(&t)).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
