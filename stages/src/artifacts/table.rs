@@ -138,10 +138,6 @@ impl Rows {
         Ok(Self { path: path.to_owned(), batch, metadata })
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.batch.num_rows()
-    }
-
     /// The value of the metadata entry `key`.
     pub(crate) fn metadata(&self, key: &str) -> Result<&str> {
         (self.metadata.iter().find(|entry| entry.key == key))
