@@ -52,7 +52,7 @@ per_level! {
 }
 
 #[inline(always)]
-unsafe fn rows_on<I: Isa>(p: &Rows<'_>, input: *const f32, weights: *const f32, output: *mut f32) {
+pub(super) unsafe fn rows_on<I: Isa>(p: &Rows<'_>, input: *const f32, weights: *const f32, output: *mut f32) {
     // SAFETY: the caller's promises.
     unsafe {
         let width = panel(p.columns);
@@ -214,7 +214,7 @@ per_level! {
 }
 
 #[inline(always)]
-unsafe fn outer_on<I: Isa>(p: &Outer<'_>, input: *const f32, grad: *const f32, result: *mut f32) {
+pub(super) unsafe fn outer_on<I: Isa>(p: &Outer<'_>, input: *const f32, grad: *const f32, result: *mut f32) {
     // SAFETY: the caller's promises.
     unsafe {
         let mut n = 0;

@@ -73,6 +73,7 @@ impl Drop for Buffer {
 
 thread_local! {
     static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static MORE: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends `N` pieces of this thread's scratch memory, of the lengths given and arbitrary content.
@@ -99,4 +100,19 @@ pub(super) fn scratch<const N: usize, R>(lens: [usize; N], work: impl FnOnce([&m
         }
     });
     result
+}
+
+/// A second piece of scratch memory, inside [`scratch`].
+pub(super) fn more_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    MORE.with(|s| {
+        let mut lines = s.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default();
+        if lines.len() * 16 < len {
+            lines = vec![Line([0.0; 16]); len.div_ceil(16)];
+        }
+        let result = work(as_slice_mut(&mut lines, len));
+        if let Ok(mut s) = s.try_borrow_mut() {
+            *s = lines;
+        }
+        result
+    })
 }
