@@ -76,7 +76,7 @@ impl Algorithm {
     /// The faster one: transforming the weights (four times as many values) must pay over the batch's tiles.
     pub fn best(conv: &Conv, batch: usize) -> Self {
         let tiles = batch * (conv.size / 4) * (conv.size / 4);
-        if Self::applies(conv) && tiles >= conv.cin_memory / 4 { Self::Winograd } else { Self::Direct }
+        if Self::applies(conv) && tiles >= conv.cin_memory / 8 { Self::Winograd } else { Self::Direct }
     }
 }
 
@@ -156,7 +156,7 @@ impl Prepared {
         };
         this.pack(conv, theta, false);
         if algorithm == Algorithm::Winograd && Algorithm::applies(conv) {
-            this.to_winograd(conv.size, ca, co, pool);
+            this.transform_weights(conv.size, ca, co, pool);
         }
         this
     }
@@ -241,7 +241,7 @@ impl Prepared {
         };
         this.pack(conv, theta, true);
         if algorithm == Algorithm::Winograd && Algorithm::applies(conv) {
-            this.to_winograd(conv.size, co, ci, pool);
+            this.transform_weights(conv.size, co, ci, pool);
         }
         this
     }
@@ -286,14 +286,13 @@ impl Prepared {
     }
 
     /// Transforms the packed weights of a single pass.
-    fn to_winograd(&mut self, size: usize, channels: usize, columns: usize, pool: &Pool) {
+    fn transform_weights(&mut self, size: usize, channels: usize, columns: usize, pool: &Pool) {
         let t = Tiles { size, channels, columns, block: winograd::block(channels) };
         let mut points = pool.take(POINTS * channels * columns);
         let depth = channels * panel(columns);
         let (packed, level) = (&*self.packed, self.level);
         let to = Shared(points.as_mut_ptr());
         (0..columns / panel(columns)).into_par_iter().for_each(|p| {
-            let to = to;
             // SAFETY: panel p reads its own 9 · depth packed values and writes its own place in each point.
             unsafe {
                 winograd::filters(
@@ -439,7 +438,7 @@ impl WeightGradient {
             let mut taps = pool.take(9 * depth);
             let (from, to) = (&*sum, Shared(taps.as_mut_ptr()));
             (0..t.channels).into_par_iter().for_each(|c| {
-                let (to, at) = (to, c * t.columns);
+                let at = c * t.columns;
                 assert!(at + t.columns <= depth && from.len() == POINTS * depth);
                 // SAFETY: channel c reads and writes its own columns of every point and tap.
                 unsafe {

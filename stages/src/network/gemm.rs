@@ -230,6 +230,8 @@ pub(super) unsafe fn outer_on<I: Isa>(p: &Outer<'_>, input: *const f32, grad: *c
                     m += if two {
                         if left >= 12 {
                             outer_tile::<I, 12, 2>(p, x, g, out)
+                        } else if left >= 9 {
+                            outer_tile::<I, 9, 2>(p, x, g, out)
                         } else if left >= 4 {
                             outer_tile::<I, 4, 2>(p, x, g, out)
                         } else {
@@ -237,7 +239,9 @@ pub(super) unsafe fn outer_on<I: Isa>(p: &Outer<'_>, input: *const f32, grad: *c
                         }
                     } else if I::WIDE && left >= 24 {
                         outer_tile::<I, 24, 1>(p, x, g, out)
-                    } else if I::WIDE && left >= 9 && left < 16 {
+                    } else if I::WIDE && left >= 16 {
+                        outer_tile::<I, 16, 1>(p, x, g, out)
+                    } else if I::WIDE && left >= 9 {
                         outer_tile::<I, 9, 1>(p, x, g, out)
                     } else if left >= 4 {
                         outer_tile::<I, 4, 1>(p, x, g, out)

@@ -96,10 +96,7 @@ fn flat(t: &Tensor) -> Vec<f32> {
 
 fn assert_digest(what: &str, found: [f64; 2], wanted: [f64; 2], tolerance: f64) {
     for (f, w) in found.iter().zip(wanted) {
-        assert!(
-            (f - w).abs() <= tolerance * wanted[0] + 1e-6,
-            "{what}: {found:?}, PyTorch has {wanted:?}"
-        );
+        assert!((f - w).abs() <= tolerance * wanted[0] + 1e-6, "{what}: {found:?}, PyTorch has {wanted:?}");
     }
 }
 
@@ -130,7 +127,7 @@ fn gradients(network: &Network, loss: &Tensor) -> Vec<(String, Vec<f32>)> {
 fn forward_gradients_and_running_statistics_are_pytorchs() {
     // Winograd's rounding is larger, so that now and then an activation falls on the other side of a ReLU.
     for (case, exact) in goldens().cases.into_iter().flat_map(|c| [(c.clone(), true), (c, false)]) {
-        let tolerance = if exact { 1e-3 } else { 1e-2 };
+        let tolerance = if exact { 1e-3 } else { 2e-2 };
         let mut network = network(&case.architecture);
         network.trunk.exact = exact;
         let (x, y) = batch(&case.architecture, case.batch, 1000);
