@@ -422,21 +422,16 @@ impl WeightGradient {
     pub fn len(&self) -> usize {
         match &self.winograd {
             Some(t) => POINTS * t.channels * t.columns,
-            None => self.result_len(),
+            None => self.runs.len() * self.run * self.columns,
         }
     }
 
-    /// Length of the result: (kh, kw, input channels in memory, columns).
-    fn result_len(&self) -> usize {
-        self.runs.len() * self.run * self.columns
-    }
-
-    /// From the complete sum to the result, at its beginning.
-    pub fn finish<'a>(&self, sum: &'a mut [f32], pool: &Pool) -> &'a [f32] {
+    /// Calls `take` with the result that the complete sum stands for.
+    pub fn finish(&self, sum: &[f32], pool: &Pool, take: impl FnOnce(&[f32])) {
         if let Some(t) = &self.winograd {
             let depth = t.channels * t.columns;
             let mut taps = pool.take(9 * depth);
-            let (from, to) = (&*sum, Shared(taps.as_mut_ptr()));
+            let (from, to) = (sum, Shared(taps.as_mut_ptr()));
             (0..t.channels).into_par_iter().for_each(|c| {
                 let at = c * t.columns;
                 assert!(at + t.columns <= depth && from.len() == POINTS * depth);
@@ -452,9 +447,10 @@ impl WeightGradient {
                     );
                 }
             });
-            sum[..9 * depth].copy_from_slice(&taps);
+            take(&taps);
+        } else {
+            take(sum);
         }
-        &sum[..self.result_len()]
     }
 
     /// Adds the gradient of a group of padded images and padded output gradients.
@@ -493,16 +489,17 @@ impl WeightGradient {
     }
 }
 
-/// Copies a padded weight gradient of `columns` output channels starting at `first` to its place in the flat
+/// Copies a padded weight gradient (kh, kw, input channels in memory, columns) of `columns` output channels starting at `first` to its place in the flat
 /// gradient.
 pub(super) fn unpad(conv: &Conv, result: &[f32], first: usize, columns: usize, flat: &mut [f32]) {
     let own = &mut flat[conv.offset..conv.offset + conv.len()];
     let width = columns.min(conv.cout - first);
-    for (tap, taps) in result.chunks_exact(conv.cin_memory * columns).enumerate() {
-        for (ic, row) in taps.chunks_exact(columns).take(conv.cin).enumerate() {
-            own[(tap * conv.cin + ic) * conv.cout + first..][..width].copy_from_slice(&row[..width]);
+    let taps = result.par_chunks_exact(conv.cin_memory * columns);
+    own.par_chunks_exact_mut(conv.cin * conv.cout).zip(taps).for_each(|(own, tap)| {
+        for (own, row) in own.chunks_exact_mut(conv.cout).zip(tap.chunks_exact(columns)) {
+            own[first..first + width].copy_from_slice(&row[..width]);
         }
-    }
+    });
 }
 
 /// Vectors of output channels that one task of a large weight gradient computes.

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// One cache line, so that vectors never straddle two.
 #[derive(Clone, Copy)]
@@ -23,11 +23,17 @@ fn as_slice_mut(lines: &mut [Line], len: usize) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) }
 }
 
-/// Free buffers of a network.
+/// Free buffers.
 #[derive(Clone, Default)]
 pub(super) struct Pool(Arc<Mutex<Vec<Vec<Line>>>>);
 
 impl Pool {
+    /// The program's pool: networks that take turns share their memory.
+    pub fn shared() -> Self {
+        static SHARED: LazyLock<Pool> = LazyLock::new(Pool::default);
+        SHARED.clone()
+    }
+
     /// A buffer of `len` values of arbitrary content: the smallest free one that is not more than twice as
     /// long, or a new one.
     pub fn take(&self, len: usize) -> Buffer {

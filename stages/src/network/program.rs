@@ -222,7 +222,7 @@ pub(super) struct Trunk {
 impl Trunk {
     /// A trunk on the given instruction set.
     pub fn new(plan: Plan, level: Level) -> Self {
-        Self { plan, level, exact: false, pool: Pool::default() }
+        Self { plan, level, exact: false, pool: Pool::shared() }
     }
 
     fn algorithm(&self, conv: &Conv, batch: usize) -> Algorithm {
@@ -599,12 +599,12 @@ impl Trunk {
                     }
                 }
             });
-            let (first, second) = total.split_at_mut(lens[0]);
+            let (first, second) = total.split_at(lens[0]);
             if let Some(weight) = &weight {
-                unpad(conv, weight.finish(first, &self.pool), 0, co, flat);
+                weight.finish(first, &self.pool, |taps| unpad(conv, taps, 0, co, flat));
             }
             if let (Shortcut::Conv(conv, _), Some(weight)) = (shortcut, &short_weight) {
-                unpad(conv, weight.finish(second, &self.pool), 0, co, flat);
+                weight.finish(second, &self.pool, |taps| unpad(conv, taps, 0, co, flat));
             }
         }
         sums
@@ -640,9 +640,9 @@ impl Trunk {
                 }
             });
         });
-        for (task, result) in results.chunks_exact_mut(weight.len()).enumerate() {
+        for (task, result) in results.chunks_exact(weight.len()).enumerate() {
             if task * columns < conv.cout {
-                unpad(conv, weight.finish(result, &self.pool), task * columns, columns, flat);
+                weight.finish(result, &self.pool, |taps| unpad(conv, taps, task * columns, columns, flat));
             }
         }
     }

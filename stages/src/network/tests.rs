@@ -359,7 +359,7 @@ fn convolutions_and_their_gradients_are_the_sums_that_define_them() {
                 let mut result = vec![0.0; weight.len()];
                 weight.add(images, &px, &pg, &mut result);
                 let mut flat = vec![0.0; 7 + conv.len()];
-                super::conv::unpad(&conv, weight.finish(&mut result, &pool), 0, co, &mut flat);
+                weight.finish(&result, &pool, |taps| super::conv::unpad(&conv, taps, 0, co, &mut flat));
                 assert_close(&format!("weight {of}"), &flat[7..], &dw, 1e-4);
             }
         }
