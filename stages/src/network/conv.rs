@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::gemm::{Outer, Quad, Rows, Span, outer, panel, rows};
 use super::isa::{LANES, Level};
 use super::plan::{Conv, padded};
-use super::pool::{Buffer, Pool};
+use super::pool::{Buffer, Pool, more_scratch};
+use super::winograd::{self, POINTS, Tiles};
 
 /// Values of one zero-padded square image.
 pub(super) fn padded_len(size: usize, channels: usize) -> usize {
@@ -54,6 +55,31 @@ struct Pass {
     weights: usize,
 }
 
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    /// The sums that define it.
+    Direct,
+    /// Winograd F(4×4, 3×3): a quarter of the products, where it applies.
+    Winograd,
+}
+
+impl Algorithm {
+    /// Whether Winograd is possible.
+    pub fn applies(conv: &Conv) -> bool {
+        conv.kernel == 3
+            && conv.stride == 1
+            && conv.size.is_multiple_of(4)
+            && conv.cin_memory.is_multiple_of(LANES)
+    }
+
+    /// The faster one: transforming the weights (four times as many values) must pay over the batch's tiles.
+    pub fn best(conv: &Conv, batch: usize) -> Self {
+        let tiles = batch * (conv.size / 4) * (conv.size / 4);
+        if Self::applies(conv) && tiles >= conv.cin_memory / 8 { Self::Winograd } else { Self::Direct }
+    }
+}
+
 /// A convolution prepared for one direction: passes over pixels, and weights packed for them.
 pub(super) struct Prepared {
     passes: Vec<Pass>,
@@ -61,6 +87,7 @@ pub(super) struct Prepared {
     input_len: usize,
     output_len: usize,
     level: Level,
+    winograd: Option<(Tiles, Vec<Quad>, Buffer)>,
 }
 
 fn quads(
@@ -92,6 +119,7 @@ impl Prepared {
         theta: &[f32],
         images: usize,
         accumulate: bool,
+        algorithm: Algorithm,
         level: Level,
         pool: &Pool,
     ) -> Self {
@@ -124,8 +152,12 @@ impl Prepared {
             input_len: image,
             output_len: wo * wo * co,
             level,
+            winograd: None,
         };
         this.pack(conv, theta, false);
+        if algorithm == Algorithm::Winograd && Algorithm::applies(conv) {
+            this.transform_weights(conv.size, ca, co, pool);
+        }
         this
     }
 
@@ -136,6 +168,7 @@ impl Prepared {
         theta: &[f32],
         images: usize,
         accumulate: bool,
+        algorithm: Algorithm,
         level: Level,
         pool: &Pool,
     ) -> Self {
@@ -198,9 +231,18 @@ impl Prepared {
                 pass(quads, 2, runs, taps.collect());
             }
         }
-        let mut this =
-            Self { packed: pool.take(weights), passes, input_len: image, output_len: w * w * ci, level };
+        let mut this = Self {
+            packed: pool.take(weights),
+            passes,
+            input_len: image,
+            output_len: w * w * ci,
+            level,
+            winograd: None,
+        };
         this.pack(conv, theta, true);
+        if algorithm == Algorithm::Winograd && Algorithm::applies(conv) {
+            this.transform_weights(conv.size, co, ci, pool);
+        }
         this
     }
 
@@ -243,11 +285,53 @@ impl Prepared {
         }
     }
 
+    /// Transforms the packed weights of a single pass.
+    fn transform_weights(&mut self, size: usize, channels: usize, columns: usize, pool: &Pool) {
+        let t = Tiles { size, channels, columns, block: winograd::block(channels) };
+        let mut points = pool.take(POINTS * channels * columns);
+        let depth = channels * panel(columns);
+        let (packed, level) = (&*self.packed, self.level);
+        let to = Shared(points.as_mut_ptr());
+        (0..columns / panel(columns)).into_par_iter().for_each(|p| {
+            // SAFETY: panel p reads its own 9 · depth packed values and writes its own place in each point.
+            unsafe {
+                winograd::filters(
+                    level,
+                    packed[p * 9 * depth..(p + 1) * 9 * depth].as_ptr(),
+                    depth,
+                    to.get().add(p * depth),
+                    channels * columns,
+                );
+            }
+        });
+        self.winograd = Some((t, winograd::quads(&t), points));
+    }
+
     /// Runs the product on a group of padded images.
     pub fn run(&self, input: &[f32], output: &mut [f32]) {
         let images = output.len() / self.output_len;
         assert_eq!(output.len(), images * self.output_len, "an output of whole images");
         assert!(input.len() >= images * self.input_len, "an input image for every output image");
+        if let Some((t, quads, points)) = &self.winograd {
+            more_scratch(t.scratch(), |scratch| {
+                let accumulate = self.passes[0].accumulate;
+                // SAFETY: the lengths were checked above, and points and quads were made for these tiles.
+                unsafe {
+                    winograd::convolve(
+                        self.level,
+                        t,
+                        images,
+                        quads,
+                        input.as_ptr(),
+                        points.as_ptr(),
+                        accumulate,
+                        output.as_mut_ptr(),
+                        scratch.as_mut_ptr(),
+                    );
+                }
+            });
+            return;
+        }
         for pass in &self.passes {
             let p = Rows {
                 quads: &pass.quads[..images * pass.quads_per_image],
@@ -273,6 +357,21 @@ impl Prepared {
     }
 }
 
+/// A pointer that tasks share, each writing its own places.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: whoever shares it promises that no two tasks write the same place.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn get(self) -> *mut f32 {
+        self.0
+    }
+}
+
 /// The weight gradient of a convolution, for groups of up to `images`.
 pub(super) struct WeightGradient {
     spans: Vec<Span>,
@@ -283,11 +382,12 @@ pub(super) struct WeightGradient {
     run: usize,
     columns: usize,
     level: Level,
+    winograd: Option<Tiles>,
 }
 
 impl WeightGradient {
     /// Prepares for output gradients of which only `columns` channels are given.
-    pub fn new(conv: &Conv, columns: usize, images: usize, level: Level) -> Self {
+    pub fn new(conv: &Conv, columns: usize, images: usize, algorithm: Algorithm, level: Level) -> Self {
         let (ca, s, k) = (conv.cin_memory, conv.stride, conv.kernel);
         let (wp, wo) = (conv.size + 2, conv.out_size());
         let start = if k == 3 { 0 } else { (wp + 1) * ca };
@@ -309,17 +409,72 @@ impl WeightGradient {
             run: k * ca,
             columns,
             level,
+            winograd: (algorithm == Algorithm::Winograd && Algorithm::applies(conv)).then(|| Tiles {
+                size: conv.size,
+                channels: ca,
+                columns,
+                block: 2 * winograd::block(ca.max(columns)),
+            }),
         }
     }
 
-    /// Length of the result: (kh, kw, input channels in memory, columns).
+    /// Length of the sum that [`WeightGradient::add`] adds to.
     pub fn len(&self) -> usize {
-        self.runs.len() * self.run * self.columns
+        match &self.winograd {
+            Some(t) => POINTS * t.channels * t.columns,
+            None => self.runs.len() * self.run * self.columns,
+        }
+    }
+
+    /// Calls `take` with the result that the complete sum stands for.
+    pub fn finish(&self, sum: &[f32], pool: &Pool, take: impl FnOnce(&[f32])) {
+        if let Some(t) = &self.winograd {
+            let depth = t.channels * t.columns;
+            let mut taps = pool.take(9 * depth);
+            let (from, to) = (sum, Shared(taps.as_mut_ptr()));
+            (0..t.channels).into_par_iter().for_each(|c| {
+                let at = c * t.columns;
+                assert!(at + t.columns <= depth && from.len() == POINTS * depth);
+                // SAFETY: channel c reads and writes its own columns of every point and tap.
+                unsafe {
+                    winograd::filters_gradient(
+                        self.level,
+                        from.as_ptr().add(at),
+                        depth,
+                        t.columns,
+                        to.get().add(at),
+                        depth,
+                    );
+                }
+            });
+            take(&taps);
+        } else {
+            take(sum);
+        }
     }
 
     /// Adds the gradient of a group of padded images and padded output gradients.
     pub fn add(&self, images: usize, input: &[f32], grad: &[f32], result: &mut [f32]) {
         assert_eq!(result.len(), self.len(), "a result of this convolution");
+        if let Some(t) = &self.winograd {
+            assert!(input.len() >= images * padded_len(t.size, t.channels));
+            assert!(grad.len() >= images * padded_len(t.size, t.columns));
+            more_scratch(t.scratch(), |scratch| {
+                // SAFETY: all lengths were checked.
+                unsafe {
+                    winograd::weight_gradient(
+                        self.level,
+                        t,
+                        images,
+                        input.as_ptr(),
+                        grad.as_ptr(),
+                        result.as_mut_ptr(),
+                        scratch.as_mut_ptr(),
+                    );
+                }
+            });
+            return;
+        }
         let p = Outer {
             spans: &self.spans[..images * self.spans_per_image],
             input_stride: self.input_stride,
@@ -334,16 +489,17 @@ impl WeightGradient {
     }
 }
 
-/// Copies a padded weight gradient of `columns` output channels starting at `first` to its place in the flat
+/// Copies a padded weight gradient (kh, kw, input channels in memory, columns) of `columns` output channels starting at `first` to its place in the flat
 /// gradient.
 pub(super) fn unpad(conv: &Conv, result: &[f32], first: usize, columns: usize, flat: &mut [f32]) {
     let own = &mut flat[conv.offset..conv.offset + conv.len()];
     let width = columns.min(conv.cout - first);
-    for (tap, taps) in result.chunks_exact(conv.cin_memory * columns).enumerate() {
-        for (ic, row) in taps.chunks_exact(columns).take(conv.cin).enumerate() {
-            own[(tap * conv.cin + ic) * conv.cout + first..][..width].copy_from_slice(&row[..width]);
+    let taps = result.par_chunks_exact(conv.cin_memory * columns);
+    own.par_chunks_exact_mut(conv.cin * conv.cout).zip(taps).for_each(|(own, tap)| {
+        for (own, row) in own.chunks_exact_mut(conv.cout).zip(tap.chunks_exact(columns)) {
+            own[first..first + width].copy_from_slice(&row[..width]);
         }
-    }
+    });
 }
 
 /// Vectors of output channels that one task of a large weight gradient computes.

@@ -52,7 +52,7 @@ per_level! {
 }
 
 #[inline(always)]
-unsafe fn rows_on<I: Isa>(p: &Rows<'_>, input: *const f32, weights: *const f32, output: *mut f32) {
+pub(super) unsafe fn rows_on<I: Isa>(p: &Rows<'_>, input: *const f32, weights: *const f32, output: *mut f32) {
     // SAFETY: the caller's promises.
     unsafe {
         let width = panel(p.columns);
@@ -214,7 +214,7 @@ per_level! {
 }
 
 #[inline(always)]
-unsafe fn outer_on<I: Isa>(p: &Outer<'_>, input: *const f32, grad: *const f32, result: *mut f32) {
+pub(super) unsafe fn outer_on<I: Isa>(p: &Outer<'_>, input: *const f32, grad: *const f32, result: *mut f32) {
     // SAFETY: the caller's promises.
     unsafe {
         let mut n = 0;
@@ -230,6 +230,8 @@ unsafe fn outer_on<I: Isa>(p: &Outer<'_>, input: *const f32, grad: *const f32, r
                     m += if two {
                         if left >= 12 {
                             outer_tile::<I, 12, 2>(p, x, g, out)
+                        } else if left >= 9 {
+                            outer_tile::<I, 9, 2>(p, x, g, out)
                         } else if left >= 4 {
                             outer_tile::<I, 4, 2>(p, x, g, out)
                         } else {
@@ -237,7 +239,9 @@ unsafe fn outer_on<I: Isa>(p: &Outer<'_>, input: *const f32, grad: *const f32, r
                         }
                     } else if I::WIDE && left >= 24 {
                         outer_tile::<I, 24, 1>(p, x, g, out)
-                    } else if I::WIDE && left >= 9 && left < 16 {
+                    } else if I::WIDE && left >= 16 {
+                        outer_tile::<I, 16, 1>(p, x, g, out)
+                    } else if I::WIDE && left >= 9 {
                         outer_tile::<I, 9, 1>(p, x, g, out)
                     } else if left >= 4 {
                         outer_tile::<I, 4, 1>(p, x, g, out)

@@ -29,6 +29,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod update;
+mod winograd;
 
 use isa::Level;
 use norm::MOMENTUM;

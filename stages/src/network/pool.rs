@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// One cache line, so that vectors never straddle two.
 #[derive(Clone, Copy)]
@@ -23,11 +23,17 @@ fn as_slice_mut(lines: &mut [Line], len: usize) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), len) }
 }
 
-/// Free buffers of a network.
+/// Free buffers.
 #[derive(Clone, Default)]
 pub(super) struct Pool(Arc<Mutex<Vec<Vec<Line>>>>);
 
 impl Pool {
+    /// The program's pool: networks that take turns share their memory.
+    pub fn shared() -> Self {
+        static SHARED: LazyLock<Pool> = LazyLock::new(Pool::default);
+        SHARED.clone()
+    }
+
     /// A buffer of `len` values of arbitrary content: the smallest free one that is not more than twice as
     /// long, or a new one.
     pub fn take(&self, len: usize) -> Buffer {
@@ -73,6 +79,7 @@ impl Drop for Buffer {
 
 thread_local! {
     static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static MORE: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends `N` pieces of this thread's scratch memory, of the lengths given and arbitrary content.
@@ -99,4 +106,19 @@ pub(super) fn scratch<const N: usize, R>(lens: [usize; N], work: impl FnOnce([&m
         }
     });
     result
+}
+
+/// A second piece of scratch memory, inside [`scratch`].
+pub(super) fn more_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    MORE.with(|s| {
+        let mut lines = s.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default();
+        if lines.len() * 16 < len {
+            lines = vec![Line([0.0; 16]); len.div_ceil(16)];
+        }
+        let result = work(as_slice_mut(&mut lines, len));
+        if let Ok(mut s) = s.try_borrow_mut() {
+            *s = lines;
+        }
+        result
+    })
 }

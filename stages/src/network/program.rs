@@ -11,7 +11,8 @@
 use rayon::prelude::*;
 
 use super::conv::{
-    COLUMNS_PER_TASK, Prepared, WeightGradient, fill_padded, padded_len, scratch_len, split_by_columns, unpad,
+    Algorithm, COLUMNS_PER_TASK, Prepared, WeightGradient, fill_padded, padded_len, scratch_len,
+    split_by_columns, unpad,
 };
 use super::isa::Level;
 use super::norm::{self, Moments, Sums};
@@ -213,13 +214,19 @@ fn group(conv: &Conv, batch: usize) -> usize {
 pub(super) struct Trunk {
     pub plan: Plan,
     pub level: Level,
+    /// Use no Winograd transforms.
+    pub exact: bool,
     pool: Pool,
 }
 
 impl Trunk {
     /// A trunk on the given instruction set.
     pub fn new(plan: Plan, level: Level) -> Self {
-        Self { plan, level, pool: Pool::default() }
+        Self { plan, level, exact: false, pool: Pool::shared() }
+    }
+
+    fn algorithm(&self, conv: &Conv, batch: usize) -> Algorithm {
+        if self.exact { Algorithm::Direct } else { Algorithm::best(conv, batch) }
     }
 
     fn output_of(&self, conv: &Conv, batch: usize) -> Buffer {
@@ -322,9 +329,11 @@ impl Trunk {
     ) -> Vec<Moments> {
         let level = self.level;
         let images = group(conv, batch);
-        let first = Prepared::forward(conv, theta, images, accumulate, level, &self.pool);
+        let algorithm = self.algorithm(conv, batch);
+        let first = Prepared::forward(conv, theta, images, accumulate, algorithm, level, &self.pool);
         let (more_conv, more_out) = more.unzip();
-        let second = more_conv.map(|c| Prepared::forward(c, theta, images, false, level, &self.pool));
+        let second = more_conv
+            .map(|c| Prepared::forward(c, theta, images, false, Algorithm::Direct, level, &self.pool));
         let image = out.len() / batch;
         let more_out: Vec<Option<&mut [f32]>> = match more_out {
             Some(out) => out.chunks_mut(images * image).map(Some).collect(),
@@ -504,13 +513,14 @@ impl Trunk {
         let level = self.level;
         let (ca, co, so) = (conv.cin_memory, conv.cout_memory(), conv.out_size());
         let images = group(conv, batch);
-        let data =
-            (!dz.is_empty()).then(|| Prepared::backward(conv, theta, images, false, level, &self.pool));
-        let weight = weights.then(|| WeightGradient::new(conv, co, images, level));
+        let algorithm = self.algorithm(conv, batch);
+        let data = (!dz.is_empty())
+            .then(|| Prepared::backward(conv, theta, images, false, algorithm, level, &self.pool));
+        let weight = weights.then(|| WeightGradient::new(conv, co, images, algorithm, level));
         let (short_data, short_weight) = match shortcut {
             Shortcut::Conv(conv, _) => (
-                Some(Prepared::backward(conv, theta, images, true, level, &self.pool)),
-                weights.then(|| WeightGradient::new(conv, co, images, level)),
+                Some(Prepared::backward(conv, theta, images, true, Algorithm::Direct, level, &self.pool)),
+                weights.then(|| WeightGradient::new(conv, co, images, Algorithm::Direct, level)),
             ),
             _ => (None, None),
         };
@@ -589,9 +599,12 @@ impl Trunk {
                     }
                 }
             });
-            unpad(conv, &total[..lens[0]], 0, co, flat);
-            if let Shortcut::Conv(conv, _) = shortcut {
-                unpad(conv, &total[lens[0]..], 0, co, flat);
+            let (first, second) = total.split_at(lens[0]);
+            if let Some(weight) = &weight {
+                weight.finish(first, &self.pool, |taps| unpad(conv, taps, 0, co, flat));
+            }
+            if let (Shortcut::Conv(conv, _), Some(weight)) = (shortcut, &short_weight) {
+                weight.finish(second, &self.pool, |taps| unpad(conv, taps, 0, co, flat));
             }
         }
         sums
@@ -610,7 +623,7 @@ impl Trunk {
         let images = group(conv, batch);
         let co = conv.cout_memory();
         let columns = if co.is_multiple_of(COLUMNS_PER_TASK) { COLUMNS_PER_TASK } else { co };
-        let weight = WeightGradient::new(conv, columns, images, level);
+        let weight = WeightGradient::new(conv, columns, images, self.algorithm(conv, batch), level);
         let mut results = self.pool.take(weight.len() * (co / columns));
         results.par_chunks_mut(weight.len()).enumerate().for_each(|(task, result)| {
             result.fill(0.0);
@@ -629,7 +642,7 @@ impl Trunk {
         });
         for (task, result) in results.chunks_exact(weight.len()).enumerate() {
             if task * columns < conv.cout {
-                unpad(conv, result, task * columns, columns, flat);
+                weight.finish(result, &self.pool, |taps| unpad(conv, taps, task * columns, columns, flat));
             }
         }
     }

@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use candle_nn::loss::cross_entropy;
 use serde::Deserialize;
 
-use super::conv::{Prepared, WeightGradient, fill_padded, padded_len, scratch_len};
+use super::conv::{Algorithm, Prepared, WeightGradient, fill_padded, padded_len, scratch_len};
 use super::isa::Level;
 use super::plan::{Conv, padded};
 use super::pool::Pool;
@@ -21,7 +21,7 @@ struct Goldens {
     curve: Curve,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Case {
     architecture: Architecture,
     batch: usize,
@@ -94,12 +94,9 @@ fn flat(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn assert_digest(what: &str, found: [f64; 2], wanted: [f64; 2], scale: f64) {
+fn assert_digest(what: &str, found: [f64; 2], wanted: [f64; 2], tolerance: f64) {
     for (f, w) in found.iter().zip(wanted) {
-        assert!(
-            (f - w).abs() <= 1e-3 * wanted[0] + 1e-4 * scale,
-            "{what}: {found:?}, PyTorch has {wanted:?}"
-        );
+        assert!((f - w).abs() <= tolerance * wanted[0] + 1e-6, "{what}: {found:?}, PyTorch has {wanted:?}");
     }
 }
 
@@ -128,8 +125,11 @@ fn gradients(network: &Network, loss: &Tensor) -> Vec<(String, Vec<f32>)> {
 
 #[test]
 fn forward_gradients_and_running_statistics_are_pytorchs() {
-    for case in goldens().cases {
-        let network = network(&case.architecture);
+    // Winograd's rounding is larger, so that now and then an activation falls on the other side of a ReLU.
+    for (case, exact) in goldens().cases.into_iter().flat_map(|c| [(c.clone(), true), (c, false)]) {
+        let tolerance = if exact { 1e-3 } else { 2e-2 };
+        let mut network = network(&case.architecture);
+        network.trunk.exact = exact;
         let (x, y) = batch(&case.architecture, case.batch, 1000);
         let out = network.forward(&x, Pass::Train).unwrap();
         let z = network.project(&out.features, Pass::Train).unwrap();
@@ -138,18 +138,18 @@ fn forward_gradients_and_running_statistics_are_pytorchs() {
         let of = format!("{:?}", case.architecture);
         assert!((found - case.loss).abs() < 2e-4 * case.loss.abs(), "{of}: {found}, PyTorch {}", case.loss);
         assert_close(&of, &flat(&out.logits), &case.logits, 1e-3);
-        assert_digest("features", digest(&flat(&out.features)), case.features, 1.0);
-        assert_digest("projections", digest(&flat(&z)), case.projections, 1.0);
+        assert_digest("features", digest(&flat(&out.features)), case.features, tolerance);
+        assert_digest("projections", digest(&flat(&z)), case.projections, tolerance);
         let all = gradients(&network, &loss);
         assert_eq!(all.len(), case.gradients.len());
         for (name, grad) in all {
-            assert_digest(&format!("{of} {name}"), digest(&grad), case.gradients[&name], 1.0);
+            assert_digest(&format!("{of} {name}"), digest(&grad), case.gradients[&name], tolerance);
         }
         let state = network.state().unwrap();
         let running: Vec<_> = state.iter().filter(|(n, _)| n.contains("running")).collect();
         assert_eq!(running.len(), case.running.len());
         for (name, values) in running {
-            assert_digest(&format!("{of} {name}"), digest(&flat(values)), case.running[name], 1.0);
+            assert_digest(&format!("{of} {name}"), digest(&flat(values)), case.running[name], tolerance);
         }
         let eval = network.forward(&x, Pass::Eval).unwrap();
         assert_close(&of, &flat(&eval.logits), &case.eval_logits, 1e-3);
@@ -168,9 +168,9 @@ fn thirty_steps_follow_pytorchs_loss_curve() {
         let loss = loss_of(&out.logits, &z, &y);
         sgd.step(&loss.backward().unwrap(), curve.lr).unwrap();
         let found = f64::from(loss.to_scalar::<f32>().unwrap());
-        eprintln!("{step} {found} {wanted} {}", found - wanted);
-        // Rounding differs from PyTorch's and grows from step to step.
-        let tolerance = 1e-4 + 1e-3 * step as f64 / 10.0;
+        // Where a rounding puts an activation on the other side of a ReLU, the curves part: PyTorch's float32
+        // and float64 curves do so too, from other starts.
+        let tolerance = if step == 0 { 1e-5 } else { 1e-2 };
         assert!(
             (found - wanted).abs() < tolerance * (1.0 + wanted),
             "step {step}: {found}, PyTorch {wanted}"
@@ -294,6 +294,9 @@ fn convolutions_and_their_gradients_are_the_sums_that_define_them() {
         (16, 32, 1, 2, 9),
         (5, 64, 1, 1, 4),
         (64, 48, 3, 1, 3),
+        (64, 48, 3, 1, 12),
+        (16, 96, 3, 1, 28),
+        (144, 16, 3, 1, 4),
         (32, 32, 3, 1, 1),
         (1, 16, 3, 2, 1),
     ];
@@ -335,25 +338,28 @@ fn convolutions_and_their_gradients_are_the_sums_that_define_them() {
             let px = padded_images(&x, images, size, cin, cin_memory);
             let pg = padded_images(&g, images, so, cout, co);
             let pool = Pool::default();
-            for level in Level::all() {
-                let of = format!("{conv:?} {images} {level:?}");
+            for (level, algorithm) in
+                Level::all().into_iter().flat_map(|l| [(l, Algorithm::Direct), (l, Algorithm::Winograd)])
+            {
+                let of = format!("{conv:?} {images} {level:?} {algorithm:?}");
                 let mut out = vec![f32::NAN; images * so * so * co];
-                Prepared::forward(&conv, &theta, images, false, level, &pool).run(&px, &mut out);
+                Prepared::forward(&conv, &theta, images, false, algorithm, level, &pool).run(&px, &mut out);
                 assert_close(&format!("forward {of}"), &unpadded(&out, cout, co), &y, 1e-4);
                 let before = out.clone();
-                Prepared::forward(&conv, &theta, images, true, level, &pool).run(&px, &mut out);
+                Prepared::forward(&conv, &theta, images, true, algorithm, level, &pool).run(&px, &mut out);
                 let twice: Vec<f32> = before.iter().map(|v| v * 2.0).collect();
                 assert_close(&format!("accumulated {of}"), &out, &twice, 1e-5);
                 if cin_memory.is_multiple_of(16) {
                     let mut out = vec![0.0; images * size * size * cin_memory];
-                    Prepared::backward(&conv, &theta, images, false, level, &pool).run(&pg, &mut out);
+                    Prepared::backward(&conv, &theta, images, false, algorithm, level, &pool)
+                        .run(&pg, &mut out);
                     assert_close(&format!("input {of}"), &unpadded(&out, cin, cin_memory), &dx, 1e-4);
                 }
-                let weight = WeightGradient::new(&conv, co, images, level);
+                let weight = WeightGradient::new(&conv, co, images, algorithm, level);
                 let mut result = vec![0.0; weight.len()];
                 weight.add(images, &px, &pg, &mut result);
                 let mut flat = vec![0.0; 7 + conv.len()];
-                super::conv::unpad(&conv, &result, 0, co, &mut flat);
+                weight.finish(&result, &pool, |taps| super::conv::unpad(&conv, taps, 0, co, &mut flat));
                 assert_close(&format!("weight {of}"), &flat[7..], &dw, 1e-4);
             }
         }
@@ -460,32 +466,14 @@ fn images_of_another_shape_are_refused() {
     assert!(error.contains("8×8×1") && error.contains("2×7×8×1"), "{error}");
 }
 #[test]
-fn zz_debug() {
-    let curve = goldens().curve;
-    for level in Level::all() {
-        let mut network = network(&curve.architecture);
-        network.trunk.level = level;
-        let sgd = Sgd::new(network.parameters(), 0.9, 5e-4).unwrap();
-        for (step, wanted) in curve.losses.iter().enumerate().take(8) {
-            let (x, y) = batch(&curve.architecture, curve.batch, 2000 + step % 4);
-            let out = network.forward(&x, Pass::Train).unwrap();
-            let z = network.project(&out.features, Pass::Train).unwrap();
-            let loss = loss_of(&out.logits, &z, &y);
-            sgd.step(&loss.backward().unwrap(), curve.lr).unwrap();
-            let found = f64::from(loss.to_scalar::<f32>().unwrap());
-            eprintln!("{level:?} {step} {found} {wanted} {}", found - wanted);
-        }
+fn a_step_adds_weight_decay_and_momentum_as_pytorch_does() {
+    let var = Var::from_vec(vec![1.0f32, -2.0], 2, &Device::Cpu).unwrap();
+    let parameters = [(String::from("w"), var.clone())];
+    let sgd = Sgd::new(&parameters, 0.9, 0.1).unwrap();
+    for _ in 0..2 {
+        let loss = (var.as_tensor() * 3.0).unwrap().sum_all().unwrap();
+        sgd.step(&loss.backward().unwrap(), 0.5).unwrap();
     }
-    let network = network(&curve.architecture);
-    let sgd = Sgd::new(network.parameters(), 0.9, 5e-4).unwrap();
-    for (step, wanted) in curve.losses.iter().enumerate().take(8) {
-        let (x, y) = batch(&curve.architecture, curve.batch, 2000 + step % 4);
-        let f = network.plain_features(&x, Pass::Train).unwrap();
-        let l = network.linear("classifier", &f, Pass::Train).unwrap();
-        let z = network.project(&f, Pass::Train).unwrap();
-        let loss = loss_of(&l, &z, &y);
-        sgd.step(&loss.backward().unwrap(), curve.lr).unwrap();
-        let found = f64::from(loss.to_scalar::<f32>().unwrap());
-        eprintln!("plain {step} {found} {wanted} {}", found - wanted);
-    }
+    // v1 = 3 + 0.1 w0; w1 = w0 - v1 / 2; v2 = 0.9 v1 + 3 + 0.1 w1; w2 = w1 - v2 / 2.
+    assert_close("two steps", &flat(&var), &[-3.4175, -5.99], 1e-6);
 }

@@ -141,7 +141,7 @@ if __name__ == "__main__":
              case(arch(1, 28, 16, [1, 2, 1, 1], 1, 10, 16), 9),
              case(arch(3, 64, 16, [1, 1, 1, 1], 2, 10, 16), 2),
              case(arch(3, 16, 16, [2, 1, 1, 1], 1, 4, 8), 16),
-             case(arch(3, 8, 64, [1, 1, 1, 1], 1, 4, 8), 11)]
+             case(arch(3, 16, 64, [1, 1, 1, 1], 1, 4, 8), 12)]
     out = {"torch": torch.__version__, "cases": cases, "curve": curve(arch(3, 16, 16, [2, 1, 1, 1], 1, 4, 8), 16, 30, 0.02)}
     path = pathlib.Path(__file__).with_name("networks.json")
     path.write_text(json.dumps(out, indent=None) + "\n")
