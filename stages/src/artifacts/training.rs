@@ -90,7 +90,7 @@ pub struct Epoch {
 }
 
 /// Writes history rows with the given columns; a figure a row lacks is null.
-fn save_history(rows: &[Epoch], columns: &[&'static str], path: &Path) -> Result<()> {
+pub(super) fn save_history(rows: &[Epoch], columns: &[&'static str], path: &Path) -> Result<()> {
     let table = Table::new()
         .u32("epoch", rows.iter().map(|row| row.epoch))
         .u8("network", rows.iter().map(|row| row.network));
@@ -100,7 +100,7 @@ fn save_history(rows: &[Epoch], columns: &[&'static str], path: &Path) -> Result
     columns.iter().copied().fold(table, column).write(path)
 }
 
-fn load_history(columns: &[&'static str], path: &Path) -> Result<Vec<Epoch>> {
+pub(super) fn load_history(columns: &[&'static str], path: &Path) -> Result<Vec<Epoch>> {
     let names: Vec<_> = ["epoch", "network"].into_iter().chain(columns.iter().copied()).collect();
     let table = Rows::read(path, &names)?;
     let epochs = table.column::<UInt32Array>("epoch")?.values();

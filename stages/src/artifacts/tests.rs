@@ -1,0 +1,143 @@
+//! Every artifact comes back as it was, and the same value always gives the same bytes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use pipeline::artifact::Artifact;
+
+use super::annotation::{Embeddings, Labels, Names, Votes};
+use super::evaluation::Evaluation;
+use super::images::{Images, Index, Split};
+use super::statistics::{ClassStatistics, Metric, Statistics, TemplateAccuracy};
+use super::training::Epoch;
+
+/// Saves twice, checks that the bytes are the same, and loads.
+fn round_trip<A: Artifact>(value: &A) -> A {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    folders.iter().for_each(|folder| value.save(folder.path()).unwrap());
+    let [first, second] = folders.each_ref().map(|folder| files(folder.path()));
+    assert!(!first.is_empty());
+    assert_eq!(first, second);
+    A::load(folders[0].path()).unwrap()
+}
+
+fn files(folder: &Path) -> BTreeMap<std::ffi::OsString, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect()
+}
+
+fn ids(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("train/{i:06}")).collect()
+}
+
+fn splits(count: usize) -> Vec<Split> {
+    (0..count).map(|i| Split::ALL[usize::from(i % 3 == 2)]).collect()
+}
+
+#[test]
+fn images_come_back_with_their_index_and_their_bytes() {
+    let count = 5000; // more than two row groups
+    let index = Index {
+        ids: ids(count),
+        splits: splits(count),
+        labels: (0..count as i32).map(|i| (i % 5 > 0).then_some(i % 3)).collect(),
+        classes: vec!["a".to_owned(), "ß".to_owned(), "c".to_owned()],
+    };
+    let encoded: Vec<Vec<u8>> = (0..count).map(|i| vec![i as u8; i % 7]).collect();
+    let paths = (0..count).map(|i| (i % 2 == 0).then(|| format!("{i}.png"))).collect();
+    let images = round_trip_images(Images::new(index.clone(), encoded.clone(), paths));
+    let (index_back, encoded_back) = images;
+    assert_eq!(index_back, index);
+    assert_eq!(encoded_back, encoded);
+}
+
+/// Images read their bytes from the folder, which must outlive them.
+fn round_trip_images(images: Images) -> (Index, Vec<Vec<u8>>) {
+    let folder = tempfile::tempdir().unwrap();
+    images.save(folder.path()).unwrap();
+    let back = Images::load(folder.path()).unwrap();
+    let encoded = back.encoded().unwrap();
+    let bytes = (0..encoded.len()).map(|row| encoded.get(row).to_vec()).collect();
+    (back.index.clone(), bytes)
+}
+
+#[test]
+fn annotations_come_back() {
+    let names = Names { templates: vec!["a {}".into(), "the {}".into()], classes: vec!["x".into(), "y".into(), "z".into()] };
+    let embeddings = Embeddings { ids: ids(2), features: vec![0.6, 0.8, 1.0, 0.0], width: 2 };
+    let back = round_trip(&embeddings);
+    assert_eq!((back.ids, back.features, back.width), (embeddings.ids, embeddings.features, 2));
+
+    let votes = Votes {
+        ids: ids(2),
+        splits: splits(2),
+        votes: vec![0, 1, 2, 2],
+        mean_probs: vec![0.5, 0.25, 0.25, 0.0, 0.0, 1.0],
+        names: names.clone(),
+    };
+    let back = round_trip(&votes);
+    assert_eq!((back.votes, back.mean_probs, back.names), (votes.votes, votes.mean_probs, names.clone()));
+
+    let labels = Labels {
+        ids: ids(3),
+        splits: splits(3),
+        candidates: vec![vec![0, 2], vec![], vec![1]],
+        single: vec![2, 0, 1],
+        labels: vec![Some(2), None, Some(0)],
+        names: Names { templates: Vec::new(), ..names },
+    };
+    let back = round_trip(&labels);
+    assert_eq!(back.candidates, labels.candidates);
+    assert_eq!((back.single, back.labels, back.splits), (labels.single, labels.labels, labels.splits));
+}
+
+#[test]
+fn statistics_and_evaluations_come_back() {
+    let statistics = Statistics {
+        summary: vec![Metric { name: "eta".into(), split: Split::Train, value: 0.3 }],
+        templates: vec![TemplateAccuracy { template: "a {}".into(), split: Split::Test, accuracy: None }],
+        classes: vec![ClassStatistics {
+            class: "x".into(),
+            split: Split::Train,
+            images: Some(3.0),
+            candidate_in: 2,
+            single_label_of: 1,
+            eta: Some(0.5),
+            zero_shot_mean: None,
+            prior: 0.1,
+        }],
+    };
+    assert_eq!(round_trip(&statistics), statistics);
+    let evaluation = Evaluation {
+        ids: ids(2),
+        labels: vec![Some(1), None],
+        predictions: vec![1, 0],
+        probs: vec![0.1, 0.9, 0.7, 0.3],
+        class_count: 2,
+        metrics: vec![("accuracy".into(), 1.0)],
+        confusion: vec![("x".into(), "y".into(), 4)],
+    };
+    assert_eq!(round_trip(&evaluation), evaluation);
+}
+
+#[test]
+fn a_history_row_keeps_what_it_has_and_lacks_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.parquet");
+    let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
+    let rows = vec![Epoch { epoch: 1, network: 2, values }, Epoch { epoch: 2, network: 1, ..Epoch::default() }];
+    super::training::save_history(&rows, &["loss", "mean_w"], &path).unwrap();
+    assert_eq!(super::training::load_history(&["loss", "mean_w"], &path).unwrap(), rows);
+}
+
+#[test]
+fn tables_of_other_images_are_told_apart() {
+    let index = Index { ids: ids(2), ..Index::default() };
+    assert!(index.check_same_ids(&ids(2), "labels").is_ok());
+    let error = index.check_same_ids(&ids(3), "labels").unwrap_err().to_string();
+    assert!(error.contains("3 rows"), "{error}");
+    let error = index.check_same_ids(&["a".into(), "b".into()], "labels").unwrap_err().to_string();
+    assert!(error.contains("row 0") && error.contains("`a`"), "{error}");
+}
