@@ -71,7 +71,8 @@ impl Stage for Annotate {
         let mut texts = Vec::new();
         for template in &self.templates {
             context.safe_point()?;
-            let prompts: Vec<String> = self.class_texts.iter().map(|text| template.replace("{}", text)).collect();
+            let prompts: Vec<String> =
+                self.class_texts.iter().map(|text| template.replace("{}", text)).collect();
             let features = clip.encode(&prompts)?; // (C, P)
             let values = features.flatten_all().and_then(|values| values.to_vec1::<f32>());
             texts.extend(values.or_fail(|| Error::new("cannot encode the prompts"))?);
@@ -110,19 +111,22 @@ pub fn templates(prompts: &str) -> Result<Vec<String>> {
     };
     let templates: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    check_templates(&templates)
-        .map_err(|e| if Path::new(prompts).exists() { e.at(prompts) } else { e })?;
+    check_templates(&templates).map_err(|e| if Path::new(prompts).exists() { e.at(prompts) } else { e })?;
     Ok(templates)
 }
 
 fn check_templates(templates: &[String]) -> Result<()> {
     if templates.is_empty() {
-        return Err(Error::new("there is no prompt template").help("write one a line, such as: a photo of a {}"));
+        return Err(
+            Error::new("there is no prompt template").help("write one a line, such as: a photo of a {}")
+        );
     }
     match templates.iter().position(|template| !template.contains("{}")) {
         None => Ok(()),
-        Some(at) => Err(Error::new(format!("template {} has no {{}} for the class: `{}`", at + 1, templates[at]))
-            .help("write {} where the class text goes, such as: a photo of a {}")),
+        Some(at) => {
+            Err(Error::new(format!("template {} has no {{}} for the class: `{}`", at + 1, templates[at]))
+                .help("write {} where the class text goes, such as: a photo of a {}"))
+        }
     }
 }
 

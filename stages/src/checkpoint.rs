@@ -32,8 +32,8 @@ pub fn save<T: Serialize>(context: &Context, tensors: &Tensors, notes: &T) -> Re
     };
     fs::create_dir_all(folder).or_fail(cannot)?;
     let notes = serde_json::to_string(notes).or_fail(cannot)?;
-    let bytes = safetensors::serialize(tensors, Some(HashMap::from([(NOTES.to_owned(), notes)])))
-        .or_fail(cannot)?;
+    let bytes =
+        safetensors::serialize(tensors, Some(HashMap::from([(NOTES.to_owned(), notes)]))).or_fail(cannot)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).or_fail(cannot)?;
     file.write_all(&bytes).or_fail(cannot)?;
     file.write_all(blake3::hash(&bytes).as_bytes()).or_fail(cannot)?;

@@ -39,7 +39,11 @@ impl Stage for Embed {
         self.place.device().map(drop)
     }
 
-    fn run(&self, (images, model): <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<Embeddings> {
+    fn run(
+        &self,
+        (images, model): <Self::Inputs as Inputs>::Loaded,
+        context: &Context,
+    ) -> Result<Embeddings> {
         let clip = ImageEncoder::load(&locate(&model, context)?, &self.place.device()?, DType::F32)?;
         let encoded = images.encoded()?;
         let ids = &images.index.ids;

@@ -66,7 +66,8 @@ impl Experiment {
             ("CLIP", Table::from_iter([("clip".to_owned(), Value::Table(model))]))
         });
         let layers = [("data set", of_data_set(&data_set)), ("profile", profile)];
-        let settings = Settings::layered(layers.into_iter().chain(clip).chain([("SET", overrides(&choice.set)?)]))?;
+        let settings =
+            Settings::layered(layers.into_iter().chain(clip).chain([("SET", overrides(&choice.set)?)]))?;
         Ok(Self { data_set, settings, place })
     }
 
@@ -104,7 +105,12 @@ impl Experiment {
 
     /// The experiment itself, as its only branch.
     pub fn branch(&self) -> Branch {
-        Branch { suffix: String::new(), variant: String::new(), seed: self.settings.seed, settings: self.settings.clone() }
+        Branch {
+            suffix: String::new(),
+            variant: String::new(),
+            seed: self.settings.seed,
+            settings: self.settings.clone(),
+        }
     }
 
     /// One branch a variant and seed. Without a file the variants are the paper's ablations.
@@ -120,14 +126,17 @@ impl Experiment {
         };
         let at = file.map_or_else(|| "the built-in ablations".to_owned(), |path| path.display().to_string());
         let list: Variants = toml::from_str(&text).or_fail(|| {
-            Error::new("cannot understand the variants").at(&at).help("write [[variant]] with name and set = \"stage.key=value …\"")
+            Error::new("cannot understand the variants")
+                .at(&at)
+                .help("write [[variant]] with name and set = \"stage.key=value …\"")
         })?;
         let own = Table::try_from(&self.settings).or_fail(|| Error::new("cannot list the settings"))?;
         let mut branches = Vec::new();
         for seed in self.settings.seed..self.settings.seed + seeds.max(1) {
             for variant in &list.variant {
                 let layer = overrides(std::slice::from_ref(&variant.set))?;
-                let mut settings = Settings::layered([("settings", own.clone()), (variant.name.as_str(), layer)])?;
+                let mut settings =
+                    Settings::layered([("settings", own.clone()), (variant.name.as_str(), layer)])?;
                 settings.seed = seed;
                 branches.push(Branch {
                     suffix: format!(".{}.seed{seed}", variant.name),
@@ -143,7 +152,8 @@ impl Experiment {
     fn download(&self) -> Download {
         let limits = &self.settings.download;
         // Class texts change what CLIP reads, not which images there are.
-        let classes = crate::download::catalog::Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
+        let classes =
+            crate::download::catalog::Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
         Download {
             source: self.data_set.source.clone(),
             classes,

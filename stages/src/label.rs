@@ -49,8 +49,11 @@ impl Stage for Label {
 
     fn check(&self) -> Result<()> {
         if self.k == 0 || !(0.0..=1.0).contains(&self.ratio) {
-            return Err(Error::new(format!("label.k = {}, label.ratio = {} choose nothing", self.k, self.ratio))
-                .help("set label.k ≥ 1 and label.ratio between 0 and 1"));
+            return Err(Error::new(format!(
+                "label.k = {}, label.ratio = {} choose nothing",
+                self.k, self.ratio
+            ))
+            .help("set label.k ≥ 1 and label.ratio between 0 and 1"));
         }
         Ok(())
     }
@@ -59,7 +62,8 @@ impl Stage for Label {
         images.index.check_same_ids(&votes.ids, "votes")?;
         let (classes, templates) = (votes.names.classes.len(), votes.names.templates.len());
         let probs = || votes.mean_probs.chunks(classes);
-        let candidates = (votes.votes.chunks(templates)).zip(probs()).map(|(votes, p)| self.candidates(votes, p));
+        let candidates =
+            (votes.votes.chunks(templates)).zip(probs()).map(|(votes, p)| self.candidates(votes, p));
         Ok(Labels {
             ids: votes.ids.clone(),
             splits: votes.splits.clone(),

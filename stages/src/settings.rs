@@ -128,7 +128,8 @@ impl Settings {
     pub fn layered<'a>(layers: impl IntoIterator<Item = (&'a str, Table)>) -> Result<Self> {
         let mut all = Table::try_from(Self::default()).or_fail(|| Error::new("cannot list the settings"))?;
         for (name, layer) in layers {
-            lay_over(&mut all, layer, "").map_err(|error| Error::new(format!("{name}: a setting is wrong")).because(error))?;
+            lay_over(&mut all, layer, "")
+                .map_err(|error| Error::new(format!("{name}: a setting is wrong")).because(error))?;
         }
         all.try_into().or_fail(|| Error::new("a setting has a value that it cannot have"))
     }
@@ -141,9 +142,15 @@ fn lay_over(table: &mut Table, layer: Table, path: &str) -> Result<()> {
         match (table.get_mut(&key), value) {
             (None, _) => {
                 let known: Vec<String> = table.iter().flat_map(|(key, value)| names(key, value)).collect();
-                return Err(unknown("setting", &at, known.iter().map(|name| {
-                    if path.is_empty() { name.clone() } else { format!("{path}.{name}") }
-                })));
+                return Err(unknown(
+                    "setting",
+                    &at,
+                    known.iter().map(
+                        |name| {
+                            if path.is_empty() { name.clone() } else { format!("{path}.{name}") }
+                        },
+                    ),
+                ));
             }
             (Some(Value::Table(inner)), Value::Table(layer)) => lay_over(inner, layer, &at)?,
             (Some(old @ Value::Float(_)), Value::Integer(new)) => *old = Value::Float(new as f64),
@@ -181,15 +188,22 @@ pub fn overrides(words: &[String]) -> Result<Table> {
             (Some((key, value)), _) => pairs.push((key.to_owned(), value.to_owned())),
             (None, Some((_, value))) => *value += &format!(" {word}"),
             (None, None) => {
-                return Err(Error::new(format!("`{word}` sets nothing")).help("write SET=\"stage.key=value …\""));
+                return Err(
+                    Error::new(format!("`{word}` sets nothing")).help("write SET=\"stage.key=value …\"")
+                );
             }
         }
     }
     let mut layer = Table::new();
     for (key, value) in pairs {
         // What is no TOML value is a string: rule=top-k, prompts=imagenet80.
-        let value = format!("v = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("v")).unwrap_or(Value::String(value));
-        let (path, last) = key.rsplit_once('.').map_or((None, key.as_str()), |(path, last)| (Some(path), last));
+        let value = format!("v = {value}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut t| t.remove("v"))
+            .unwrap_or(Value::String(value));
+        let (path, last) =
+            key.rsplit_once('.').map_or((None, key.as_str()), |(path, last)| (Some(path), last));
         let mut table = &mut layer;
         for part in path.into_iter().flat_map(|path| path.split('.')) {
             let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
@@ -207,9 +221,8 @@ pub fn overrides(words: &[String]) -> Result<Table> {
 pub fn unknown(what: &str, name: &str, known: impl IntoIterator<Item = String>) -> Error {
     let mut known: Vec<String> = known.into_iter().collect();
     known.sort();
-    let nearest = known.iter().max_by(|a, b| {
-        strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b))
-    });
+    let nearest =
+        known.iter().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
     let error = Error::new(format!("there is no {what} `{name}`"));
     match nearest {
         None => error,

@@ -40,7 +40,8 @@ fn summarise(split: Split, rows: &[usize], votes: &Votes, labels: &Labels, all: 
     let (classes, templates) = (votes.names.classes.len(), votes.names.templates.len());
     let vote = |row: usize, template: usize| i32::from(votes.votes[row * templates + template]);
     let truth = |row: usize| labels.labels[row];
-    let right = |of: &dyn Fn(usize) -> i32| share(rows.iter().filter_map(|&row| truth(row).map(|t| t == of(row))));
+    let right =
+        |of: &dyn Fn(usize) -> i32| share(rows.iter().filter_map(|&row| truth(row).map(|t| t == of(row))));
     let outside = |row: usize| truth(row).map(|t| !labels.candidates[row].iter().any(|&c| i32::from(c) == t));
     let sizes = || rows.iter().map(|&row| labels.candidates[row].len() as f64);
 
@@ -53,7 +54,8 @@ fn summarise(split: Split, rows: &[usize], votes: &Votes, labels: &Labels, all: 
         ("zero_shot", right(&|row| vote(row, 0))),
         ("zero_shot_mean", right(&|row| i32::from(labels.single[row]))),
     ];
-    let metric = |(name, value): (&str, Option<f64>)| Some(Metric { name: name.to_owned(), split, value: value? });
+    let metric =
+        |(name, value): (&str, Option<f64>)| Some(Metric { name: name.to_owned(), split, value: value? });
     all.summary.extend(metrics.into_iter().filter_map(metric));
 
     all.templates.extend(votes.names.templates.iter().enumerate().map(|(i, template)| TemplateAccuracy {

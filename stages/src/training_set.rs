@@ -90,7 +90,9 @@ impl TrainingSet {
         for (row, mask) in train.iter().zip(candidates.chunks_mut(classes)) {
             for &class in &labels.candidates[*row] {
                 let cell = mask.get_mut(usize::from(class));
-                *cell.ok_or_else(|| Error::new(format!("candidate {class} where there are {classes} classes")))? = 1;
+                *cell.ok_or_else(|| {
+                    Error::new(format!("candidate {class} where there are {classes} classes"))
+                })? = 1;
             }
         }
         let truth = |rows: &[usize]| rows.iter().map(|&row| labels.labels[row].map(|l| l as u32)).collect();

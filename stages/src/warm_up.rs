@@ -52,13 +52,20 @@ impl Stage for WarmUp {
         self.architecture.validate()?;
         self.input.views()?;
         if self.epochs == 0 || self.batch < 2 {
-            return Err(Error::new(format!("{} epochs of batch {} are no training", self.epochs, self.batch))
-                .help("set warm-up.epochs ≥ 1 and warm-up.batch ≥ 2"));
+            return Err(Error::new(format!(
+                "{} epochs of batch {} are no training",
+                self.epochs, self.batch
+            ))
+            .help("set warm-up.epochs ≥ 1 and warm-up.batch ≥ 2"));
         }
         self.place.device().map(drop)
     }
 
-    fn run(&self, (images, labels): <Self::Inputs as pipeline::stage::Inputs>::Loaded, context: &Context) -> Result<WarmedUp> {
+    fn run(
+        &self,
+        (images, labels): <Self::Inputs as pipeline::stage::Inputs>::Loaded,
+        context: &Context,
+    ) -> Result<WarmedUp> {
         let set = TrainingSet::new(&images, &labels, &self.input, context)?;
         let device = self.place.device()?;
         let views = self.input.views()?;
@@ -82,7 +89,8 @@ impl Stage for WarmUp {
             for (n, learner) in learners.iter_mut().enumerate() {
                 history.push(self.epoch(epoch, n, learner, &set, &views, context)?);
             }
-            let states = NETWORKS.into_iter().zip(&learners).map(|(name, learner)| Ok((name, learner.state()?)));
+            let states =
+                NETWORKS.into_iter().zip(&learners).map(|(name, learner)| Ok((name, learner.state()?)));
             let states = states.collect::<candle_core::Result<Vec<_>>>();
             let states = states.or_fail(|| Error::new("cannot copy the networks"))?;
             checkpoint::save(context, &checkpoint::join(states), &history)?;
@@ -96,7 +104,8 @@ impl Stage for WarmUp {
 /// The last epoch in a line.
 fn describe(history: &[Epoch]) -> String {
     let last = &history[history.len().saturating_sub(2)..];
-    let both = |name: &str| last.iter().filter_map(|row| row.values.get(name)).sum::<f64>() / last.len() as f64;
+    let both =
+        |name: &str| last.iter().filter_map(|row| row.values.get(name)).sum::<f64>() / last.len() as f64;
     let mut line = format!("epoch {}: loss {:.3}", last.last().map_or(0, |row| row.epoch), both("loss"));
     if last.iter().any(|row| row.values.contains_key("accuracy_test")) {
         line += &format!(", test accuracy {:.1} %", 100.0 * both("accuracy_test"));
@@ -124,7 +133,9 @@ impl WarmUp {
             context.safe_point()?;
             let mut train = || {
                 let device = learner.network.device().clone();
-                let x = views.batch(&set.train, batch, View::Strong, &draw(step as u64)).map_err(candle_core::Error::wrap)?;
+                let x = views
+                    .batch(&set.train, batch, View::Strong, &draw(step as u64))
+                    .map_err(candle_core::Error::wrap)?;
                 let x = x.to_device(&device)?; // (B, H, W, channels)
                 let logits = learner.network.forward(&x, Pass::Train)?.logits; // (B, C)
                 let partial = partial_cross_entropy(&logits, &set.candidate_masks(batch, &device)?)?;
@@ -137,17 +148,18 @@ impl WarmUp {
             })?);
         }
         let mean = |term: usize| sums.iter().map(|s| f64::from(s[term])).sum::<f64>() / sums.len() as f64;
+        let again = |step| Draw::new(self.seed, &format!("{name}/recalibrate"), epoch as u64, step);
+        learner.recalibrate(&set.train, views, self.optimizer.recalibrate, again, context)?;
         let classes_of = |pixels| {
-            predict(&learner.network, pixels, views, View::Plain, &draw, context)
+            predict(&learner.network, pixels, views, View::Plain, draw, context)
                 .map(|probs| argmax_rows(&probs, set.classes))
         };
-        let (train, test) = (classes_of(&set.train)?, classes_of(&set.test)?);
+        let test = classes_of(&set.test)?;
         let values = [
             ("learning_rate", Some(rate)),
             ("loss", Some(mean(0) + mean(1))),
             ("loss_partial", Some(mean(0))),
             ("loss_negative_entropy", Some(mean(1))),
-            ("accuracy_train", accuracy(train, &set.truth)),
             ("accuracy_test", accuracy(test, &set.test_truth)),
         ];
         crate::learner::finite(epoch, n, &values)?;

@@ -1,3 +1,7 @@
-//! What the tests share: a hub on loopback. It knows nothing of coreg.
+//! What the tests share: a hub on loopback that knows nothing of coreg, a small data set drawn by
+//! formulas, and a world in a temporary folder in which the program itself is run.
 
+pub mod child;
 pub mod hub;
+pub mod shapes;
+pub mod world;

@@ -79,7 +79,11 @@ impl Artifact for Votes {
             .strings("id", &self.ids)
             .strings("split", self.splits.iter().map(|split| split.name()))
             .rows("votes", Arc::new(UInt16Array::from(self.votes.clone())), self.names.templates.len())
-            .rows("mean_probs", Arc::new(Float32Array::from(self.mean_probs.clone())), self.names.classes.len())
+            .rows(
+                "mean_probs",
+                Arc::new(Float32Array::from(self.mean_probs.clone())),
+                self.names.classes.len(),
+            )
             .metadata(NAMES, self.names.to_json()?)
             .write(&folder.join("votes.parquet"))
     }

@@ -142,7 +142,8 @@ impl Encoded {
             let bytes = (batch.column(0).as_any().downcast_ref::<StructArray>())
                 .and_then(|image| image.column_by_name("bytes"))
                 .and_then(|bytes| bytes.as_any().downcast_ref::<BinaryArray>());
-            let bytes = bytes.ok_or_else(|| Error::new("column `image` is no struct<bytes, path>").at(path))?;
+            let bytes =
+                bytes.ok_or_else(|| Error::new("column `image` is no struct<bytes, path>").at(path))?;
             starts.push(starts.last().copied().unwrap_or(0) + bytes.len());
             chunks.push(bytes.clone());
         }
@@ -173,8 +174,9 @@ impl Artifact for Images {
         };
         let Index { ids, splits, labels, classes } = &self.index;
         let bytes = BinaryArray::from_iter_values(encoded);
+        // Nullable throughout: `datasets` takes a column for an image only if it is declared so.
         let image = StructArray::from(vec![
-            (Arc::new(Field::new("bytes", DataType::Binary, false)), Arc::new(bytes) as _),
+            (Arc::new(Field::new("bytes", DataType::Binary, true)), Arc::new(bytes) as _),
             (
                 Arc::new(Field::new("path", DataType::Utf8, true)),
                 Arc::new(paths.iter().cloned().collect::<StringArray>()) as _,
@@ -191,7 +193,7 @@ impl Artifact for Images {
             .strings("id", ids)
             .strings("split", splits.iter().map(|split| split.name()))
             .i32_or_null("label", labels.iter().copied())
-            .column("image", Arc::new(image), false)
+            .column("image", Arc::new(image), true)
             .metadata(FEATURES, features.to_string())
             .write(&folder.join(FILE))
     }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, RecordBatchReader,
-    StringArray, UInt8Array,
-    UInt16Array, UInt32Array, UInt64Array,
+    StringArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Schema};
@@ -86,7 +85,12 @@ impl Table {
     }
 
     /// A list column with the given lengths.
-    pub(crate) fn lists(self, name: &str, values: ArrayRef, lengths: impl IntoIterator<Item = usize>) -> Self {
+    pub(crate) fn lists(
+        self,
+        name: &str,
+        values: ArrayRef,
+        lengths: impl IntoIterator<Item = usize>,
+    ) -> Self {
         let element = Arc::new(Field::new("element", values.data_type().clone(), false));
         let list = ListArray::new(element, OffsetBuffer::from_lengths(lengths), values, None);
         self.column(name, Arc::new(list), false)
@@ -198,8 +202,7 @@ pub(crate) fn reader(path: &Path, columns: &[&str]) -> Result<(ParquetRecordBatc
     let cannot = || Error::new("cannot read the table").at(path);
     let file = File::open(path).or_fail(cannot)?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_fail(cannot)?;
-    let metadata =
-        builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    let metadata = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
     let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
     let reader = builder.with_projection(mask).with_batch_size(ROW_GROUP).build().or_fail(cannot)?;
     Ok((reader, metadata))

@@ -65,7 +65,10 @@ fn round_trip_images(images: Images) -> (Index, Vec<Vec<u8>>) {
 
 #[test]
 fn annotations_come_back() {
-    let names = Names { templates: vec!["a {}".into(), "the {}".into()], classes: vec!["x".into(), "y".into(), "z".into()] };
+    let names = Names {
+        templates: vec!["a {}".into(), "the {}".into()],
+        classes: vec!["x".into(), "y".into(), "z".into()],
+    };
     let embeddings = Embeddings { ids: ids(2), features: vec![0.6, 0.8, 1.0, 0.0], width: 2 };
     let back = round_trip(&embeddings);
     assert_eq!((back.ids, back.features, back.width), (embeddings.ids, embeddings.features, 2));
@@ -127,7 +130,8 @@ fn a_history_row_keeps_what_it_has_and_lacks_what_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.parquet");
     let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
-    let rows = vec![Epoch { epoch: 1, network: 2, values }, Epoch { epoch: 2, network: 1, ..Epoch::default() }];
+    let rows =
+        vec![Epoch { epoch: 1, network: 2, values }, Epoch { epoch: 2, network: 1, ..Epoch::default() }];
     super::training::save_history(&rows, &["loss", "mean_w"], &path).unwrap();
     assert_eq!(super::training::load_history(&["loss", "mean_w"], &path).unwrap(), rows);
 }

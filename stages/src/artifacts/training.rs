@@ -69,7 +69,10 @@ impl Pair {
             let described = header.metadata().as_ref().and_then(|entries| entries.get(ARCHITECTURE));
             let described = described.ok_or_else(|| cannot().because("its architecture is not given"))?;
             architecture = Some(serde_json::from_str(described).or_fail(cannot)?);
-            *state = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).or_fail(cannot)?.into_iter().collect();
+            *state = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+                .or_fail(cannot)?
+                .into_iter()
+                .collect();
         }
         let architecture = architecture.ok_or_else(|| Error::new("no network is stored").at(folder))?;
         Ok(Self { architecture, states })
@@ -126,14 +129,8 @@ pub struct WarmedUp {
 
 impl WarmedUp {
     /// Columns of the history beside `epoch` and `network`.
-    pub const COLUMNS: &'static [&'static str] = &[
-        "learning_rate",
-        "loss",
-        "loss_partial",
-        "loss_negative_entropy",
-        "accuracy_train",
-        "accuracy_test",
-    ];
+    pub const COLUMNS: &'static [&'static str] =
+        &["learning_rate", "loss", "loss_partial", "loss_negative_entropy", "accuracy_test"];
 }
 
 impl Artifact for WarmedUp {

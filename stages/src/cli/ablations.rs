@@ -9,7 +9,12 @@ use super::run::execute;
 use crate::artifacts::evaluation::Evaluation;
 use crate::experiment::{Branch, Experiment};
 
-pub(super) fn ablations(experiment: &Experiment, artifacts: &Path, variants: Option<&Path>, seeds: u64) -> Result<()> {
+pub(super) fn ablations(
+    experiment: &Experiment,
+    artifacts: &Path,
+    variants: Option<&Path>,
+    seeds: u64,
+) -> Result<()> {
     let branches = experiment.variants(variants, seeds)?;
     let graph = experiment.graph(&branches)?;
     let store = open_store(artifacts)?;
@@ -19,7 +24,9 @@ pub(super) fn ablations(experiment: &Experiment, artifacts: &Path, variants: Opt
         let record = report.node(&format!("evaluate{suffix}")).and_then(|node| node.result.as_ref());
         let record = record.ok_or_else(|| Error::new(format!("variant {variant} has no result")))?;
         let accuracy = store.load::<Evaluation>(record)?.get("accuracy");
-        if rows.last().is_none_or(|(name, _)| name != variant) && !rows.iter().any(|(name, _)| name == variant) {
+        if rows.last().is_none_or(|(name, _)| name != variant)
+            && !rows.iter().any(|(name, _)| name == variant)
+        {
             rows.push((variant.clone(), Vec::new()));
         }
         if let Some((_, values)) = rows.iter_mut().find(|(name, _)| name == variant) {

@@ -35,5 +35,6 @@ pub(super) fn verify(artifacts: &Path, cancel: &Cancel) -> Result<()> {
     for damage in &damaged {
         println!("{}; set aside in {}", damage.what, damage.moved_to.display());
     }
-    Err(Error::new(format!("{} damaged results were set aside", damaged.len())).help("run again: they are made anew"))
+    Err(Error::new(format!("{} damaged results were set aside", damaged.len()))
+        .help("run again: they are made anew"))
 }

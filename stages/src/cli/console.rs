@@ -59,9 +59,9 @@ impl Console {
             running.bar.reset();
             running.bar.set_style(match (total, unit) {
                 (None, _) => style(&format!("{{prefix}} {{spinner}} {{pos}} {unit} ({{per_sec}}) {{msg}}")),
-                (Some(_), "bytes") => style(
-                    "{prefix} {bar:24} {bytes}/{total_bytes} ({bytes_per_sec}, {eta} left) {msg}",
-                ),
+                (Some(_), "bytes") => {
+                    style("{prefix} {bar:24} {bytes}/{total_bytes} ({bytes_per_sec}, {eta} left) {msg}")
+                }
                 (Some(_), unit) => style(&format!(
                     "{{prefix}} {{bar:24}} {{pos}}/{{len}} {unit} ({{per_sec}}, {{eta}} left) {{msg}}"
                 )),

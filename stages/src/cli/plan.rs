@@ -33,8 +33,16 @@ pub(super) fn explain(experiment: &Experiment, artifacts: &Path, stage: &str) ->
         }
     }
     println!("inputs: {}", if node.inputs.is_empty() { "none".to_owned() } else { node.inputs.join(", ") });
-    if let Some(record) = store.head(graph.name(), stage)?.map(|head| store.record(&head)).transpose()?.flatten() {
-        println!("newest result: {} bytes, made {} in {:.1} s on {}", record.bytes(), record.made.at, record.made.seconds, record.made.host);
+    if let Some(record) =
+        store.head(graph.name(), stage)?.map(|head| store.record(&head)).transpose()?.flatten()
+    {
+        println!(
+            "newest result: {} bytes, made {} in {:.1} s on {}",
+            record.bytes(),
+            record.made.at,
+            record.made.seconds,
+            record.made.host
+        );
         for file in &record.files {
             println!("  {} ({} bytes)", file.path, file.size);
         }

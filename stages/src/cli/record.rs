@@ -20,7 +20,9 @@ impl Record {
     /// Begins a record in `folder` with the settings of `experiment`.
     pub(super) fn begin(experiment: &Experiment, folder: &Path) -> Result<Self> {
         let cannot = || {
-            Error::new("cannot write the run record").at(folder).help("make the folder writable, or keep the artifacts elsewhere")
+            Error::new("cannot write the run record")
+                .at(folder)
+                .help("make the folder writable, or keep the artifacts elsewhere")
         };
         fs::create_dir_all(folder).or_fail(cannot)?;
         let now = jiff::Timestamp::now();

@@ -14,7 +14,9 @@ pub(super) fn show(artifacts: &Path, what: &Path, rows: usize) -> Result<()> {
     let mut files = Vec::new();
     find(&path, &mut files)?;
     if files.is_empty() {
-        return Err(Error::new("there is no table").at(&path).help("name DATASET/STAGE as under `artifacts`, such as eurosat/label, or a Parquet file"));
+        return Err(Error::new("there is no table")
+            .at(&path)
+            .help("name DATASET/STAGE as under `artifacts`, such as eurosat/label, or a Parquet file"));
     }
     for file in files {
         let (count, table) = first_rows(&file, rows)?;
@@ -31,7 +33,9 @@ fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         let entries = fs::read_dir(path).or_fail(|| Error::new("cannot list the folder").at(path))?;
         let mut entries: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         entries.sort();
-        for entry in entries.into_iter().filter(|e| e.is_dir() || e.extension().is_some_and(|e| e == "parquet")) {
+        for entry in
+            entries.into_iter().filter(|e| e.is_dir() || e.extension().is_some_and(|e| e == "parquet"))
+        {
             find(&entry, files)?;
         }
     }
@@ -48,7 +52,8 @@ fn first_rows(path: &Path, rows: usize) -> Result<(i64, String)> {
     let batches = reader.collect::<Result<Vec<RecordBatch>, _>>().or_fail(cannot)?;
     let shown = batches.iter().map(|batch| {
         let columns = batch.schema_ref().fields().iter().enumerate();
-        let readable = columns.filter(|(_, field)| !matches!(field.data_type(), DataType::Struct(_) | DataType::Binary));
+        let readable =
+            columns.filter(|(_, field)| !matches!(field.data_type(), DataType::Struct(_) | DataType::Binary));
         batch.project(&readable.map(|(i, _)| i).collect::<Vec<_>>())
     });
     let shown = shown.collect::<Result<Vec<_>, _>>().or_fail(cannot)?;

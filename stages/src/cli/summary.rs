@@ -12,7 +12,12 @@ use crate::artifacts::statistics::Statistics;
 use crate::experiment::Experiment;
 
 /// Prints the summary of a run; what the run's targets left out is left out.
-pub(super) fn print(experiment: &Experiment, report: &RunReport, store: &Store, artifacts: &Path) -> Result<()> {
+pub(super) fn print(
+    experiment: &Experiment,
+    report: &RunReport,
+    store: &Store,
+    artifacts: &Path,
+) -> Result<()> {
     let result = |node: &str| report.node(node).and_then(|node| node.result.as_ref());
     let statistics = result("statistics").map(|record| store.load::<Statistics>(record)).transpose()?;
     let evaluation = result("evaluate").map(|record| store.load::<Evaluation>(record)).transpose()?;
@@ -24,8 +29,18 @@ pub(super) fn print(experiment: &Experiment, report: &RunReport, store: &Store, 
     };
     if let Some(s) = &statistics {
         let count = |split| s.get("images", split).unwrap_or(0.0);
-        println!("\n{}: {} training and {} test images, {} classes", experiment.data_set.title, count(Split::Train), count(Split::Test), experiment.data_set.classes.names.len());
-        println!("\nWhat CLIP says ({}, {} templates)", experiment.settings.clip.model, s.templates.iter().filter(|t| t.split == Split::Train).count());
+        println!(
+            "\n{}: {} training and {} test images, {} classes",
+            experiment.data_set.title,
+            count(Split::Train),
+            count(Split::Test),
+            experiment.data_set.classes.names.len()
+        );
+        println!(
+            "\nWhat CLIP says ({}, {} templates)",
+            experiment.settings.clip.model,
+            s.templates.iter().filter(|t| t.split == Split::Train).count()
+        );
         line("candidates an image", s.get("avg_candidates", Split::Train).map(|v| format!("{v:5.2}")));
         line("images whose candidates lack the truth (eta)", s.get("eta", Split::Train).map(percent));
         line("test accuracy, first template", s.get("zero_shot", Split::Test).map(percent));
@@ -36,11 +51,21 @@ pub(super) fn print(experiment: &Experiment, report: &RunReport, store: &Store, 
         println!("\nWhat the student says ({parameters:.2} million parameters a network)");
         line("test accuracy after warm-up", e.get("accuracy_after_warm_up").map(percent));
         line("test accuracy after Co-Reg", e.get("accuracy").map(percent));
-        line("one network alone, 1 and 2", e.get("accuracy_network1").zip(e.get("accuracy_network2")).map(|(a, b)| format!("{} {}", percent(a), percent(b))));
+        line(
+            "one network alone, 1 and 2",
+            e.get("accuracy_network1")
+                .zip(e.get("accuracy_network2"))
+                .map(|(a, b)| format!("{} {}", percent(a), percent(b))),
+        );
         line("both networks agree", e.get("agreement").map(percent));
         line("student agrees with CLIP", e.get("agreement_with_clip").map(percent));
     }
     let view = artifacts.join(&experiment.data_set.name);
-    println!("\nTables: {}/STAGE/*.parquet, for example\n  coreg show {}/label\n  duckdb -c \"FROM '{}'\"", view.display(), experiment.data_set.name, view.join("label/labels.parquet").display());
+    println!(
+        "\nTables: {}/STAGE/*.parquet, for example\n  coreg show {}/label\n  duckdb -c \"FROM '{}'\"",
+        view.display(),
+        experiment.data_set.name,
+        view.join("label/labels.parquet").display()
+    );
     Ok(())
 }

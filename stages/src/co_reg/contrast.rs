@@ -99,13 +99,13 @@ pub fn contrastive_loss(
     positives: Positives,
 ) -> Result<Tensor> {
     let with_queue = queue.labels.elem_count() > 0;
-    let all = if with_queue { Labelled::cat(&[queries, keys, queue])? } else { Labelled::cat(&[queries, keys])? };
+    let all =
+        if with_queue { Labelled::cat(&[queries, keys, queue])? } else { Labelled::cat(&[queries, keys])? };
     let similarity = (queries.embeddings.matmul(&all.embeddings.t()?)? / temperature)?; // (n, A)
     let (positive, counted) = masks(queries, &all, positives)?;
     let counted_similarity = (&similarity + counted.affine(1e9, -1e9)?)?;
     let log_sum = counted_similarity.log_sum_exp(D::Minus1)?; // (n)
-    let mean_positive =
-        ((similarity * &positive)?.sum(D::Minus1)? / positive.sum(D::Minus1)?)?;
+    let mean_positive = ((similarity * &positive)?.sum(D::Minus1)? / positive.sum(D::Minus1)?)?;
     (log_sum - mean_positive)?.mean_all()
 }
 
@@ -115,7 +115,8 @@ pub fn masks(queries: &Labelled, all: &Labelled, positives: Positives) -> Result
     let count = queries.labels.elem_count();
     let others = all.labels.elem_count();
     let device = queries.labels.device();
-    let same = (queries.labels.unsqueeze(1)?.broadcast_eq(&all.labels.unsqueeze(0)?))?.to_dtype(DType::F32)?;
+    let same =
+        (queries.labels.unsqueeze(1)?.broadcast_eq(&all.labels.unsqueeze(0)?))?.to_dtype(DType::F32)?;
     let diagonal = |offset: usize| -> Result<Tensor> {
         let eye = Tensor::eye(count, DType::F32, device)?;
         eye.pad_with_zeros(1, offset, others - offset - count)

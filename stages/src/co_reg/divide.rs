@@ -81,8 +81,7 @@ pub fn divide(
         variance_floor: settings.variance_floor,
     };
     let w = posterior_of_smaller(&mean, fit);
-    let (partial, unlabeled) =
-        (0..w.len()).partition(|&i| f64::from(w[i]) > settings.threshold);
+    let (partial, unlabeled) = (0..w.len()).partition(|&i| f64::from(w[i]) > settings.threshold);
     Division { probs, w, partial, unlabeled }
 }
 

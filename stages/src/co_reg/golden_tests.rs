@@ -82,7 +82,9 @@ fn samples_whose_candidates_are_all_classes_are_skipped() -> Result<()> {
 fn the_self_training_losses_are_pytorchs() -> Result<()> {
     let golden = Golden::read();
     let (logits, targets) = (golden.matrix("logits", "C"), golden.matrix("targets", "C"));
-    assert!((scalar(&losses::cross_entropy(&logits, &targets)?) - golden.number("cross_entropy")).abs() < 1e-6);
+    assert!(
+        (scalar(&losses::cross_entropy(&logits, &targets)?) - golden.number("cross_entropy")).abs() < 1e-6
+    );
     let mse = losses::mean_squared_error(&logits, &targets)?;
     assert!((scalar(&mse) - golden.number("mean_squared_error")).abs() < 1e-7);
     let logits = losses::prototype_logits(&golden.matrix("z", "E"), &golden.matrix("prototypes", "E"), 0.3)?;
@@ -184,7 +186,12 @@ fn the_contrastive_loss_and_its_gradient_are_pytorchs() -> Result<()> {
     let keys = labelled(golden.matrix("keys", "E"), "labels", "own_partial")?;
     let queue = labelled(golden.matrix("queue", "E"), "queue_labels", "queue_partial")?;
     let noisy = contrastive_loss(&queries, &keys, &queue, 0.07, Positives::Noisy)?;
-    assert!((scalar(&noisy) - golden.number("noisy")).abs() < 1e-4, "{} {}", scalar(&noisy), golden.number("noisy"));
+    assert!(
+        (scalar(&noisy) - golden.number("noisy")).abs() < 1e-4,
+        "{} {}",
+        scalar(&noisy),
+        golden.number("noisy")
+    );
     close(&flat(noisy.backward()?.get(&embeddings).unwrap()), &golden.list("grad_noisy"), 1e-4);
     let supervised = contrastive_loss(&queries, &keys, &queue, 0.07, Positives::Supervised)?;
     assert!((scalar(&supervised) - golden.number("supervised")).abs() < 1e-4);
@@ -196,5 +203,8 @@ fn the_queue_overwrites_its_oldest_keys() {
     let mut queue = Queue::new(3, 1);
     queue.push(&[1.0, 2.0], &[1, 2], &[1, 1]);
     queue.push(&[3.0, 4.0], &[3, 4], &[0, 0]);
-    assert_eq!((queue.keys, queue.labels, queue.partial, queue.next), (vec![4.0, 2.0, 3.0], vec![4, 2, 3], vec![0, 1, 0], 1));
+    assert_eq!(
+        (queue.keys, queue.labels, queue.partial, queue.next),
+        (vec![4.0, 2.0, 3.0], vec![4, 2, 3], vec![0, 1, 0], 1)
+    );
 }

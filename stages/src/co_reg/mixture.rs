@@ -41,7 +41,7 @@ impl Component {
 pub fn posterior_of_smaller(values: &[f32], fit: Fit) -> Vec<f32> {
     let lowest = values.iter().copied().fold(f32::INFINITY, f32::min);
     let highest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if !(highest > lowest) {
+    if highest.partial_cmp(&lowest) != Some(std::cmp::Ordering::Greater) {
         return vec![1.0; values.len()];
     }
     let mut first = two_means(values, lowest, highest); // responsibilities of the lower component
@@ -114,8 +114,9 @@ mod tests {
 
     #[test]
     fn two_heaps_are_told_apart() {
-        let values: Vec<f32> =
-            (0..100).map(|i| if i % 3 == 0 { 0.8 + i as f32 * 1e-3 } else { 0.1 + i as f32 * 1e-3 }).collect();
+        let values: Vec<f32> = (0..100)
+            .map(|i| if i % 3 == 0 { 0.8 + i as f32 * 1e-3 } else { 0.1 + i as f32 * 1e-3 })
+            .collect();
         for (&value, &p) in values.iter().zip(&posterior_of_smaller(&values, Fit::default())) {
             assert_eq!(p > 0.5, value < 0.5, "{value} has {p}");
         }

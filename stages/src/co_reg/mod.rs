@@ -5,13 +5,13 @@
 
 pub mod contrast;
 pub mod divide;
+#[cfg(test)]
+mod golden_tests;
 pub mod losses;
 pub mod mixture;
 pub mod prototypes;
 pub mod pseudo;
 pub mod schedule;
-#[cfg(test)]
-mod golden_tests;
 mod training;
 
 use pipeline::error::{Error, Result};
@@ -130,7 +130,8 @@ impl Method {
         share("prototype_momentum", self.prototype_momentum)?;
         share("key_momentum", self.key_momentum)?;
         share("divide.threshold", self.divide.threshold)?;
-        for (name, value) in [("lambda_proto", self.lambda_proto), ("lambda_contrast", self.lambda_contrast)] {
+        for (name, value) in [("lambda_proto", self.lambda_proto), ("lambda_contrast", self.lambda_contrast)]
+        {
             if !(value >= 0.0 && value.is_finite()) {
                 return Err(Error::new(format!("co-reg.{name} = {value} must not be negative")));
             }
@@ -173,7 +174,11 @@ impl Stage for CoReg {
         self.place.device().map(drop)
     }
 
-    fn run(&self, (images, labels, warm): <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<CoRegResult> {
+    fn run(
+        &self,
+        (images, labels, warm): <Self::Inputs as Inputs>::Loaded,
+        context: &Context,
+    ) -> Result<CoRegResult> {
         let set = TrainingSet::new(&images, &labels, &self.input, context)?;
         let mut training = Training::start(self, &set, &warm, context)?;
         context.progress().begin(self.method.epochs as u64, "epochs");

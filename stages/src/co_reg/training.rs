@@ -70,12 +70,18 @@ type Terms = Vec<(&'static str, Tensor)>;
 
 impl<'a> Training<'a> {
     /// Goes on from the checkpoint, or from the warmed-up networks.
-    pub(super) fn start(stage: &'a CoReg, set: &'a TrainingSet, warm: &WarmedUp, context: &Context) -> Result<Self> {
+    pub(super) fn start(
+        stage: &'a CoReg,
+        set: &'a TrainingSet,
+        warm: &WarmedUp,
+        context: &Context,
+    ) -> Result<Self> {
         let device = stage.place.device()?;
         let architecture = &warm.pair.architecture;
         let cannot = || Error::new("cannot make the networks");
         let learner = |n: usize| -> Result<Learner> {
-            let learner = Learner::new(architecture, &stage.optimizer, stage.seed, NETWORKS[n], &device).or_fail(cannot)?;
+            let learner = Learner::new(architecture, &stage.optimizer, stage.seed, NETWORKS[n], &device)
+                .or_fail(cannot)?;
             learner.network.load_state(&warm.pair.states[n].clone().into_iter().collect())?;
             Ok(learner)
         };
@@ -127,7 +133,9 @@ impl<'a> Training<'a> {
         let mut division =
             divide(probs, &self.set.candidates, self.set.classes, &mut self.losses[me], settings);
         if division.partial.is_empty() {
-            context.progress().note(format!("epoch {}: no sample is believed; all are taken", self.epoch + 1));
+            context
+                .progress()
+                .note(format!("epoch {}: no sample is believed; all are taken", self.epoch + 1));
             division.partial = std::mem::take(&mut division.unlabeled);
         }
         if !self.stage.method.use_unlabeled {
@@ -149,7 +157,10 @@ impl<'a> Training<'a> {
         self.keys[me].copy_from(&self.learners[me].network).or_fail(|| self.failed(me, 0))?;
         for (step, partial) in partial.chunks(method.batch_partial).enumerate() {
             context.safe_point()?;
-            let batch = Batch { partial, unlabeled: &unlabeled[step * unlabeled_batch..(step + 1) * unlabeled_batch] };
+            let batch = Batch {
+                partial,
+                unlabeled: &unlabeled[step * unlabeled_batch..(step + 1) * unlabeled_batch],
+            };
             let progress = self.epoch as f64 + step as f64 / steps as f64;
             let done = self.step(me, &batch, division, step, progress, rate);
             let (terms, labels) = done.or_fail(|| self.failed(me, step))?;
@@ -162,6 +173,9 @@ impl<'a> Training<'a> {
                 hits[usize::from(i >= batch.partial.len())].extend(truth.map(|truth| truth == label));
             }
         }
+        let again = |step| self.draw(me, "recalibrate", step);
+        let count = self.stage.optimizer.recalibrate;
+        self.learners[me].recalibrate(&self.set.train, &self.views, count, again, context)?;
         let [hits_partial, hits_unlabeled] = hits;
         let purity = |samples: &[usize]| share(samples.iter().filter_map(|&i| self.set.holds_truth(i)));
         let all: Vec<usize> = (0..self.set.len()).collect();
@@ -212,9 +226,16 @@ impl<'a> Training<'a> {
     }
 
     /// Co-pseudo-labels p̃ for network `me` (method §6).
-    fn pseudo_label(&self, me: usize, batch: &Batch, division: &Division, step: usize) -> candle_core::Result<Targets> {
+    fn pseudo_label(
+        &self,
+        me: usize,
+        batch: &Batch,
+        division: &Division,
+        step: usize,
+    ) -> candle_core::Result<Targets> {
         let method = &self.stage.method;
-        let (p, u, k, classes) = (batch.partial.len(), batch.unlabeled.len(), method.weak_views, self.set.classes);
+        let (p, u, k, classes) =
+            (batch.partial.len(), batch.unlabeled.len(), method.weak_views, self.set.classes);
         let weak = self.batch(&batch.repeated(k), View::Weak, &self.draw(me, "weak", step as u64))?; // (K·p + K·u, H, W, channels)
         let network = &self.learners[me].network;
         let own = network.forward(&weak, Pass::TrainNoGrad)?;
@@ -294,12 +315,15 @@ impl<'a> Training<'a> {
         }
         if method.lambda_proto > 0.0 && self.epoch >= method.regularise_after {
             let z = network.project(&output.features, Pass::Train)?; // (2p + 2u, E)
-            let logits = prototype_logits(&z, &self.prototypes.tensor(&self.device)?, method.prototype_temperature)?;
+            let logits =
+                prototype_logits(&z, &self.prototypes.tensor(&self.device)?, method.prototype_temperature)?;
             // λ-weighted over both targets of a mixed image.
-            let weighted = |term: fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>, rows: &dyn Fn(&Tensor) -> candle_core::Result<Tensor>| {
-                let logits = rows(&logits)?;
-                mix(&term(&logits, &rows(&stacked)?)?, &term(&logits, &rows(&partner)?)?)
-            };
+            let weighted =
+                |term: fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>,
+                 rows: &dyn Fn(&Tensor) -> candle_core::Result<Tensor>| {
+                    let logits = rows(&logits)?;
+                    mix(&term(&logits, &rows(&stacked)?)?, &term(&logits, &rows(&partner)?)?)
+                };
             let partial = weighted(kl_divergence, &first)?;
             terms.push(("loss_prototype_partial", partial.detach()));
             loss = (loss + (partial * method.lambda_proto)?)?;
@@ -313,7 +337,13 @@ impl<'a> Training<'a> {
     }
 
     /// L_ncont between the first and the second strong views (method §8); the keys then join the queue.
-    fn contrast(&mut self, me: usize, strong: &Tensor, batch: &Batch, targets: &Targets) -> candle_core::Result<Tensor> {
+    fn contrast(
+        &mut self,
+        me: usize,
+        strong: &Tensor,
+        batch: &Batch,
+        targets: &Targets,
+    ) -> candle_core::Result<Tensor> {
         let (p, u) = (batch.partial.len(), batch.unlabeled.len());
         let view = |n: usize| {
             let partial = strong.narrow(0, n * p, p)?;
@@ -346,7 +376,7 @@ impl<'a> Training<'a> {
         let draw = |step| self.draw(0, "test", step);
         let probs = |n: usize| {
             let network = &self.learners[n].network;
-            crate::learner::logits(network, &self.set.test, &self.views, View::Plain, &draw, context)
+            crate::learner::logits(network, &self.set.test, &self.views, View::Plain, draw, context)
                 .and_then(|l| l.flatten_all().and_then(|l| l.to_vec1::<f32>()).or_fail(|| self.failed(n, 0)))
         };
         let logits = if self.set.test.count() == 0 { [vec![], vec![]] } else { [probs(0)?, probs(1)?] };
@@ -391,7 +421,7 @@ impl<'a> Training<'a> {
     pub(super) fn finish(self, context: &Context) -> Result<CoRegResult> {
         let draw = |step| self.draw(0, "finish", step);
         let predict = |n: usize| {
-            predict(&self.learners[n].network, &self.set.train, &self.views, View::Plain, &draw, context)
+            predict(&self.learners[n].network, &self.set.train, &self.views, View::Plain, draw, context)
         };
         let (one, two) = (predict(0)?, predict(1)?);
         let mean: Vec<f32> = one.iter().zip(&two).map(|(a, b)| (a + b) / 2.0).collect();
@@ -470,7 +500,13 @@ impl Training<'_> {
         let mut parts = Vec::new();
         for (n, name) in NETWORKS.into_iter().enumerate() {
             let mut part = self.learners[n].state().or_fail(cannot)?;
-            part.extend(self.keys[n].state().or_fail(cannot)?.into_iter().map(|(name, tensor)| (format!("key.{name}"), tensor)));
+            part.extend(
+                self.keys[n]
+                    .state()
+                    .or_fail(cannot)?
+                    .into_iter()
+                    .map(|(name, tensor)| (format!("key.{name}"), tensor)),
+            );
             part.insert("queue".to_owned(), tensor(&self.queues[n].keys)?);
             part.insert("w".to_owned(), tensor(&self.w[n])?);
             for (i, losses) in self.losses[n].0.iter().enumerate() {
@@ -497,15 +533,18 @@ impl Training<'_> {
         };
         for (n, (name, queue)) in NETWORKS.into_iter().zip(notes.queues).enumerate() {
             let part = checkpoint::part(tensors, name);
-            let (keys, own): (BTreeMap<_, _>, _) = part.clone().into_iter().partition(|(k, _)| k.starts_with("key."));
+            let (keys, own): (BTreeMap<_, _>, _) =
+                part.clone().into_iter().partition(|(k, _)| k.starts_with("key."));
             self.learners[n].load_state(&own)?;
-            self.keys[n].load_state(&keys.into_iter().map(|(k, v)| (k["key.".len()..].to_owned(), v)).collect())?;
+            self.keys[n]
+                .load_state(&keys.into_iter().map(|(k, v)| (k["key.".len()..].to_owned(), v)).collect())?;
             self.queues[n].keys = values(&part, "queue")?;
             (self.queues[n].labels, self.queues[n].partial, self.queues[n].next) =
                 (queue.labels, queue.partial, queue.next);
             self.w[n] = values(&part, "w")?;
             let count = part.keys().filter(|name| name.starts_with("losses.")).count();
-            self.losses[n].0 = (0..count).map(|i| values(&part, &format!("losses.{i}"))).collect::<Result<_>>()?;
+            self.losses[n].0 =
+                (0..count).map(|i| values(&part, &format!("losses.{i}"))).collect::<Result<_>>()?;
         }
         self.prototypes.values = values(&checkpoint::part(tensors, "shared"), "prototypes")?;
         (self.epoch, self.history) = (notes.epoch, notes.history);

@@ -68,7 +68,9 @@ impl Stage for Download {
             }
             if let LabelOrder::OtherNames(names) = table.label_order() {
                 let names = names.join(", ");
-                context.progress().note(format!("{} names its classes {names}; taken in this order", file.path));
+                context
+                    .progress()
+                    .note(format!("{} names its classes {names}; taken in this order", file.path));
             }
             context.progress().begin(table.row_count(), "images read");
             for (number, row) in table.enumerate() {

@@ -41,7 +41,13 @@ impl FetchClip {
     }
 
     fn fetch(&self, hub: &Hub, watch: &Watch) -> Result<Vec<ModelFile>> {
-        let wanted = |file, revision| Wanted { kind: RepoKind::Model, repo: &self.model, revision, file, sha256: None };
+        let wanted = |file, revision| Wanted {
+            kind: RepoKind::Model,
+            repo: &self.model,
+            revision,
+            file,
+            sha256: None,
+        };
         let mut files = Vec::new();
         for name in REQUIRED {
             let places = [wanted(name, &self.revision), wanted(name, CONVERTED)];
@@ -49,10 +55,17 @@ impl FetchClip {
             let fetched = hub.fetch_first(places, watch)?;
             files.push((name, fetched));
         }
-        files.extend(hub.fetch_if_there(&wanted(PREPROCESSOR, &self.revision), watch)?.map(|f| (PREPROCESSOR, f)));
+        files.extend(
+            hub.fetch_if_there(&wanted(PREPROCESSOR, &self.revision), watch)?.map(|f| (PREPROCESSOR, f)),
+        );
         files.sort_by_key(|&(name, _)| name);
         Ok((files.into_iter())
-            .map(|(name, f)| ModelFile { name: name.to_owned(), revision: f.commit, size: f.size, sha256: f.sha256 })
+            .map(|(name, f)| ModelFile {
+                name: name.to_owned(),
+                revision: f.commit,
+                size: f.size,
+                sha256: f.sha256,
+            })
             .collect())
     }
 }
