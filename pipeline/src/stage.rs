@@ -132,7 +132,7 @@ pub trait Inputs {
     /// The same tuple, loaded: `(Arc<A>, Arc<B>)`.
     type Loaded;
     /// The same tuple, as handles in a graph: `(Handle<A>, Handle<B>)`.
-    type Handles: Copy;
+    type Handles: Copy + PartialEq;
 
     /// The nodes that the handles stand for, in order.
     #[doc(hidden)]

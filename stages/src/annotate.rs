@@ -48,7 +48,7 @@ impl Stage for Annotate {
         if !(self.logit_scale > 0.0 && self.logit_scale.is_finite()) {
             return Err(Error::new(format!("annotate.logit_scale = {} must be positive", self.logit_scale)));
         }
-        Ok(())
+        self.place.device().map(drop)
     }
 
     fn run(

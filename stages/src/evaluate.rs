@@ -41,7 +41,8 @@ impl Stage for Evaluate {
     }
 
     fn check(&self) -> Result<()> {
-        self.input.views().map(drop)
+        self.input.views()?;
+        self.place.device().map(drop)
     }
 
     fn run(

@@ -1,12 +1,14 @@
 //! An experiment: its settings and the only wiring of the graph.
 
+use std::any::Any;
+
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::graph::{Graph, Handle};
+use pipeline::stage::{Inputs, Stage};
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::annotate::{Annotate, templates};
-use crate::artifacts::training::WarmedUp;
 use crate::co_reg::CoReg;
 use crate::device::Place;
 use crate::download::catalog::DataSet;
@@ -71,46 +73,42 @@ impl Experiment {
         Ok(Self { data_set, settings, place })
     }
 
-    /// The graph: one chain up to the labels, then a branch for each set of settings that differs in what
-    /// follows. A branch's nodes carry its suffix.
+    /// The graph: the chain of stages once for every branch, where branches share the stages whose settings
+    /// and inputs are the same. A branch's own nodes carry its suffix.
     ///
     /// # Errors
     /// Prompts that cannot be read, or a suffix that is used twice.
-    pub fn graph(&self, branches: &[Branch]) -> Result<Graph> {
-        let Self { data_set, settings, place } = self;
-        let place = *place;
-        let mut graph = Graph::new(data_set.name.clone())?;
-        let images = graph.add("download", self.download(), ())?;
-        let clip = graph.add("clip", FetchClip::new(&settings.clip.model, &settings.clip.revision), ())?;
-        let embeddings = graph.add("embed", Embed { place }, (images, clip))?;
-        let votes = graph.add("annotate", self.annotate()?, (images, embeddings, clip))?;
-        let labels = graph.add("label", settings.label.clone(), (images, votes))?;
-        graph.add("statistics", Summarise {}, (votes, labels))?;
-        let mut warmed: Vec<(WarmUp, Handle<WarmedUp>)> = Vec::new();
+    pub fn graph(&self, branches: &[Branch]) -> Result<Wired> {
+        let mut wiring = Wiring { graph: Graph::new(self.data_set.name.clone())?, made: Vec::new() };
+        let mut evaluations = Vec::new();
         for Branch { suffix, settings, .. } in branches {
             let branch = Self { settings: settings.clone(), ..self.clone() };
-            let warm_up = branch.warm_up();
-            let known = warmed.iter().find(|(stage, _)| *stage == warm_up).map(|&(_, handle)| handle);
-            let warm = match known {
-                Some(handle) => handle,
-                None => graph.add(format!("warm-up{suffix}"), warm_up.clone(), (images, labels))?,
-            };
-            warmed.push((warm_up, warm));
-            let trained = graph.add(format!("co-reg{suffix}"), branch.co_reg(), (images, labels, warm))?;
-            let evaluate = Evaluate { input: settings.input.clone(), place };
-            graph.add(format!("evaluate{suffix}"), evaluate, (images, labels, warm, trained))?;
+            evaluations.push(branch.wire(&mut wiring, suffix)?);
         }
-        Ok(graph)
+        Ok(Wired { graph: wiring.graph, evaluations })
+    }
+
+    /// Wires the chain of one branch; gives the name of the node that evaluates it.
+    fn wire(&self, wiring: &mut Wiring, suffix: &str) -> Result<String> {
+        let Self { settings: s, place, .. } = self;
+        let place = *place;
+        let images = wiring.add(suffix, self.download(), ())?;
+        let clip = wiring.add(suffix, FetchClip::new(&s.clip.model, &s.clip.revision), ())?;
+        let embeddings = wiring.add(suffix, Embed { place }, (images, clip))?;
+        let votes = wiring.add(suffix, self.annotate()?, (images, embeddings, clip))?;
+        let labels = wiring.add(suffix, s.label.clone(), (images, votes))?;
+        wiring.add(suffix, Summarise {}, (votes, labels))?;
+        let warm = wiring.add(suffix, self.warm_up(), (images, labels))?;
+        let trained = wiring.add(suffix, self.co_reg(), (images, labels, warm))?;
+        let evaluate = Evaluate { input: s.input.clone(), place };
+        let evaluation = wiring.add(suffix, evaluate, (images, labels, warm, trained))?;
+        let name = wiring.graph.name_of(evaluation).map(str::to_owned);
+        name.ok_or_else(|| Error::new("the evaluation is not in the graph"))
     }
 
     /// The experiment itself, as its only branch.
     pub fn branch(&self) -> Branch {
-        Branch {
-            suffix: String::new(),
-            variant: String::new(),
-            seed: self.settings.seed,
-            settings: self.settings.clone(),
-        }
+        Branch { suffix: String::new(), variant: String::new(), settings: self.settings.clone() }
     }
 
     /// One branch a variant and seed. Without a file the variants are the paper's ablations.
@@ -130,18 +128,20 @@ impl Experiment {
                 .at(&at)
                 .help("write [[variant]] with name and set = \"stage.key=value …\"")
         })?;
+        if list.variant.is_empty() {
+            return Err(Error::new("there is no variant").at(&at).help("write at least one [[variant]]"));
+        }
         let own = Table::try_from(&self.settings).or_fail(|| Error::new("cannot list the settings"))?;
         let mut branches = Vec::new();
         for seed in self.settings.seed..self.settings.seed + seeds.max(1) {
             for variant in &list.variant {
                 let layer = overrides(std::slice::from_ref(&variant.set))?;
-                let mut settings =
-                    Settings::layered([("settings", own.clone()), (variant.name.as_str(), layer)])?;
-                settings.seed = seed;
+                let seeded = Table::from_iter([("seed".to_owned(), Value::Integer(seed as i64))]);
+                let layers = [("settings", own.clone()), ("seed", seeded), (variant.name.as_str(), layer)];
+                let settings = Settings::layered(layers)?;
                 branches.push(Branch {
                     suffix: format!(".{}.seed{seed}", variant.name),
                     variant: variant.title.clone().unwrap_or_else(|| variant.name.clone()),
-                    seed,
                     settings,
                 });
             }
@@ -208,6 +208,45 @@ impl Experiment {
     }
 }
 
+/// A graph, and the nodes that evaluate its branches, in their order.
+pub struct Wired {
+    /// The graph.
+    pub graph: Graph,
+    /// Names of the evaluating nodes.
+    pub evaluations: Vec<String>,
+}
+
+/// A graph under construction, and what was added to it.
+struct Wiring {
+    graph: Graph,
+    made: Vec<Box<dyn Any>>,
+}
+
+impl Wiring {
+    /// The node that runs `stage` on `inputs`: the one that is there already, or a new one, which carries
+    /// the suffix if the stage's own name is taken.
+    fn add<S: Stage + PartialEq + Clone>(
+        &mut self,
+        suffix: &str,
+        stage: S,
+        inputs: <S::Inputs as Inputs>::Handles,
+    ) -> Result<Handle<S::Output>>
+    where
+        <S::Inputs as Inputs>::Handles: 'static,
+    {
+        type Made<S> = (S, <<S as Stage>::Inputs as Inputs>::Handles, Handle<<S as Stage>::Output>);
+        let same = self.made.iter().filter_map(|made| made.downcast_ref::<Made<S>>());
+        if let Some((.., handle)) = same.into_iter().find(|(s, i, _)| *s == stage && *i == inputs) {
+            return Ok(*handle);
+        }
+        let taken = self.graph.nodes().any(|node| node.node == S::NAME);
+        let name = if taken { format!("{}{suffix}", S::NAME) } else { S::NAME.to_owned() };
+        let handle = self.graph.add(name, stage.clone(), inputs)?;
+        self.made.push(Box::new((stage, inputs, handle)));
+        Ok(handle)
+    }
+}
+
 /// One set of settings on a graph that others share.
 #[derive(Clone, Debug)]
 pub struct Branch {
@@ -215,8 +254,6 @@ pub struct Branch {
     pub suffix: String,
     /// The variant's title.
     pub variant: String,
-    /// The seed.
-    pub seed: u64,
     /// The settings.
     pub settings: Settings,
 }

@@ -48,6 +48,28 @@ impl Default for Optimizer {
 }
 
 impl Optimizer {
+    /// Refuses rates that make no sense.
+    ///
+    /// # Errors
+    /// The first such setting by name.
+    pub fn check(&self) -> pipeline::error::Result<()> {
+        let known = [
+            ("learning_rate", self.learning_rate, f64::MAX),
+            ("final_learning_rate", self.final_learning_rate, f64::MAX),
+            ("momentum", self.momentum, 1.0),
+            ("weight_decay", self.weight_decay, f64::MAX),
+        ];
+        for (name, value, most) in known {
+            if !(0.0..=most).contains(&value) {
+                return Err(pipeline::error::Error::new(format!(
+                    "optimizer.{name} = {value} cannot be used"
+                ))
+                .help("rates and decays are not negative, momentum lies between 0 and 1"));
+            }
+        }
+        Ok(())
+    }
+
     /// The learning rate of `epoch`, which counts from 0 at the start of warm-up.
     pub fn rate(&self, epoch: usize) -> f64 {
         crate::co_reg::schedule::cosine(self.learning_rate, self.final_learning_rate, epoch, self.horizon)
@@ -158,7 +180,12 @@ pub fn predict(
 ) -> pipeline::error::Result<Vec<f32>> {
     let logits = logits(network, pixels, views, view, draw, context)?;
     let probs = softmax(&logits, D::Minus1).and_then(|p| p.flatten_all()?.to_vec1());
-    probs.map_err(|e| pipeline::error::Error::new("cannot compute probabilities").because(e))
+    let probs: Vec<f32> = probs.map_err(cannot_predict)?;
+    if probs.iter().any(|p| !p.is_finite()) {
+        return Err(pipeline::error::Error::new("the network predicts numbers that are not finite")
+            .help("lower optimizer.learning_rate; training then starts anew"));
+    }
+    Ok(probs)
 }
 
 /// Logits of `network` for all of `pixels`: (N, C).
@@ -202,8 +229,6 @@ pub fn finite(epoch: usize, network: usize, values: &[(&str, Option<f64>)]) -> p
             network + 1,
             value.unwrap_or(f64::NAN)
         ))
-        .help(
-            "lower the learning rate (optimizer.learning_rate); the last whole epoch is kept as a checkpoint",
-        )),
+        .help("lower optimizer.learning_rate; training then starts anew")),
     }
 }

@@ -51,12 +51,13 @@ impl Stage for WarmUp {
     fn check(&self) -> Result<()> {
         self.architecture.validate()?;
         self.input.views()?;
-        if self.epochs == 0 || self.batch < 2 {
+        self.optimizer.check()?;
+        if self.epochs == 0 || !(2..=1 << 16).contains(&self.batch) {
             return Err(Error::new(format!(
                 "{} epochs of batch {} are no training",
                 self.epochs, self.batch
             ))
-            .help("set warm-up.epochs ≥ 1 and warm-up.batch ≥ 2"));
+            .help("set warm-up.epochs ≥ 1 and warm-up.batch between 2 and 65536"));
         }
         self.place.device().map(drop)
     }
@@ -77,11 +78,18 @@ impl Stage for WarmUp {
         let mut history: Vec<Epoch> = Vec::new();
         let mut first = 0;
         if let Some((state, rows)) = checkpoint::load::<Vec<Epoch>>(context) {
-            for (learner, name) in learners.iter_mut().zip(NETWORKS) {
-                learner.load_state(&checkpoint::part(&state, name))?;
+            let restored = (learners.iter_mut().zip(NETWORKS))
+                .try_for_each(|(learner, name)| learner.load_state(&checkpoint::part(&state, name)));
+            match restored {
+                Ok(()) => {
+                    first = rows.last().map_or(0, |row| row.epoch as usize);
+                    history = rows;
+                }
+                Err(error) => {
+                    context.progress().note(format!("the checkpoint does not fit, starting afresh: {error}"));
+                    learners = [new(NETWORKS[0])?, new(NETWORKS[1])?];
+                }
             }
-            first = rows.last().map_or(0, |row| row.epoch as usize);
-            history = rows;
         }
         context.progress().begin(self.epochs as u64, "epochs");
         context.progress().advance(first as u64);

@@ -16,31 +16,27 @@ pub(super) fn ablations(
     seeds: u64,
 ) -> Result<()> {
     let branches = experiment.variants(variants, seeds)?;
-    let graph = experiment.graph(&branches)?;
+    let wired = experiment.graph(&branches)?;
     let store = open_store(artifacts)?;
-    let report = execute(experiment, &graph, &store, artifacts, &[])?;
-    let mut rows: Vec<(String, Vec<f64>)> = Vec::new();
-    for Branch { suffix, variant, .. } in &branches {
-        let record = report.node(&format!("evaluate{suffix}")).and_then(|node| node.result.as_ref());
+    let report = execute(experiment, &wired.graph, &store, artifacts, &[])?;
+    let mut rows: Vec<(&str, Vec<f64>)> = Vec::new();
+    for (Branch { variant, .. }, node) in branches.iter().zip(&wired.evaluations) {
+        let record = report.node(node).and_then(|node| node.result.as_ref());
         let record = record.ok_or_else(|| Error::new(format!("variant {variant} has no result")))?;
         let accuracy = store.load::<Evaluation>(record)?.get("accuracy");
-        if rows.last().is_none_or(|(name, _)| name != variant)
-            && !rows.iter().any(|(name, _)| name == variant)
-        {
-            rows.push((variant.clone(), Vec::new()));
-        }
-        if let Some((_, values)) = rows.iter_mut().find(|(name, _)| name == variant) {
-            values.extend(accuracy);
+        match rows.iter_mut().find(|(name, _)| name == variant) {
+            Some((_, values)) => values.extend(accuracy),
+            None => rows.push((variant, accuracy.into_iter().collect())),
         }
     }
     let mut table = String::from("| variant | test accuracy, % | seeds |\n|---|---|---|\n");
     for (variant, values) in &rows {
         table += &format!("| {variant} | {} | {} |\n", mean_and_deviation(values), values.len());
     }
-    println!("\n{table}");
+    out!("\n{table}");
     let path = artifacts.join(&experiment.data_set.name).join("ablations.md");
     std::fs::write(&path, table).or_fail(|| Error::new("cannot write the table").at(&path))?;
-    println!("written to {}", path.display());
+    out!("written to {}", path.display());
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::open_store;
 pub(super) fn clean(artifacts: &Path, dry_run: bool, all: bool) -> Result<()> {
     let policy = if all { Policy::Everything } else { Policy::Unreachable };
     let freed = open_store(artifacts)?.collect(policy, dry_run)?;
-    println!(
+    out!(
         "{} {} results, {} checkpoints, {:.1} MB",
         if dry_run { "would free" } else { "freed" },
         freed.results,
@@ -29,11 +29,11 @@ pub(super) fn verify(artifacts: &Path, cancel: &Cancel) -> Result<()> {
     })?;
     bar.finish_and_clear();
     if damaged.is_empty() {
-        println!("every kept result is whole");
+        out!("every kept result is whole");
         return Ok(());
     }
     for damage in &damaged {
-        println!("{}; set aside in {}", damage.what, damage.moved_to.display());
+        out!("{}; set aside in {}", damage.what, damage.moved_to.display());
     }
     Err(Error::new(format!("{} damaged results were set aside", damaged.len()))
         .help("run again: they are made anew"))

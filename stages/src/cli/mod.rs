@@ -1,5 +1,12 @@
 //! The command line of `coreg`. It reads arguments, prints results, and leaves the rest to the library.
 
+/// `println!` for results: a reader that has seen enough, such as `head`, is no error.
+macro_rules! out {
+    ($($words:tt)*) => {
+        $crate::cli::write_line(format_args!($($words)*))?
+    };
+}
+
 mod ablations;
 mod clean;
 mod console;
@@ -9,6 +16,7 @@ mod run;
 mod show;
 mod summary;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -142,6 +150,15 @@ fn dispatch(Cli { artifacts, command }: Cli) -> Result<()> {
         Command::Show { what, rows } => show::show(&artifacts, &what, rows),
         Command::Clean { dry_run, all } => clean::clean(&artifacts, dry_run, all),
         Command::Verify => clean::verify(&artifacts, &on_interrupt()?),
+    }
+}
+
+fn write_line(line: std::fmt::Arguments) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new("cannot write the result").because(error))
+        }
+        _ => Ok(()),
     }
 }
 

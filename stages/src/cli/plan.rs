@@ -10,33 +10,33 @@ use crate::experiment::Experiment;
 use crate::settings::unknown;
 
 pub(super) fn plan(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
-    let graph = experiment.graph(&[experiment.branch()])?;
+    let graph = experiment.graph(&[experiment.branch()])?.graph;
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let targets = (!targets.is_empty()).then_some(&targets[..]);
     for planned in plan_of(&graph, &open_store(artifacts)?, targets)? {
-        println!("{:<12} {}", planned.node, planned.status);
+        out!("{:<12} {}", planned.node, planned.status);
     }
     Ok(())
 }
 
 pub(super) fn explain(experiment: &Experiment, artifacts: &Path, stage: &str) -> Result<()> {
-    let graph = experiment.graph(&[experiment.branch()])?;
+    let graph = experiment.graph(&[experiment.branch()])?.graph;
     let Some(node) = graph.nodes().find(|node| node.node == stage) else {
         return Err(unknown("stage", stage, graph.nodes().map(|node| node.node)));
     };
     let store = open_store(artifacts)?;
     let planned = plan_of(&graph, &store, Some(&[stage]))?;
     for planned in planned.into_iter().filter(|planned| planned.node == stage) {
-        println!("{stage}: {}", planned.status);
+        out!("{stage}: {}", planned.status);
         if let Some(fingerprint) = &planned.fingerprint {
-            println!("key: {fingerprint}");
+            out!("key: {fingerprint}");
         }
     }
-    println!("inputs: {}", if node.inputs.is_empty() { "none".to_owned() } else { node.inputs.join(", ") });
+    out!("inputs: {}", if node.inputs.is_empty() { "none".to_owned() } else { node.inputs.join(", ") });
     if let Some(record) =
         store.head(graph.name(), stage)?.map(|head| store.record(&head)).transpose()?.flatten()
     {
-        println!(
+        out!(
             "newest result: {} bytes, made {} in {:.1} s on {}",
             record.bytes(),
             record.made.at,
@@ -44,9 +44,9 @@ pub(super) fn explain(experiment: &Experiment, artifacts: &Path, stage: &str) ->
             record.made.host
         );
         for file in &record.files {
-            println!("  {} ({} bytes)", file.path, file.size);
+            out!("  {} ({} bytes)", file.path, file.size);
         }
-        println!("its settings: {:#}", record.manifest.settings);
+        out!("its settings: {:#}", record.manifest.settings);
     }
     Ok(())
 }

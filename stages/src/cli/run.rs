@@ -15,7 +15,7 @@ use super::{on_interrupt, open_store, summary};
 use crate::experiment::Experiment;
 
 pub(super) fn run(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
-    let graph = experiment.graph(&[experiment.branch()])?;
+    let graph = experiment.graph(&[experiment.branch()])?.graph;
     let store = open_store(artifacts)?;
     let report = execute(experiment, &graph, &store, artifacts, targets)?;
     summary::print(experiment, &report, &store, artifacts)

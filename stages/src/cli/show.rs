@@ -20,7 +20,7 @@ pub(super) fn show(artifacts: &Path, what: &Path, rows: usize) -> Result<()> {
     }
     for file in files {
         let (count, table) = first_rows(&file, rows)?;
-        println!("{} ({count} rows)\n{table}\n", file.display());
+        out!("{} ({count} rows)\n{table}\n", file.display());
     }
     Ok(())
 }

@@ -39,8 +39,10 @@ impl Default for Settings {
 /// How one network divides the training set, for the *other* network to learn from.
 #[derive(Clone, Debug, Default)]
 pub struct Division {
-    /// The (aligned) prediction for every sample, row after row: (N, C).
+    /// The prediction for every sample as the network made it, row after row: (N, C).
     pub probs: Vec<f32>,
+    /// The prediction after distribution alignment, which the losses were computed from: (N, C).
+    pub aligned: Vec<f32>,
     /// Posterior that the candidate set holds the true class, of every sample.
     pub w: Vec<f32>,
     /// Samples of 𝒫, ascending.
@@ -57,16 +59,17 @@ pub struct LossHistory(pub Vec<Vec<f32>>);
 ///
 /// `candidates` holds a 1 for every candidate, row after row: (N, C).
 pub fn divide(
-    mut probs: Vec<f32>,
+    probs: Vec<f32>,
     candidates: &[u8],
     classes: usize,
     history: &mut LossHistory,
     settings: &Settings,
 ) -> Division {
+    let mut aligned = probs.clone();
     if settings.align {
-        align(&mut probs, classes);
+        align(&mut aligned, classes);
     }
-    let losses: Vec<f32> = (probs.chunks(classes).zip(candidates.chunks(classes)))
+    let losses: Vec<f32> = (aligned.chunks(classes).zip(candidates.chunks(classes)))
         .map(|(probs, candidates)| division_loss(probs, candidates))
         .collect();
     history.0.push(scale(&losses));
@@ -82,7 +85,7 @@ pub fn divide(
     };
     let w = posterior_of_smaller(&mean, fit);
     let (partial, unlabeled) = (0..w.len()).partition(|&i| f64::from(w[i]) > settings.threshold);
-    Division { probs, w, partial, unlabeled }
+    Division { probs, aligned, w, partial, unlabeled }
 }
 
 /// L_div(x) = −log max_{j: Y_j = 1} f_j(x), for one sample's probabilities and candidates (method §5).

@@ -64,9 +64,9 @@ pub fn posterior_of_smaller(values: &[f32], fit: Fit) -> Vec<f32> {
 /// Lloyd's algorithm from the extremes: 1 for members of the lower cluster, 0 for the others.
 fn two_means(values: &[f32], lowest: f32, highest: f32) -> Vec<f64> {
     let (mut low, mut high) = (f64::from(lowest), f64::from(highest));
-    let mut border = f64::NAN;
-    while border != 0.5 * (low + high) {
-        border = 0.5 * (low + high);
+    let mut border = 0.5 * (low + high);
+    // As many rounds as scikit-learn's k-means has; a dozen are usual.
+    for _ in 0..300 {
         let mut sums = [(0.0, 0usize); 2];
         for &value in values {
             let (sum, count) = &mut sums[usize::from(f64::from(value) > border)];
@@ -75,6 +75,10 @@ fn two_means(values: &[f32], lowest: f32, highest: f32) -> Vec<f64> {
         }
         // Both clusters keep an extreme each, so neither is ever empty.
         (low, high) = (sums[0].0 / sums[0].1 as f64, sums[1].0 / sums[1].1 as f64);
+        let before = std::mem::replace(&mut border, 0.5 * (low + high));
+        if before == border {
+            break;
+        }
     }
     values.iter().map(|&value| f64::from(f64::from(value) <= border)).collect()
 }

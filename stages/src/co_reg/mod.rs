@@ -11,7 +11,9 @@ pub mod losses;
 pub mod mixture;
 pub mod prototypes;
 pub mod pseudo;
+mod resume;
 pub mod schedule;
+mod step;
 mod training;
 
 use pipeline::error::{Error, Result};
@@ -118,11 +120,21 @@ impl Method {
             true => Ok(()),
             false => Err(Error::new(format!("co-reg.{name} = {value} must lie between 0 and 1"))),
         };
-        positive("epochs", self.epochs as f64)?;
-        positive("batch_partial", self.batch_partial as f64)?;
-        positive("batch_unlabeled", self.batch_unlabeled as f64)?;
-        positive("weak_views", self.weak_views as f64)?;
+        let within = |name: &str, value: usize, least: usize, most: usize| match (least..=most)
+            .contains(&value)
+        {
+            true => Ok(()),
+            false => Err(Error::new(format!("co-reg.{name} = {value} must lie between {least} and {most}"))),
+        };
+        within("epochs", self.epochs, 1, 1_000_000)?;
+        within("batch_partial", self.batch_partial, 1, 1 << 16)?;
+        within("batch_unlabeled", self.batch_unlabeled, 1, 1 << 16)?;
+        within("weak_views", self.weak_views, 1, 64)?;
+        within("queue", self.queue, 0, 1 << 24)?;
+        within("divide.loss_history", self.divide.loss_history, 1, 1_000_000)?;
+        within("divide.mixture_steps", self.divide.mixture_steps, 1, 1_000_000)?;
         positive("temperature", self.temperature)?;
+        positive("divide.mixture_tolerance", self.divide.mixture_tolerance)?;
         positive("mixup", self.mixup)?;
         positive("prototype_temperature", self.prototype_temperature)?;
         positive("contrast_temperature", self.contrast_temperature)?;
@@ -170,6 +182,7 @@ impl Stage for CoReg {
 
     fn check(&self) -> Result<()> {
         self.method.check()?;
+        self.optimizer.check()?;
         self.input.views()?;
         self.place.device().map(drop)
     }

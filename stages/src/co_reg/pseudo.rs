@@ -26,6 +26,7 @@ pub fn fuse(w: &Tensor, p: &Tensor, own: &Tensor) -> Result<Tensor> {
 
 /// p̃ = p′^{1/T} normalised, for p′ (B, C).
 pub fn sharpen(probs: &Tensor, temperature: f64) -> Result<Tensor> {
-    let powered = probs.powf(1.0 / temperature)?;
+    // Relative to the largest, or a low temperature would leave nothing but zeros.
+    let powered = probs.broadcast_div(&probs.max_keepdim(D::Minus1)?)?.powf(1.0 / temperature)?;
     powered.broadcast_div(&powered.sum_keepdim(D::Minus1)?)
 }
