@@ -11,10 +11,11 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::table::{self, Rows, Table};
+use super::table::{self, ROW_GROUP, Rows, Table};
 
 const FILE: &str = "images.parquet";
-/// The entry in which Hugging Face `datasets` keeps the columns' features, class names among them.
+/// The entry in which Hugging Face `datasets` looks for the columns' features; the class names are in it
+/// too, as `classes`.
 const FEATURES: &str = "huggingface";
 
 /// Which part of the data set an image belongs to.
@@ -119,8 +120,9 @@ impl Images {
     pub fn encoded(&self) -> Result<Encoded> {
         match &self.source {
             Source::Memory { encoded, .. } => {
-                let array = BinaryArray::from_iter_values(encoded);
-                Ok(Encoded { starts: vec![0, array.len()], chunks: vec![array] })
+                let chunks: Vec<_> = encoded.chunks(ROW_GROUP).map(BinaryArray::from_iter_values).collect();
+                let starts = (0..=chunks.len()).map(|n| (n * ROW_GROUP).min(encoded.len())).collect();
+                Ok(Encoded { starts, chunks })
             }
             Source::Folder(folder) => Encoded::read(&folder.join(FILE)),
         }
@@ -173,29 +175,37 @@ impl Artifact for Images {
             return Err(Error::new("these images are stored already").at(folder));
         };
         let Index { ids, splits, labels, classes } = &self.index;
-        let bytes = BinaryArray::from_iter_values(encoded);
-        // Nullable throughout: `datasets` takes a column for an image only if it is declared so.
-        let image = StructArray::from(vec![
-            (Arc::new(Field::new("bytes", DataType::Binary, true)), Arc::new(bytes) as _),
-            (
-                Arc::new(Field::new("path", DataType::Utf8, true)),
-                Arc::new(paths.iter().cloned().collect::<StringArray>()) as _,
-            ),
-        ]);
         let text = |dtype| json!({"dtype": dtype, "_type": "Value"});
         let features = json!({"info": {"features": {
             "id": text("string"),
             "split": text("string"),
-            "label": {"names": classes, "_type": "ClassLabel"},
+            "label": text("int32"),
             "image": {"_type": "Image"},
-        }}});
-        Table::new()
-            .strings("id", ids)
-            .strings("split", splits.iter().map(|split| split.name()))
-            .i32_or_null("label", labels.iter().copied())
-            .column("image", Arc::new(image), true)
-            .metadata(FEATURES, features.to_string())
-            .write(&folder.join(FILE))
+        }}, "classes": classes});
+        let features = features.to_string();
+        // Piece by piece: one Arrow array holds no more than 2 GiB.
+        let starts = (0..ids.len().max(1)).step_by(ROW_GROUP);
+        let tables = starts.map(|start| {
+            let rows = start..(start + ROW_GROUP).min(ids.len());
+            // Nullable throughout: `datasets` takes a column for an image only if it is declared so.
+            let image = StructArray::from(vec![
+                (
+                    Arc::new(Field::new("bytes", DataType::Binary, true)),
+                    Arc::new(BinaryArray::from_iter_values(&encoded[rows.clone()])) as _,
+                ),
+                (
+                    Arc::new(Field::new("path", DataType::Utf8, true)),
+                    Arc::new(paths[rows.clone()].iter().cloned().collect::<StringArray>()) as _,
+                ),
+            ]);
+            Table::new()
+                .strings("id", &ids[rows.clone()])
+                .strings("split", splits[rows.clone()].iter().map(|split| split.name()))
+                .i32_or_null("label", labels[rows].iter().copied())
+                .column("image", Arc::new(image), true)
+                .metadata(FEATURES, features.clone())
+        });
+        Table::write_all(&folder.join(FILE), tables)
     }
 
     fn load(folder: &Path) -> Result<Self> {
@@ -203,7 +213,7 @@ impl Artifact for Images {
         let rows = Rows::read(&path, &["id", "split", "label"])?;
         let features: serde_json::Value = serde_json::from_str(rows.metadata(FEATURES)?)
             .or_fail(|| Error::new("cannot read the class names").at(&path))?;
-        let names = features["info"]["features"]["label"]["names"].as_array();
+        let names = features["classes"].as_array();
         let names = names.ok_or_else(|| Error::new("the table names no classes").at(&path))?;
         let index = Index {
             ids: rows.strings("id")?,

@@ -21,7 +21,7 @@ use parquet::file::properties::WriterProperties;
 use pipeline::error::{Error, OrFail, Result};
 
 /// Rows a row group holds: small enough that readers may take images piece by piece.
-const ROW_GROUP: usize = 2048;
+pub(crate) const ROW_GROUP: usize = 2048;
 
 /// A table under construction: named columns of one length, and at most one metadata entry.
 pub(crate) struct Table {
@@ -103,23 +103,40 @@ impl Table {
 
     /// Writes the table to `path`.
     pub(crate) fn write(self, path: &Path) -> Result<()> {
+        Self::write_all(path, std::iter::once(self))
+    }
+
+    /// Writes tables of one schema to `path`, one after the other, so that not all need be held at once.
+    pub(crate) fn write_all(path: &Path, tables: impl IntoIterator<Item = Self>) -> Result<()> {
         let cannot = || Error::new("cannot write the table").at(path);
-        // `created_by` would otherwise name the library's version, and the Arrow schema is a second entry.
-        let properties = WriterProperties::builder()
-            .set_created_by("coreg".to_owned())
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(ROW_GROUP))
-            .set_key_value_metadata(
-                self.metadata.map(|(key, value)| vec![KeyValue::new(key.to_owned(), value)]),
-            )
-            .build();
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let schema = Arc::new(Schema::new(self.fields));
-        let batch = RecordBatch::try_new(schema.clone(), self.columns).or_fail(cannot)?;
-        let file = File::create(path).or_fail(cannot)?;
-        let mut writer = ArrowWriter::try_new_with_options(file, schema, options).or_fail(cannot)?;
-        writer.write(&batch).or_fail(cannot)?;
-        writer.close().or_fail(cannot)?;
+        let mut writer = None;
+        for table in tables {
+            let schema = Arc::new(Schema::new(table.fields));
+            let batch = RecordBatch::try_new(schema.clone(), table.columns).or_fail(cannot)?;
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                empty => {
+                    // `created_by` would otherwise name the library's version, and the Arrow schema is a
+                    // second entry.
+                    let properties = WriterProperties::builder()
+                        .set_created_by("coreg".to_owned())
+                        .set_compression(Compression::SNAPPY)
+                        .set_max_row_group_row_count(Some(ROW_GROUP))
+                        .set_key_value_metadata(
+                            table.metadata.map(|(key, value)| vec![KeyValue::new(key.to_owned(), value)]),
+                        )
+                        .build();
+                    let options =
+                        ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+                    let file = File::create(path).or_fail(cannot)?;
+                    empty.insert(ArrowWriter::try_new_with_options(file, schema, options).or_fail(cannot)?)
+                }
+            };
+            writer.write(&batch).or_fail(cannot)?;
+        }
+        if let Some(writer) = writer {
+            writer.close().or_fail(cannot)?;
+        }
         Ok(())
     }
 }

@@ -32,6 +32,19 @@ use training::Training;
 /// Names of the two networks, in streams, files and checkpoints.
 pub const NETWORKS: [&str; 2] = ["network1", "network2"];
 
+/// What p, the other network's share of a pseudo-label on 𝒫, is made of (method §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partner {
+    /// Its prediction, rescaled to the candidates: the paper's formula [P].
+    Rescaled,
+    /// Its prediction after distribution alignment: the authors' implementation [I].
+    Aligned,
+    /// Its prediction after distribution alignment, rescaled to the candidates. In short runs on annotations
+    /// that prefer some classes it keeps the others from vanishing.
+    AlignedRescaled,
+}
+
 /// The constants of the method. [P] is stated in the paper, [I] comes from the authors' implementation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,9 +61,8 @@ pub struct Method {
     pub weak_views: usize,
     /// Sharpening temperature T [P].
     pub temperature: f64,
-    /// Rescale the other network's prediction to the candidates: the paper's formula [P]; false is the
-    /// authors' implementation [I].
-    pub rescale: bool,
+    /// What of the other network's prediction becomes p of a pseudo-label.
+    pub partner: Partner,
     /// Learn from the other network's labels [P]; false is the ablation "w/o Co-PL".
     pub co_pseudo_label: bool,
     /// Use the unlabeled split [P]; false is the ablation "w/o 𝒰".
@@ -88,7 +100,7 @@ impl Default for Method {
             divide: divide::Settings::default(),
             weak_views: 2,
             temperature: 0.5,
-            rescale: true,
+            partner: Partner::Rescaled,
             co_pseudo_label: true,
             use_unlabeled: true,
             mixup: 4.0,

@@ -6,6 +6,7 @@ use pipeline::random;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 
+use super::Partner;
 use super::contrast::{Labelled, contrastive_loss};
 use super::losses::{cross_entropy, kl_divergence, mean_squared_error, prototype_logits};
 use super::pseudo::{fuse, mean_of_views, rescale, sharpen};
@@ -93,7 +94,7 @@ impl Training<'_> {
         let probs = softmax(&own.logits, D::Minus1)?; // (K·p + K·u, C)
 
         let mut other = Tensor::from_slice(&batch.teacher, (p, classes), &self.device)?;
-        if method.rescale {
+        if method.partner != Partner::Aligned {
             other = rescale(&other, &self.set.candidate_masks(batch.partial, &self.device)?)?;
         }
         let own_partial = mean_of_views(&probs.narrow(0, 0, k * p)?, k)?;

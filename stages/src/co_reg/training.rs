@@ -15,7 +15,7 @@ use super::divide::{Division, LossHistory, divide};
 use super::prototypes::Prototypes;
 use super::resume::Notes;
 use super::step::{Batch, Moment};
-use super::{CoReg, NETWORKS};
+use super::{CoReg, NETWORKS, Partner};
 use crate::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
 use crate::checkpoint;
 use crate::learner::{Learner, finite, logits, predict};
@@ -144,7 +144,7 @@ impl<'a> Training<'a> {
         // Whose predictions become pseudo-labels: the other network's, or its own in the ablation "w/o Co-PL".
         // The paper rescales the prediction itself; the authors' code takes the aligned one (method §6).
         let teacher = &divisions[if method.co_pseudo_label { 1 - me } else { me }];
-        let teacher = if method.rescale { &teacher.probs } else { &teacher.aligned };
+        let teacher = if method.partner == Partner::Rescaled { &teacher.probs } else { &teacher.aligned };
         let classes = self.set.classes;
         let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
         let mut hits = [Vec::new(), Vec::new()];
