@@ -17,7 +17,7 @@ FEATURES  ?= $(if $(filter cuda,$(DEVICE)),cuda)
 choice = --artifacts "$(ARTIFACTS)" --dataset "$(DATASET)" --profile "$(PROFILE)" --device "$(DEVICE)" \
          $(if $(CLIP),--clip "$(CLIP)") $(if $(SET),--set "$(SET)")
 
-.PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check help
+.PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check bench help
 
 help:
 	@echo 'make pipeline [DATASET=eurosat] [PROFILE=quick|paper] [CLIP=owner/name] [SET="stage.key=value …"] [DEVICE=cpu|cuda|auto]'
@@ -27,7 +27,7 @@ help:
 	@echo 'make show [DATASET=eurosat] [STAGE=label]'
 	@echo 'make verify          read every kept result and check it'
 	@echo 'make clean-cache     remove results that no newest run uses'
-	@echo 'make test | test-fast | check'
+	@echo 'make test | test-fast | check | bench'
 
 pipeline: build
 	@"$(COREG)" run $(choice)
@@ -66,6 +66,12 @@ test:
 # Everything but whole runs of the pipeline.
 test-fast:
 	$(CARGO) test --release --locked --package pipeline --package stages
+
+# Images a second of the parts that users wait for, one JSON object a line.
+bench:
+	$(CARGO) run --release --locked --quiet --package stages --example step_bench
+	$(CARGO) run --release --locked --quiet --package stages --example clip_bench
+	$(CARGO) run --release --locked --quiet --package stages --example augment_bench
 
 check:
 	$(CARGO) fmt --all --check

@@ -5,17 +5,17 @@ use std::path::Path;
 use candle_core::DType;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::artifacts::annotation::{Embeddings, Names, Votes};
 use crate::artifacts::images::Images;
 use crate::artifacts::model::Model;
 use crate::clip::{Features, TextEncoder, template_probabilities};
 use crate::device::Place;
-use crate::download::model::locate;
+use crate::download::model::{Origin, locate};
 
 /// Settings of the stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Annotate {
     /// Prompt templates; `{}` takes the class text as it stands.
     pub templates: Vec<String>,
@@ -23,6 +23,9 @@ pub struct Annotate {
     pub class_texts: Vec<String>,
     /// Factor before the softmax [P: 100, CLIP's trained logit scale].
     pub logit_scale: f64,
+    /// Where the CLIP's files come from.
+    #[serde(skip)]
+    pub clip: Origin,
     /// Where it is computed; not part of the key.
     #[serde(skip)]
     pub place: Place,
@@ -66,7 +69,8 @@ impl Stage for Annotate {
             ))
             .help("give one text a class, in the order of the labels"));
         }
-        let clip = TextEncoder::load(&locate(&model, context)?, &self.place.device()?, DType::F32)?;
+        let clip =
+            TextEncoder::load(&locate(&model, &self.clip, context)?, &self.place.device()?, DType::F32)?;
         context.progress().begin(self.templates.len() as u64, "templates");
         let mut texts = Vec::new();
         for template in &self.templates {

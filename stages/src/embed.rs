@@ -4,22 +4,25 @@ use candle_core::DType;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::artifacts::annotation::Embeddings;
 use crate::artifacts::images::Images;
 use crate::artifacts::model::Model;
 use crate::clip::ImageEncoder;
 use crate::device::Place;
-use crate::download::model::locate;
+use crate::download::model::{Origin, locate};
 use crate::vision::decode::decode;
 
 /// Images a batch: enough to fill every core's caches, few enough to show progress.
 const BATCH: usize = 64;
 
-/// The stage; all it depends on are its inputs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The stage; all its output depends on are its inputs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Embed {
+    /// Where the CLIP's files come from.
+    #[serde(skip)]
+    pub clip: Origin,
     /// Where it is computed; not part of the key.
     #[serde(skip)]
     pub place: Place,
@@ -44,7 +47,8 @@ impl Stage for Embed {
         (images, model): <Self::Inputs as Inputs>::Loaded,
         context: &Context,
     ) -> Result<Embeddings> {
-        let clip = ImageEncoder::load(&locate(&model, context)?, &self.place.device()?, DType::F32)?;
+        let clip =
+            ImageEncoder::load(&locate(&model, &self.clip, context)?, &self.place.device()?, DType::F32)?;
         let encoded = images.encoded()?;
         let ids = &images.index.ids;
         let mut features = Vec::new();

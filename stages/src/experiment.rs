@@ -13,7 +13,7 @@ use crate::co_reg::CoReg;
 use crate::device::Place;
 use crate::download::catalog::DataSet;
 use crate::download::images::Download;
-use crate::download::model::FetchClip;
+use crate::download::model::{FetchClip, Origin};
 use crate::embed::Embed;
 use crate::evaluate::Evaluate;
 use crate::network::Architecture;
@@ -93,8 +93,9 @@ impl Experiment {
         let Self { settings: s, place, .. } = self;
         let place = *place;
         let images = wiring.add(suffix, self.download(), ())?;
-        let clip = wiring.add(suffix, FetchClip::new(&s.clip.model, &s.clip.revision), ())?;
-        let embeddings = wiring.add(suffix, Embed { place }, (images, clip))?;
+        let origin = Origin::new(&s.clip.model, &s.clip.revision);
+        let clip = wiring.add(suffix, FetchClip { origin: origin.clone() }, ())?;
+        let embeddings = wiring.add(suffix, Embed { clip: origin, place }, (images, clip))?;
         let votes = wiring.add(suffix, self.annotate()?, (images, embeddings, clip))?;
         let labels = wiring.add(suffix, s.label.clone(), (images, votes))?;
         wiring.add(suffix, Summarise {}, (votes, labels))?;
@@ -170,6 +171,7 @@ impl Experiment {
             templates: templates(&settings.prompts)?,
             class_texts: self.data_set.classes.texts.clone(),
             logit_scale: settings.logit_scale,
+            clip: Origin::new(&self.settings.clip.model, &self.settings.clip.revision),
             place: self.place,
         })
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct ModelFile {
     /// Its name in the repository.
     pub name: String,
-    /// The revision it was found on.
+    /// The commit it was found on; empty for a folder.
     pub revision: String,
     /// Its length in bytes.
     pub size: u64,
@@ -23,8 +23,6 @@ pub struct ModelFile {
 /// The files of one CLIP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
-    /// `owner/name` on the hub, or the path of a folder.
-    pub source: String,
     /// The files, sorted by name.
     pub files: Vec<ModelFile>,
 }

@@ -53,7 +53,7 @@ pub struct Source {
     pub revision: String,
     /// The column of encoded images.
     pub image_column: String,
-    /// The column of true labels; without one the labels are unknown and evaluation is left out.
+    /// The column of true labels; without one the labels are unknown, and what needs the truth is left out.
     pub label_column: Option<String>,
     /// Parquet files, in the order in which rows are numbered.
     pub files: Vec<SourceFile>,
@@ -231,7 +231,7 @@ impl DataSet {
         }
         check(std.iter().all(|value| *value > 0.0), "image.std", || "must be greater than 0".to_owned())?;
         let Schedule { warm_up, total } = self.schedule;
-        check(warm_up <= total && total > 0, "schedule", || {
+        check(0 < warm_up && warm_up < total, "schedule", || {
             format!("has {warm_up} epochs of warm-up within {total} in all")
         })
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Stage};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::hub::{Hub, RepoKind, Wanted, Watch};
@@ -20,44 +20,49 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 /// Where the hub converts weights to safetensors if the main branch has none.
 const CONVERTED: &str = "refs/pr/15";
 
+/// Where a CLIP comes from. Of a folder the content counts, not the place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// A repository of the hub.
+    Hub {
+        /// `owner/name`.
+        repository: String,
+        /// Branch, tag or commit.
+        revision: String,
+    },
+    /// A folder in hub format.
+    Folder(#[serde(skip)] PathBuf),
+}
+
+impl Origin {
+    /// A folder if there is one called `model`, else the repository of this name.
+    pub fn new(model: &str, revision: &str) -> Self {
+        match Path::new(model).is_dir() {
+            true => Self::Folder(PathBuf::from(model)),
+            false => Self::Hub { repository: model.to_owned(), revision: revision.to_owned() },
+        }
+    }
+}
+
 /// Settings of the stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FetchClip {
-    /// `owner/name` on the hub, or a folder.
-    pub model: String,
-    /// Branch, tag or commit on the hub; unused for a folder.
-    pub revision: String,
+    /// Where the CLIP comes from.
+    pub origin: Origin,
 }
 
 impl FetchClip {
-    /// Settings for `model`: a folder if there is one of this name, else a repository of the hub.
-    pub fn new(model: &str, revision: &str) -> Self {
-        let revision = if Path::new(model).is_dir() { "" } else { revision };
-        Self { model: model.to_owned(), revision: revision.to_owned() }
-    }
-
-    fn folder(&self) -> Option<&Path> {
-        Some(Path::new(&self.model)).filter(|path| path.is_dir())
-    }
-
-    fn fetch(&self, hub: &Hub, watch: &Watch) -> Result<Vec<ModelFile>> {
-        let wanted = |file, revision| Wanted {
-            kind: RepoKind::Model,
-            repo: &self.model,
-            revision,
-            file,
-            sha256: None,
-        };
+    fn fetch(repo: &str, revision: &str, hub: &Hub, watch: &Watch) -> Result<Vec<ModelFile>> {
+        let wanted = |file, revision| Wanted { kind: RepoKind::Model, repo, revision, file, sha256: None };
         let mut files = Vec::new();
         for name in REQUIRED {
-            let places = [wanted(name, &self.revision), wanted(name, CONVERTED)];
+            let places = [wanted(name, revision), wanted(name, CONVERTED)];
             let places: &[Wanted] = if name == "model.safetensors" { &places[..] } else { &places[..1] };
             let fetched = hub.fetch_first(places, watch)?;
             files.push((name, fetched));
         }
-        files.extend(
-            hub.fetch_if_there(&wanted(PREPROCESSOR, &self.revision), watch)?.map(|f| (PREPROCESSOR, f)),
-        );
+        files.extend(hub.fetch_if_there(&wanted(PREPROCESSOR, revision), watch)?.map(|f| (PREPROCESSOR, f)));
         files.sort_by_key(|&(name, _)| name);
         Ok((files.into_iter())
             .map(|(name, f)| ModelFile {
@@ -77,69 +82,79 @@ impl Stage for FetchClip {
     const VERSION: u32 = 1;
 
     fn files(&self) -> Vec<PathBuf> {
-        let of = |folder: &Path| {
-            let all = REQUIRED.into_iter().chain([PREPROCESSOR]).map(|name| folder.join(name));
-            all.filter(|path| path.exists() || !path.ends_with(PREPROCESSOR)).collect()
-        };
-        self.folder().map(of).unwrap_or_default()
+        let Origin::Folder(folder) = &self.origin else { return Vec::new() };
+        let all = REQUIRED.into_iter().chain([PREPROCESSOR]).map(|name| folder.join(name));
+        all.filter(|path| path.exists() || !path.ends_with(PREPROCESSOR)).collect()
     }
 
     fn check(&self) -> Result<()> {
-        match self.folder() {
-            Some(folder) => ClipFiles::in_folder(folder)?.check(),
-            None if self.model.split('/').count() == 2 && !self.model.starts_with(['/', '.']) => Ok(()),
-            None => Err(Error::new(format!("`{}` is neither a folder nor a repository of the hub", self.model))
-                .help("set CLIP=owner/name, or the path of a folder with config.json, tokenizer.json and model.safetensors")),
+        match &self.origin {
+            Origin::Folder(folder) => ClipFiles::in_folder(folder)?.check(),
+            Origin::Hub { repository, .. }
+                if repository.split('/').count() == 2 && !repository.starts_with(['/', '.']) =>
+            {
+                Ok(())
+            }
+            Origin::Hub { repository, .. } => {
+                Err(Error::new(format!("`{repository}` is neither a folder nor a repository of the hub"))
+                    .help(
+                        "set CLIP=owner/name, or the path of a folder with config.json, tokenizer.json and \
+                     model.safetensors",
+                    ))
+            }
         }
     }
 
     fn run(&self, (): (), context: &Context) -> Result<Model> {
-        let files = match self.folder() {
-            None => self.fetch(&Hub::open(HubSettings::from_env()?)?, &Watch::of(context))?,
-            Some(_) => self.files().iter().map(|path| describe(path, context)).collect::<Result<_>>()?,
+        let files = match &self.origin {
+            Origin::Hub { repository, revision } => {
+                let hub = Hub::open(HubSettings::from_env()?)?;
+                Self::fetch(repository, revision, &hub, &Watch::of(context))?
+            }
+            Origin::Folder(_) => {
+                self.files().iter().map(|path| describe(path, context)).collect::<Result<_>>()?
+            }
         };
-        let model = Model { source: self.model.clone(), files };
+        let model = Model { files };
         // What does not fit together should fail now, not after an hour of downloads.
-        locate(&model, context)?.check()?;
+        locate(&model, &self.origin, context)?.check()?;
         Ok(model)
     }
 }
 
-/// The files of `model`, fetched again if they are gone from the cache.
+/// The files of `model` from where it came, fetched again if they are gone from the cache.
 ///
 /// # Errors
 /// A file that can neither be found nor fetched, or whose content is another now.
-pub fn locate(model: &Model, context: &Context) -> Result<ClipFiles> {
-    let folder = Some(Path::new(&model.source)).filter(|path| path.is_dir());
-    let hub = match folder {
-        None => Some(Hub::open(HubSettings::from_env()?)?),
-        Some(_) => None,
+pub fn locate(model: &Model, origin: &Origin, context: &Context) -> Result<ClipFiles> {
+    let from_hub = |repo: &str, hub: &Hub, file: &ModelFile| -> Result<PathBuf> {
+        let wanted = Wanted {
+            kind: RepoKind::Model,
+            repo,
+            revision: &file.revision,
+            file: &file.name,
+            sha256: Some(&file.sha256),
+        };
+        Ok(hub.fetch(&wanted, &Watch::of(context))?.path)
     };
-    let path_of = |file: &ModelFile| -> Result<PathBuf> {
-        match (&hub, folder) {
-            (Some(hub), _) => {
-                let wanted = Wanted {
-                    kind: RepoKind::Model,
-                    repo: &model.source,
-                    revision: &file.revision,
-                    file: &file.name,
-                    sha256: Some(&file.sha256),
-                };
-                Ok(hub.fetch(&wanted, &Watch::of(context))?.path)
-            }
-            (None, Some(folder)) => {
-                let path = folder.join(&file.name);
-                if describe(&path, context)?.sha256 != file.sha256 {
-                    return Err(Error::new("the file changed during the run").at(&path).help("run again"));
-                }
-                Ok(path)
-            }
-            (None, None) => Err(Error::new("the CLIP folder is gone").at(&model.source)),
+    let from_folder = |folder: &Path, file: &ModelFile| -> Result<PathBuf> {
+        let path = folder.join(&file.name);
+        if describe(&path, context)?.sha256 != file.sha256 {
+            return Err(Error::new("the file changed during the run").at(&path).help("run again"));
         }
+        Ok(path)
     };
-    let path = |name: &str| {
-        let file = model.files.iter().find(|file| file.name == name);
-        file.map(path_of).transpose()
+    let hub = match origin {
+        Origin::Hub { .. } => Some(Hub::open(HubSettings::from_env()?)?),
+        Origin::Folder(_) => None,
+    };
+    let path = |name: &str| -> Result<Option<PathBuf>> {
+        let Some(file) = model.files.iter().find(|file| file.name == name) else { return Ok(None) };
+        match (origin, &hub) {
+            (Origin::Hub { repository, .. }, Some(hub)) => from_hub(repository, hub, file).map(Some),
+            (Origin::Folder(folder), _) => from_folder(folder, file).map(Some),
+            (Origin::Hub { .. }, None) => Ok(None),
+        }
     };
     let needed = |name: &str| path(name)?.ok_or_else(|| Error::new(format!("the CLIP lacks {name}")));
     Ok(ClipFiles {
