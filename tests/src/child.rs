@@ -181,7 +181,10 @@ impl Output {
             stderr.lines().enumerate().filter(|(_, line)| line.starts_with("error:")).collect();
         assert_eq!(starts.len(), 1, "not exactly one error: {stderr}");
         let error: Vec<&str> = stderr.lines().skip(starts[0].0).collect();
-        let more = error.iter().skip(1).find(|line| !line.starts_with("  "));
+        // One error may hold those of several stages, each of which begins with its stage.
+        let several = error[0].ends_with("failed");
+        let belongs = |line: &&&str| line.starts_with("  ") || several && line.contains(": ");
+        let more = error.iter().skip(1).find(|line| !belongs(line));
         assert_eq!(more, None, "the error is not the last: {stderr}");
         let error = error.join("\n");
         for word in words {
@@ -193,7 +196,7 @@ impl Output {
     /// As [`error`](Self::error), and the error says what to do.
     pub fn helpful_error(&self, words: &[&str]) -> String {
         let error = self.error(words);
-        assert!(error.contains("\n  help: "), "it does not say what to do: {error}");
+        assert!(error.contains("  help: "), "it does not say what to do: {error}");
         error
     }
 }

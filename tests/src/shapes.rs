@@ -52,10 +52,10 @@ fn picture(class: usize, seed: u64) -> Vec<u8> {
     let (period, phase) = (4 + random.below(4), random.below(8));
     let (x0, y0, radius) = (10 + random.below(12), 10 + random.below(12), 5 + random.below(5));
     let on = |x: u32, y: u32| match class {
-        0 => (y + phase) / period % 2 == 0,
-        1 => (x + phase) / period % 2 == 0,
+        0 => ((y + phase) / period).is_multiple_of(2),
+        1 => ((x + phase) / period).is_multiple_of(2),
         2 => x.abs_diff(x0).pow(2) + y.abs_diff(y0).pow(2) <= radius * radius,
-        _ => ((x + phase) / period + (y + phase) / period) % 2 == 0,
+        _ => ((x + phase) / period + (y + phase) / period).is_multiple_of(2),
     };
     let mut noise = Random(seed + 1);
     let image = RgbImage::from_fn(SIDE, SIDE, |x, y| {

@@ -119,15 +119,24 @@ impl World {
 
     /// `coreg COMMAND …` on the world's data set, CLIP and settings.
     pub fn on_shapes(&self, coreg: Coreg, command: &[&str]) -> Coreg {
+        self.on_device("cpu", coreg, command)
+    }
+
+    fn on_device(&self, device: &str, coreg: Coreg, command: &[&str]) -> Coreg {
         let set = self.path("shapes.toml");
         let prompts = format!("annotate.prompts={}", self.path("prompts.txt").display());
-        let choice = ["--dataset", set.to_str().unwrap(), "--clip", "some/clip", "--device", "cpu"];
+        let choice = ["--dataset", set.to_str().unwrap(), "--clip", "some/clip", "--device", device];
         coreg.args(command).args(choice).set(TINY).set(&prompts)
     }
 
     /// `coreg run` on the world's data set.
     pub fn run(&self) -> Coreg {
         self.on_shapes(self.coreg(), &["run"])
+    }
+
+    /// As [`run`](Self::run), on another device than the CPU.
+    pub fn run_on(&self, device: &str) -> Coreg {
+        self.on_device(device, self.coreg(), &["run"])
     }
 
     /// As [`run`](Self::run), into another folder of artifacts.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use arrow::array::{
     Array, AsArray, BinaryArray, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, StringArray,
@@ -42,17 +43,17 @@ fn lists<A: Array + Clone + 'static>(table: &RecordBatch, name: &str) -> Vec<A> 
     (0..lists.len()).map(|row| lists.value(row).as_any().downcast_ref::<A>().unwrap().clone()).collect()
 }
 
-/// All Parquet files below the view, with their columns. `?` marks a column that may be null.
+/// All Parquet files below the view, with their columns.
 const TABLES: [(&str, &str); 13] = [
     ("annotate/votes.parquet", "id: Utf8, split: Utf8, votes: List(UInt16), mean_probs: List(Float32)"),
     (
         "co-reg/history.parquet",
-        "epoch: UInt32, network: UInt8, learning_rate: Float64?, loss: Float64?, loss_partial: Float64?, \
-         loss_unlabeled: Float64?, loss_prototype_partial: Float64?, loss_prototype_unlabeled: Float64?, \
-         loss_contrastive: Float64?, size_partial: Float64?, size_unlabeled: Float64?, mean_w: Float64?, \
-         purity: Float64?, purity_partial: Float64?, purity_unlabeled: Float64?, \
-         pseudo_label_accuracy_partial: Float64?, pseudo_label_accuracy_unlabeled: Float64?, \
-         accuracy_test: Float64?, accuracy_test_both: Float64?",
+        "epoch: UInt32, network: UInt8, learning_rate: Float64, loss: Float64, loss_partial: Float64, \
+         loss_unlabeled: Float64, loss_prototype_partial: Float64, loss_prototype_unlabeled: Float64, \
+         loss_contrastive: Float64, size_partial: Float64, size_unlabeled: Float64, mean_w: Float64, \
+         purity: Float64, purity_partial: Float64, purity_unlabeled: Float64, \
+         pseudo_label_accuracy_partial: Float64, pseudo_label_accuracy_unlabeled: Float64, \
+         accuracy_test: Float64, accuracy_test_both: Float64",
     ),
     (
         "co-reg/pseudo_labels.parquet",
@@ -60,24 +61,24 @@ const TABLES: [(&str, &str); 13] = [
     ),
     (
         "download/images.parquet",
-        "id: Utf8, split: Utf8, label: Int32?, image: Struct(\"bytes\": non-null Binary, \"path\": Utf8)",
+        "id: Utf8, split: Utf8, label: Int32, image: Struct(\"bytes\": Binary, \"path\": Utf8)",
     ),
     ("embed/embeddings.parquet", "id: Utf8, embedding: List(Float32)"),
     ("evaluate/confusion.parquet", "label: Utf8, prediction: Utf8, images: UInt64"),
     ("evaluate/metrics.parquet", "metric: Utf8, value: Float64"),
-    ("evaluate/predictions.parquet", "id: Utf8, label: Int32?, prediction: UInt16, probs: List(Float32)"),
-    ("label/labels.parquet", "id: Utf8, split: Utf8, candidates: List(UInt16), single: UInt16, label: Int32?"),
+    ("evaluate/predictions.parquet", "id: Utf8, label: Int32, prediction: UInt16, probs: List(Float32)"),
+    ("label/labels.parquet", "id: Utf8, split: Utf8, candidates: List(UInt16), single: UInt16, label: Int32"),
     (
         "statistics/classes.parquet",
-        "class: Utf8, split: Utf8, images: Float64?, candidate_in: UInt64, single_label_of: UInt64, \
-         eta: Float64?, zero_shot_mean: Float64?, prior: Float64",
+        "class: Utf8, split: Utf8, images: Float64, candidate_in: UInt64, single_label_of: UInt64, \
+         eta: Float64, zero_shot_mean: Float64, prior: Float64",
     ),
     ("statistics/summary.parquet", "metric: Utf8, split: Utf8, value: Float64"),
-    ("statistics/templates.parquet", "template: Utf8, split: Utf8, accuracy: Float64?"),
+    ("statistics/templates.parquet", "template: Utf8, split: Utf8, accuracy: Float64"),
     (
         "warm-up/history.parquet",
-        "epoch: UInt32, network: UInt8, learning_rate: Float64?, loss: Float64?, loss_partial: Float64?, \
-         loss_negative_entropy: Float64?, accuracy_train: Float64?, accuracy_test: Float64?",
+        "epoch: UInt32, network: UInt8, learning_rate: Float64, loss: Float64, loss_partial: Float64, \
+         loss_negative_entropy: Float64, accuracy_test: Float64",
     ),
 ];
 
@@ -99,8 +100,9 @@ fn every_table_has_the_columns_and_types_that_were_promised() {
         let schema = table(&world, file).schema();
         let fields = schema.fields().iter().map(|field| {
             // List(non-null UInt16, field: 'element') → List(UInt16): what readers see.
-            let kind = field.data_type().to_string().replace("List(non-null ", "List(").replace(", field: 'element'", "");
-            format!("{}: {kind}{}", field.name(), if field.is_nullable() { "?" } else { "" })
+            let kind = field.data_type().to_string();
+            let kind = kind.replace("non-null ", "").replace(", field: 'element'", "");
+            format!("{}: {kind}", field.name())
         });
         assert_eq!(fields.collect::<Vec<_>>().join(", "), columns, "{file}");
     }
@@ -120,7 +122,11 @@ fn images_are_the_bytes_of_the_source_and_labels_null_where_unknown() {
     let (labels, splits) = (column::<Int32Array>(&images, "label"), texts(&images, "split"));
     assert_eq!(images.num_rows(), source.len());
     for (row, source) in source.iter().enumerate() {
-        assert_eq!((bytes.value(row), paths.value(row)), (&source.bytes[..], source.path.as_str()), "row {row}");
+        assert_eq!(
+            (bytes.value(row), paths.value(row)),
+            (&source.bytes[..], source.path.as_str()),
+            "row {row}"
+        );
         assert_eq!(labels.is_null(row), unknown.contains(&row), "row {row}");
         assert!(labels.is_null(row) || i64::from(labels.value(row)) == source.label.unwrap(), "row {row}");
         assert_eq!(splits[row], if row < ROWS[0] { "train" } else { "test" });
@@ -128,10 +134,10 @@ fn images_are_the_bytes_of_the_source_and_labels_null_where_unknown() {
     let ids = texts(&images, "id");
     assert_eq!((ids[5].as_str(), ids[ROWS[0]].as_str()), ("train-00000/000005", "test-00000/000000"));
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
-    // What Hugging Face `datasets` makes an image column and class names of.
+    // What Hugging Face `datasets` makes columns of; the class names stand beside.
     let features: serde_json::Value = serde_json::from_str(&features.unwrap()).unwrap();
     assert_eq!(features["info"]["features"]["image"]["_type"], "Image");
-    assert_eq!(features["info"]["features"]["label"]["names"], serde_json::json!(CLASSES));
+    assert_eq!(features["classes"], serde_json::json!(CLASSES));
     // The labels go on as they are, and count in the statistics only where they are known.
     assert_eq!(column::<Int32Array>(&table(&world, "label/labels.parquet"), "label"), labels);
     assert_eq!(summary(&world, "labelled", "train"), (ROWS[0] - unknown.len()) as f64);
@@ -154,9 +160,15 @@ fn a_data_set_without_labels_is_trained_on_and_measured_as_far_as_that_goes() {
     let told = world.run().ok();
     assert!(told.stderr.contains("no true labels"), "{}", told.stderr);
     let metrics = texts(&table(&world, "evaluate/metrics.parquet"), "metric");
-    assert!(metrics.contains(&"agreement".to_owned()) && !metrics.contains(&"accuracy".to_owned()), "{metrics:?}");
+    assert!(
+        metrics.contains(&"agreement".to_owned()) && !metrics.contains(&"accuracy".to_owned()),
+        "{metrics:?}"
+    );
     let summary = texts(&table(&world, "statistics/summary.parquet"), "metric");
-    assert!(summary.contains(&"avg_candidates".to_owned()) && !summary.contains(&"eta".to_owned()), "{summary:?}");
+    assert!(
+        summary.contains(&"avg_candidates".to_owned()) && !summary.contains(&"eta".to_owned()),
+        "{summary:?}"
+    );
     let history = table(&world, "co-reg/history.parquet");
     assert_eq!(column::<Float64Array>(&history, "purity").null_count(), history.num_rows());
     assert_eq!(table(&world, "evaluate/predictions.parquet").num_rows(), ROWS[1]);
@@ -209,7 +221,8 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
         }
     }
     assert!(kinds.len() > 1, "the templates should not always agree: {kinds:?}");
-    let near = |metric, value: f64| assert!((summary(&world, metric, "train") - value).abs() < 1e-12, "{metric}");
+    let near =
+        |metric, value: f64| assert!((summary(&world, metric, "train") - value).abs() < 1e-12, "{metric}");
     near("avg_candidates", sizes as f64 / ROWS[0] as f64);
     near("eta", outside as f64 / ROWS[0] as f64);
     for metric in ["zero_shot", "zero_shot_mean"] {
@@ -236,14 +249,20 @@ fn a_training_leaves_histories_networks_and_pseudo_labels() {
         assert_eq!(rows, expected);
         for name in ["learning_rate", "loss", "loss_partial", "accuracy_test"] {
             let values = column::<Float64Array>(&history, name);
-            assert!(values.null_count() == 0 && values.values().iter().all(|v| v.is_finite()), "{stage}: {name}");
+            assert!(
+                values.null_count() == 0 && values.values().iter().all(|v| v.is_finite()),
+                "{stage}: {name}"
+            );
         }
         for network in ["network1.safetensors", "network2.safetensors"] {
             let bytes = world.bytes(&format!("{stage}/{network}"));
             let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
             let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
             assert!(header.as_object().unwrap().len() > 10, "{header}");
-            assert!(header["__metadata__"]["architecture"].as_str().unwrap().contains("\"width\":8"), "{header}");
+            assert!(
+                header["__metadata__"]["architecture"].as_str().unwrap().contains("\"width\":8"),
+                "{header}"
+            );
         }
     }
     let history = table(&world, "co-reg/history.parquet");
@@ -292,7 +311,8 @@ fn an_evaluation_adds_up() {
         values.value(row.unwrap_or_else(|| panic!("no metric {name}")))
     };
     assert_eq!(metric("accuracy"), hits as f64 / ROWS[1] as f64);
-    for name in ["accuracy_network1", "accuracy_network2", "accuracy_after_warm_up", "macro_f1", "agreement"] {
+    for name in ["accuracy_network1", "accuracy_network2", "accuracy_after_warm_up", "macro_f1", "agreement"]
+    {
         assert!((0.0..=1.0).contains(&metric(name)), "{name}");
     }
     let confusion = table(&world, "evaluate/confusion.parquet");
@@ -318,13 +338,14 @@ fn no_artifact_holds_a_clock_reading_a_path_or_a_name_of_this_machine() {
 }
 
 #[test]
-fn whoever_may_read_the_folder_may_read_every_file() {
+fn whoever_may_read_the_tables_may_read_the_networks() {
     let world = World::after_a_run();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let of_images = mode(&world.view("download/images.parquet"));
     for stage in STAGES {
         for entry in fs::read_dir(world.view(stage)).unwrap() {
             let path = entry.unwrap().path();
-            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode, 0o444, "{}: {mode:o}", path.display());
+            assert_eq!(mode(&path), of_images, "{}: {:o} and {of_images:o}", path.display(), mode(&path));
         }
     }
 }
@@ -333,7 +354,7 @@ fn whoever_may_read_the_folder_may_read_every_file() {
 fn the_clip_is_named_by_its_files_and_their_hashes() {
     let world = World::after_a_run();
     let model: serde_json::Value = serde_json::from_slice(&world.bytes("clip/model.json")).unwrap();
-    assert_eq!(model["source"], "some/clip");
+    assert_eq!(model["repository"], "some/clip");
     let files = model["files"].as_array().unwrap();
     let names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["config.json", "model.safetensors", "tokenizer.json"]);

@@ -13,7 +13,7 @@ use tests::shapes::Random;
 use tests::world::{STAGES, TRAIN, World};
 
 /// Epochs enough to be stopped in the middle of.
-const LONG: &str = "warm-up.epochs=5 co-reg.epochs=6";
+const LONG: &str = "warm-up.epochs=10 co-reg.epochs=8";
 
 #[test]
 fn a_stop_during_co_reg_is_obeyed_and_the_next_run_goes_on_from_there() {

@@ -1,6 +1,9 @@
 //! Behaviour of coreg that a user can see, one file a behaviour.
 
+mod bad_input;
 mod cache;
 mod contract;
 mod download;
+mod eurosat;
 mod interrupt;
+mod offline;

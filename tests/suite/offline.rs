@@ -1,0 +1,41 @@
+//! Without a network: what is in the hub's cache is enough, and what is not is named.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use tests::world::World;
+
+#[test]
+fn a_filled_cache_is_enough_for_a_fresh_folder() {
+    let world = World::after_a_run();
+    world.run_into("fresh").env("HF_HUB_OFFLINE", "1").ok();
+    assert_eq!(world.hub.take_log(), []);
+    let (online, offline) = (world.artifact_bytes(), world.artifact_bytes_in("fresh"));
+    assert!(online == offline, "{:?} and {:?}", online.keys(), offline.keys());
+}
+
+#[test]
+fn without_a_cache_it_says_what_to_do() {
+    let world = World::new();
+    let failed = world.run().env("HF_HUB_OFFLINE", "1").output();
+    failed.helpful_error(&["is not in the cache", "HF_HUB_OFFLINE", "cache", "unset HF_HUB_OFFLINE"]);
+    assert_eq!(world.hub.take_log(), []);
+    world.is_whole();
+    world.run().ok();
+}
+
+#[test]
+fn half_a_cache_names_the_half_that_is_missing() {
+    let world = World::new();
+    world.run().args(["--only", "download"]).ok();
+    let failed = world.run().env("HF_HUB_OFFLINE", "1").output();
+    failed.helpful_error(&["clip: ", "config.json", "some/clip", "HF_HUB_OFFLINE"]);
+    assert_eq!(world.nodes_that("cached"), ["download"]);
+}
+
+#[test]
+fn a_filled_cache_is_enough_when_the_hub_went_away() {
+    let world = World::after_a_run();
+    // Asks for the branch of the CLIP once, finds nobody, and goes on with what it has.
+    let run = world.run_into("fresh").env("HF_ENDPOINT", "http://127.0.0.1:9").ok();
+    assert!(run.stderr.contains("uses the cached"), "{}", run.stderr);
+    assert!(world.artifact_bytes() == world.artifact_bytes_in("fresh"));
+}
