@@ -119,9 +119,10 @@ impl Experiment {
     pub fn variants(&self, file: Option<&std::path::Path>, seeds: u64) -> Result<Vec<Branch>> {
         let text = match file {
             None => ABLATIONS.to_owned(),
-            Some(path) => {
-                std::fs::read_to_string(path).or_fail(|| Error::new("cannot read the variants").at(path))?
-            }
+            Some(path) => std::fs::read_to_string(path).or_fail(|| {
+                let help = "name a TOML file like data/variants/ablations.toml";
+                Error::new("cannot read the variants").at(path).help(help)
+            })?,
         };
         let at = file.map_or_else(|| "the built-in ablations".to_owned(), |path| path.display().to_string());
         let list: Variants = toml::from_str(&text).or_fail(|| {

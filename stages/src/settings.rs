@@ -128,10 +128,38 @@ impl Settings {
     pub fn layered<'a>(layers: impl IntoIterator<Item = (&'a str, Table)>) -> Result<Self> {
         let mut all = Table::try_from(Self::default()).or_fail(|| Error::new("cannot list the settings"))?;
         for (name, layer) in layers {
-            lay_over(&mut all, layer, "")
-                .map_err(|error| Error::new(format!("{name}: a setting is wrong")).because(error))?;
+            let wrong = |error| Error::new(format!("{name}: a setting is wrong")).because(error);
+            for (at, leaf) in leaves("", layer) {
+                let value = leaf.to_string().trim_end().to_owned();
+                lay_over(&mut all, nested(&at, leaf), "").map_err(wrong)?;
+                Self::deserialize(all.clone()).map_err(|cause| {
+                    wrong(Error::new(format!("{at} = {value} cannot be used")).because(cause.message()).help(
+                        "counts are whole numbers from 0 on; `coreg explain STAGE` shows values in use",
+                    ))
+                })?;
+            }
         }
         all.try_into().or_fail(|| Error::new("a setting has a value that it cannot have"))
+    }
+}
+
+/// The values of a layer with their dotted names.
+fn leaves(path: &str, table: Table) -> Vec<(String, Value)> {
+    let below = |(key, value): (String, Value)| {
+        let at = if path.is_empty() { key } else { format!("{path}.{key}") };
+        match value {
+            Value::Table(table) if !table.is_empty() => leaves(&at, table),
+            value => vec![(at, value)],
+        }
+    };
+    table.into_iter().flat_map(below).collect()
+}
+
+/// A layer with one value, under its dotted name.
+fn nested(at: &str, value: Value) -> Table {
+    match at.split_once('.') {
+        None => Table::from_iter([(at.to_owned(), value)]),
+        Some((key, rest)) => Table::from_iter([(key.to_owned(), Value::Table(nested(rest, value)))]),
     }
 }
 
@@ -183,14 +211,16 @@ fn names(key: &str, value: &Value) -> Vec<String> {
 /// A value without a key.
 pub fn overrides(words: &[String]) -> Result<Table> {
     let mut pairs: Vec<(String, String)> = Vec::new();
-    for word in words.iter().flat_map(|words| words.split_whitespace()) {
-        match (word.split_once('='), pairs.last_mut()) {
-            (Some((key, value)), _) => pairs.push((key.to_owned(), value.to_owned())),
-            (None, Some((_, value))) => *value += &format!(" {word}"),
-            (None, None) => {
-                return Err(
-                    Error::new(format!("`{word}` sets nothing")).help("write SET=\"stage.key=value …\"")
-                );
+    for words in words {
+        let before = pairs.len();
+        for word in words.split_whitespace() {
+            match (word.split_once('='), pairs[before..].last_mut()) {
+                (Some((key, value)), _) => pairs.push((key.to_owned(), value.to_owned())),
+                (None, Some((_, value))) => *value += &format!(" {word}"),
+                (None, None) => {
+                    let error = Error::new(format!("`{word}` sets nothing"));
+                    return Err(error.help("write SET=\"stage.key=value …\""));
+                }
             }
         }
     }

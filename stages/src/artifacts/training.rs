@@ -52,8 +52,10 @@ impl Pair {
             let path = folder.join(file);
             // One metadata entry: the format keeps them in a hash map, whose order is no order.
             let metadata = HashMap::from([(ARCHITECTURE.to_owned(), architecture.clone())]);
-            safetensors::serialize_to_file(state, Some(metadata), &path)
-                .or_fail(|| Error::new("cannot write the network").at(&path))?;
+            let cannot = || Error::new("cannot write the network").at(&path);
+            // Not `serialize_to_file`: its files can be read by their owner alone.
+            let bytes = safetensors::serialize(state, Some(metadata)).or_fail(cannot)?;
+            std::fs::write(&path, bytes).or_fail(cannot)?;
         }
         Ok(())
     }

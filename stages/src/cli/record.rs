@@ -50,7 +50,7 @@ impl Listener for Record {
         line["at"] = jiff::Timestamp::now().to_string().into();
         if let Ok(mut file) = self.file.lock() {
             // A record that cannot be written on is no reason to lose the run.
-            let _ = writeln!(file, "{line}");
+            let _ = file.write_all(format!("{line}\n").as_bytes());
         }
     }
 }

@@ -157,7 +157,7 @@ impl Method {
         for (name, value) in [("lambda_proto", self.lambda_proto), ("lambda_contrast", self.lambda_contrast)]
         {
             if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::new(format!("co-reg.{name} = {value} must not be negative")));
+                return Err(Error::new(format!("co-reg.{name} = {value} must be zero or more")));
             }
         }
         Ok(())

@@ -242,7 +242,7 @@ impl<'a> Training<'a> {
         ] {
             match mean(name) {
                 Some(value) if percent => line += &format!(", {text} {:.1} %", 100.0 * value),
-                Some(value) if value >= 10.0 => line += &format!(", {text} {value:.0}"),
+                Some(value) if name == "size_partial" => line += &format!(", {text} {value:.0}"),
                 Some(value) => line += &format!(", {text} {value:.3}"),
                 None => {}
             }

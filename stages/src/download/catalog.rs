@@ -134,6 +134,9 @@ pub struct Schedule {
     pub total: usize,
 }
 
+/// What to do about a description that is not valid.
+const LIKE_OURS: &str = "correct the file; those in data/catalog show every key";
+
 /// The names of the data sets in the catalog.
 pub fn names() -> impl Iterator<Item = &'static str> {
     CATALOG.iter().map(|(name, _)| *name)
@@ -150,8 +153,10 @@ impl DataSet {
         }
         if name_or_path.ends_with(".toml") {
             let path = Path::new(name_or_path);
-            let text = std::fs::read_to_string(path)
-                .or_fail(|| Error::new("cannot read the description of a data set").at(path))?;
+            let text = std::fs::read_to_string(path).or_fail(|| {
+                let help = "name a data set of the catalog, or a TOML file like those in data/catalog";
+                Error::new("cannot read the description of a data set").at(path).help(help)
+            })?;
             return Self::parse(&text, path);
         }
         let asked = name_or_path.to_lowercase().replace(['-', '_', ' '], "");
@@ -171,13 +176,14 @@ impl DataSet {
     /// TOML that is wrong, an unknown or missing key, values that contradict each other: names the key.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
         let mut set: Self = toml::from_str(text)
-            .or_fail(|| Error::new("the description of a data set is not valid").at(path))?;
+            .or_fail(|| Error::new("the description of a data set is not valid").at(path).help(LIKE_OURS))?;
         if set.classes.texts.is_empty() {
             set.classes.texts.clone_from(&set.classes.names);
         }
         set.validate().map_err(|(key, fault)| {
             Error::new(format!("the description of data set `{}` is not valid: {key} {fault}", set.name))
                 .at(path)
+                .help(LIKE_OURS)
         })?;
         Ok(set)
     }

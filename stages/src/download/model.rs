@@ -55,14 +55,16 @@ pub struct FetchClip {
 impl FetchClip {
     fn fetch(repo: &str, revision: &str, hub: &Hub, watch: &Watch) -> Result<Vec<ModelFile>> {
         let wanted = |file, revision| Wanted { kind: RepoKind::Model, repo, revision, file, sha256: None };
-        let mut files = Vec::new();
-        for name in REQUIRED {
-            let places = [wanted(name, revision), wanted(name, CONVERTED)];
-            let places: &[Wanted] = if name == "model.safetensors" { &places[..] } else { &places[..1] };
-            let fetched = hub.fetch_first(places, watch)?;
-            files.push((name, fetched));
-        }
-        files.extend(hub.fetch_if_there(&wanted(PREPROCESSOR, revision), watch)?.map(|f| (PREPROCESSOR, f)));
+        // The first file says which commit the branch stands for; the others are of the same one.
+        let config = hub.fetch(&wanted("config.json", revision), watch)?;
+        let commit = config.commit.clone();
+        let tokenizer = hub.fetch(&wanted("tokenizer.json", &commit), watch)?;
+        let places = [wanted("model.safetensors", &commit), wanted("model.safetensors", CONVERTED)];
+        let weights = hub.fetch_first(&places, watch)?;
+        let preprocessor = hub.fetch_if_there(&wanted(PREPROCESSOR, &commit), watch)?;
+        let mut files =
+            vec![("config.json", config), ("tokenizer.json", tokenizer), ("model.safetensors", weights)];
+        files.extend(preprocessor.map(|file| (PREPROCESSOR, file)));
         files.sort_by_key(|&(name, _)| name);
         Ok((files.into_iter())
             .map(|(name, f)| ModelFile {

@@ -128,6 +128,7 @@ impl Rows {
                     let row = self.row(batch, self.at).map_err(|fault| {
                         Error::new(format!("row {} of a table of images {fault}", self.first + self.at))
                             .at(&self.path)
+                            .help("mend or remove the row, or correct the data set's description: its classes and columns")
                     })?;
                     self.at += 1;
                     return Ok(Some(row));
