@@ -133,6 +133,15 @@ impl Experiment {
         if list.variant.is_empty() {
             return Err(Error::new("there is no variant").at(&at).help("write at least one [[variant]]"));
         }
+        let twice = |of: fn(&Variant) -> &str| {
+            let names: Vec<&str> = list.variant.iter().map(of).collect();
+            (1..names.len()).find(|&i| names[..i].contains(&names[i])).map(|i| names[i].to_owned())
+        };
+        if let Some(name) = twice(|v| &v.name).or_else(|| twice(Variant::title)) {
+            return Err(Error::new(format!("two variants are called `{name}`"))
+                .at(&at)
+                .help("give each a name and a title of its own"));
+        }
         let own = Table::try_from(&self.settings).or_fail(|| Error::new("cannot list the settings"))?;
         let mut branches = Vec::new();
         for seed in self.settings.seed..self.settings.seed + seeds.max(1) {
@@ -143,7 +152,7 @@ impl Experiment {
                 let settings = Settings::layered(layers)?;
                 branches.push(Branch {
                     suffix: format!(".{}.seed{seed}", variant.name),
-                    variant: variant.title.clone().unwrap_or_else(|| variant.name.clone()),
+                    variant: variant.title().to_owned(),
                     settings,
                 });
             }
@@ -274,6 +283,12 @@ struct Variant {
     title: Option<String>,
     #[serde(default)]
     set: String,
+}
+
+impl Variant {
+    fn title(&self) -> &str {
+        self.title.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// What a data set says of the settings (method §§3 and 9).

@@ -133,7 +133,7 @@ impl Settings {
                 let value = leaf.to_string().trim_end().to_owned();
                 lay_over(&mut all, nested(&at, leaf), "").map_err(wrong)?;
                 Self::deserialize(all.clone()).map_err(|cause| {
-                    wrong(Error::new(format!("{at} = {value} cannot be used")).because(cause.message()).help(
+                    wrong(Error::new(format!("{at} = {value} cannot be used")).because(in_plain_words(cause.message())).help(
                         "counts are whole numbers from 0 on; `coreg explain STAGE` shows values in use",
                     ))
                 })?;
@@ -141,6 +141,11 @@ impl Settings {
         }
         all.try_into().or_fail(|| Error::new("a setting has a value that it cannot have"))
     }
+}
+
+/// What serde says of a value, without the names of Rust's types.
+fn in_plain_words(message: &str) -> String {
+    message.replace("usize", "a whole number").replace("u64", "a whole number").replace("f64", "a number")
 }
 
 /// The values of a layer with their dotted names.
