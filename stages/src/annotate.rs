@@ -21,7 +21,7 @@ pub struct Annotate {
     pub templates: Vec<String>,
     /// What CLIP is told of each class.
     pub class_texts: Vec<String>,
-    /// Factor before the softmax [P: 100, CLIP's trained logit scale].
+    /// Factor before the softmax \[P: 100, CLIP's trained logit scale\].
     pub logit_scale: f64,
     /// Where the CLIP's files come from.
     #[serde(skip)]

@@ -13,11 +13,11 @@ use crate::artifacts::images::Images;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// Every class that at least one template voted for [P].
+    /// Every class that at least one template voted for \[P\].
     Union,
-    /// The `k` classes of the highest mean probability [I].
+    /// The `k` classes of the highest mean probability \[I\].
     TopK,
-    /// Every class of the top `k` whose mean probability is at least `ratio` times the highest [I].
+    /// Every class of the top `k` whose mean probability is at least `ratio` times the highest \[I\].
     Ratio,
     /// The class of the highest mean probability alone.
     Single,

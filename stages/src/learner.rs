@@ -18,15 +18,15 @@ use crate::vision::{Draw, Pixels, View, Views};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Optimizer {
-    /// Learning rate of epoch 0 [I].
+    /// Learning rate of epoch 0 \[I\].
     pub learning_rate: f64,
-    /// Learning rate at the end of the horizon [I].
+    /// Learning rate at the end of the horizon \[I\].
     pub final_learning_rate: f64,
-    /// Epochs over which the rate follows its cosine, whatever the run's length [I].
+    /// Epochs over which the rate follows its cosine, whatever the run's length \[I\].
     pub horizon: usize,
-    /// Momentum [I].
+    /// Momentum \[I\].
     pub momentum: f64,
-    /// Weight decay [I].
+    /// Weight decay \[I\].
     pub weight_decay: f64,
     /// Training images whose weak views re-estimate the running statistics of batch norm after each epoch
     /// (Wu & Johnson 2021, "Rethinking Batch in BatchNorm"); 0, the method's own way, leaves them as strong

@@ -66,9 +66,9 @@ pub struct Clip {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Annotate {
-    /// `photo27`, `imagenet80`, or a file with one template a line [I].
+    /// `photo27`, `imagenet80`, or a file with one template a line \[I\].
     pub prompts: String,
-    /// Factor before the softmax: CLIP's trained logit scale [P].
+    /// Factor before the softmax: CLIP's trained logit scale \[P\].
     pub logit_scale: f64,
 }
 
@@ -76,13 +76,13 @@ pub struct Annotate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// Channels of the first stage; the next have two, four and eight times as many [P: 64].
+    /// Channels of the first stage; the next have two, four and eight times as many \[P: 64\].
     pub width: usize,
-    /// Blocks of each stage [P: 2, 2, 2, 2].
+    /// Blocks of each stage \[P: 2, 2, 2, 2\].
     pub blocks: [usize; 4],
-    /// Stride of the first stage [I, by input size].
+    /// Stride of the first stage \[I, by input size\].
     pub first_stride: usize,
-    /// Length of the projector's output [P].
+    /// Length of the projector's output \[P\].
     pub embedding: usize,
 }
 
@@ -90,9 +90,9 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WarmUp {
-    /// Epochs [P, by data set].
+    /// Epochs \[P, by data set\].
     pub epochs: usize,
-    /// Images a step [I].
+    /// Images a step \[I\].
     pub batch: usize,
 }
 

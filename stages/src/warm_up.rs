@@ -21,9 +21,9 @@ use crate::vision::{Draw, View, Views};
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarmUp {
-    /// Epochs [P, by data set].
+    /// Epochs \[P, by data set\].
     pub epochs: usize,
-    /// Images a step [I].
+    /// Images a step \[I\].
     pub batch: usize,
     /// Seed of weights, order and views.
     pub seed: u64,

@@ -8,17 +8,17 @@ use super::mixture::{Fit, posterior_of_smaller};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Whether predictions are aligned to a uniform prior before the loss [I].
+    /// Whether predictions are aligned to a uniform prior before the loss \[I\].
     pub align: bool,
-    /// Epochs whose losses are averaged [I].
+    /// Epochs whose losses are averaged \[I\].
     pub loss_history: usize,
-    /// A sample is partial where w exceeds this [P].
+    /// A sample is partial where w exceeds this \[P\].
     pub threshold: f64,
-    /// Most steps of the mixture's fit [I].
+    /// Most steps of the mixture's fit \[I\].
     pub mixture_steps: usize,
-    /// Tolerance of the mixture's fit [I].
+    /// Tolerance of the mixture's fit \[I\].
     pub mixture_tolerance: f64,
-    /// Floor of the mixture's variances [I].
+    /// Floor of the mixture's variances \[I\].
     pub variance_floor: f64,
 }
 

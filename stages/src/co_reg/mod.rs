@@ -1,7 +1,7 @@
 //! Co-Reg (method §§5–9): two networks that divide the training set for each other, purify each other's
 //! labels, and learn from them under consistency, prototype and contrastive terms.
 //!
-//! [`CoReg::run`] goes over the epochs; [`training::Training`] holds what changes from epoch to epoch.
+//! [`CoReg::run`] goes over the epochs; `training.rs` holds what changes from epoch to epoch.
 
 pub mod contrast;
 pub mod divide;
@@ -36,58 +36,58 @@ pub const NETWORKS: [&str; 2] = ["network1", "network2"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Partner {
-    /// Its prediction, rescaled to the candidates: the paper's formula [P].
+    /// Its prediction, rescaled to the candidates: the paper's formula \[P\].
     Rescaled,
-    /// Its prediction after distribution alignment: the authors' implementation [I].
+    /// Its prediction after distribution alignment: the authors' implementation \[I\].
     Aligned,
     /// Its prediction after distribution alignment, rescaled to the candidates. In short runs on annotations
     /// that prefer some classes it keeps the others from vanishing.
     AlignedRescaled,
 }
 
-/// The constants of the method. [P] is stated in the paper, [I] comes from the authors' implementation.
+/// The constants of the method. \[P\] is stated in the paper, \[I\] comes from the authors' implementation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Method {
     /// Epochs after warm-up.
     pub epochs: usize,
-    /// Samples of 𝒫 a step [P].
+    /// Samples of 𝒫 a step \[P\].
     pub batch_partial: usize,
-    /// Samples of 𝒰 a step [P].
+    /// Samples of 𝒰 a step \[P\].
     pub batch_unlabeled: usize,
     /// The division (method §5).
     pub divide: divide::Settings,
-    /// Weak views averaged for a pseudo-label, K [P].
+    /// Weak views averaged for a pseudo-label, K \[P\].
     pub weak_views: usize,
-    /// Sharpening temperature T [P].
+    /// Sharpening temperature T \[P\].
     pub temperature: f64,
     /// What of the other network's prediction becomes p of a pseudo-label.
     pub partner: Partner,
-    /// Learn from the other network's labels [P]; false is the ablation "w/o Co-PL".
+    /// Learn from the other network's labels \[P\]; false is the ablation "w/o Co-PL".
     pub co_pseudo_label: bool,
-    /// Use the unlabeled split [P]; false is the ablation "w/o 𝒰".
+    /// Use the unlabeled split \[P\]; false is the ablation "w/o 𝒰".
     pub use_unlabeled: bool,
-    /// Both parameters of MixUp's Beta distribution [I].
+    /// Both parameters of MixUp's Beta distribution \[I\].
     pub mixup: f64,
-    /// Epochs over which the term of 𝒰 grows from 0 to 1 [I].
+    /// Epochs over which the term of 𝒰 grows from 0 to 1 \[I\].
     pub ramp: usize,
-    /// λ₁, weight of the prototype term [P].
+    /// λ₁, weight of the prototype term \[P\].
     pub lambda_proto: f64,
-    /// λ₂, weight of the contrastive term [P].
+    /// λ₂, weight of the contrastive term \[P\].
     pub lambda_contrast: f64,
-    /// Epochs after warm-up before the prototype and contrastive terms enter [I].
+    /// Epochs after warm-up before the prototype and contrastive terms enter \[I\].
     pub regularise_after: usize,
-    /// γ, momentum of the prototypes [P].
+    /// γ, momentum of the prototypes \[P\].
     pub prototype_momentum: f64,
-    /// Temperature of the prototype logits [I].
+    /// Temperature of the prototype logits \[I\].
     pub prototype_temperature: f64,
-    /// Keys in the queue [P].
+    /// Keys in the queue \[P\].
     pub queue: usize,
-    /// Momentum of the key networks [P].
+    /// Momentum of the key networks \[P\].
     pub key_momentum: f64,
-    /// T″, temperature of the contrastive loss [I].
+    /// T″, temperature of the contrastive loss \[I\].
     pub contrast_temperature: f64,
-    /// Which pairs attract each other [P]; `supervised` is the ablation "w/ SupCont".
+    /// Which pairs attract each other \[P\]; `supervised` is the ablation "w/ SupCont".
     pub positives: Positives,
 }
 
