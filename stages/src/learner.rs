@@ -10,6 +10,7 @@ use pipeline::random;
 use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::ahead::ahead;
 use crate::artifacts::training::State;
 use crate::network::{Architecture, Network, Pass, Sgd};
 use crate::vision::{Draw, Pixels, View, Views};
@@ -175,7 +176,7 @@ pub fn predict(
     pixels: &Pixels,
     views: &Views,
     view: View,
-    draw: impl Fn(u64) -> Draw,
+    draw: impl Fn(u64) -> Draw + Sync,
     context: &Context,
 ) -> pipeline::error::Result<Vec<f32>> {
     let logits = logits(network, pixels, views, view, draw, context)?;
@@ -197,18 +198,25 @@ pub fn logits(
     pixels: &Pixels,
     views: &Views,
     view: View,
-    draw: impl Fn(u64) -> Draw,
+    draw: impl Fn(u64) -> Draw + Sync,
     context: &Context,
 ) -> pipeline::error::Result<Tensor> {
     const BATCH: usize = 256;
     let samples: Vec<usize> = (0..pixels.count()).collect();
     let mut parts = Vec::with_capacity(samples.len().div_ceil(BATCH));
-    for (number, batch) in samples.chunks(BATCH).enumerate() {
-        context.safe_point()?;
-        let images = views.batch(pixels, batch, view, &draw(number as u64))?; // (B, H, W, channels)
-        let part = images.to_device(network.device()).and_then(|images| network.forward(&images, Pass::Eval));
-        parts.push(part.map_err(cannot_predict)?.logits);
-    }
+    let batches: Vec<&[usize]> = samples.chunks(BATCH).collect();
+    ahead(
+        batches.len(),
+        1,
+        |number| views.batch(pixels, batches[number], view, &draw(number as u64)), // (B, H, W, channels)
+        |_, images| {
+            context.safe_point()?;
+            let part =
+                images.to_device(network.device()).and_then(|images| network.forward(&images, Pass::Eval));
+            parts.push(part.map_err(cannot_predict)?.logits);
+            Ok(())
+        },
+    )?;
     Tensor::cat(&parts, 0).map_err(cannot_predict)
 }
 

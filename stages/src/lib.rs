@@ -5,6 +5,7 @@
 //! in [`experiment`] and [`settings`]. None of them knows of caching or scheduling: that is the crate
 //! [`pipeline`].
 
+mod ahead;
 pub mod annotate;
 pub mod artifacts;
 pub mod checkpoint;
@@ -21,6 +22,7 @@ pub mod learner;
 pub mod network;
 pub mod settings;
 pub mod statistics;
+mod tally;
 pub mod training_set;
 pub mod vision;
 pub mod warm_up;

@@ -6,6 +6,7 @@ use pipeline::stage::{Context, Resources, Stage};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use crate::ahead::ahead;
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::{Epoch, Pair, WarmedUp};
@@ -15,6 +16,7 @@ use crate::co_reg::losses::{negative_entropy, partial_cross_entropy};
 use crate::device::Place;
 use crate::learner::{Learner, Optimizer, predict};
 use crate::network::{Architecture, Pass};
+use crate::tally::Tally;
 use crate::training_set::{Input, TrainingSet, accuracy, argmax_rows};
 use crate::vision::{Draw, View, Views};
 
@@ -42,7 +44,7 @@ impl Stage for WarmUp {
     type Inputs = (Images, Labels);
     type Output = WarmedUp;
     const NAME: &'static str = "warm-up";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn resources(&self) -> Resources {
         self.place.resources()
@@ -136,26 +138,36 @@ impl WarmUp {
         samples.shuffle(&mut random::stream(self.seed, &format!("{name}/order/epoch{epoch}")));
         let draw = |step| Draw::new(self.seed, &format!("{name}/views"), epoch as u64, step);
         let rate = self.optimizer.rate(epoch);
-        let mut sums = Vec::new();
-        for (step, batch) in samples.chunks(self.batch).enumerate() {
-            context.safe_point()?;
-            let mut train = || {
-                let device = learner.network.device().clone();
-                let x = views
-                    .batch(&set.train, batch, View::Strong, &draw(step as u64))
-                    .map_err(candle_core::Error::wrap)?;
-                let x = x.to_device(&device)?; // (B, H, W, channels)
-                let logits = learner.network.forward(&x, Pass::Train)?.logits; // (B, C)
-                let partial = partial_cross_entropy(&logits, &set.candidate_masks(batch, &device)?)?;
-                let negative_entropy = negative_entropy(&logits)?;
-                learner.step(&(&partial + &negative_entropy)?, rate)?;
-                Ok([partial.to_scalar::<f32>()?, negative_entropy.to_scalar::<f32>()?])
-            };
-            sums.push(train().map_err(|e: candle_core::Error| {
-                Error::new(format!("epoch {}, step {step} failed", epoch + 1)).because(e)
-            })?);
-        }
-        let mean = |term: usize| sums.iter().map(|s| f64::from(s[term])).sum::<f64>() / sums.len() as f64;
+        let device = learner.network.device().clone();
+        let batches: Vec<&[usize]> = samples.chunks(self.batch).collect();
+        let failed = |step| Error::new(format!("epoch {}, network {}, step {step} failed", epoch + 1, n + 1));
+        let mut tally = Tally::default();
+        ahead(
+            batches.len(),
+            2,
+            |step| views.batch(&set.train, batches[step], View::Strong, &draw(step as u64)),
+            |step, x| {
+                context.safe_point()?;
+                let mut train = || {
+                    let x = x.to_device(&device)?; // (B, H, W, channels)
+                    let logits = learner.network.forward(&x, Pass::Train)?.logits; // (B, C)
+                    let candidates = set.candidate_masks(batches[step], &device)?;
+                    let partial = partial_cross_entropy(&logits, &candidates)?;
+                    let negative_entropy = negative_entropy(&logits)?;
+                    let loss = (&partial + &negative_entropy)?;
+                    learner.step(&loss, rate)?;
+                    let terms = [
+                        ("loss", loss),
+                        ("loss_partial", partial),
+                        ("loss_negative_entropy", negative_entropy),
+                    ];
+                    Ok(terms.map(|(name, term)| (name, term.detach())))
+                };
+                let terms = train().map_err(|e: candle_core::Error| failed(step).because(e))?;
+                tally.add(terms.into());
+                Ok(())
+            },
+        )?;
         let again = |step| Draw::new(self.seed, &format!("{name}/recalibrate"), epoch as u64, step);
         learner.recalibrate(&set.train, views, self.optimizer.recalibrate, again, context)?;
         let classes_of = |pixels| {
@@ -163,13 +175,9 @@ impl WarmUp {
                 .map(|probs| argmax_rows(&probs, set.classes))
         };
         let test = classes_of(&set.test)?;
-        let values = [
-            ("learning_rate", Some(rate)),
-            ("loss", Some(mean(0) + mean(1))),
-            ("loss_partial", Some(mean(0))),
-            ("loss_negative_entropy", Some(mean(1))),
-            ("accuracy_test", accuracy(test, &set.test_truth)),
-        ];
+        let mut values = vec![("learning_rate", Some(rate))];
+        values.extend(tally.means(failed)?);
+        values.push(("accuracy_test", accuracy(test, &set.test_truth)));
         crate::learner::finite(epoch, n, &values)?;
         let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
         Ok(Epoch { epoch: epoch as u32 + 1, network: n as u8 + 1, values })

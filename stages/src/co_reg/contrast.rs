@@ -3,6 +3,8 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
+use super::contrast_rows::ContrastRows;
+
 /// Which pairs attract each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,6 +17,7 @@ pub enum Positives {
 }
 
 /// Embeddings (n, E) with the pseudo-label and the split of each.
+#[derive(Clone, Debug)]
 pub struct Labelled {
     /// Embeddings of unit length: (n, E).
     pub embeddings: Tensor,
@@ -33,56 +36,72 @@ impl Labelled {
             partial: all(|p| &p.partial)?,
         })
     }
+
+    fn narrow(&self, from: usize, count: usize) -> Result<Self> {
+        let part = |t: &Tensor| t.narrow(0, from, count);
+        Ok(Self {
+            embeddings: part(&self.embeddings)?,
+            labels: part(&self.labels)?,
+            partial: part(&self.partial)?,
+        })
+    }
 }
 
-/// The keys of the last steps, oldest overwritten first.
-#[derive(Clone, Debug, PartialEq)]
+/// The keys of the last steps, oldest overwritten first; they stay on the device.
+#[derive(Debug)]
 pub struct Queue {
-    /// Keys row after row, at most `capacity`.
-    pub keys: Vec<f32>,
-    /// Pseudo-label of each key.
-    pub labels: Vec<u32>,
-    /// 1 where the key's sample was from 𝒫.
-    pub partial: Vec<u8>,
-    /// Where the next key goes once the queue is full.
+    /// Room for `capacity` keys, of which the first `count` are filled.
+    pub slots: Labelled,
+    /// Keys held.
+    pub count: usize,
+    /// Where the next key goes.
     pub next: usize,
-    /// Most keys held.
-    pub capacity: usize,
-    /// Length of one key.
-    pub width: usize,
 }
 
 impl Queue {
     /// An empty queue for `capacity` keys of length `width`.
-    pub fn new(capacity: usize, width: usize) -> Self {
-        Self { keys: Vec::new(), labels: Vec::new(), partial: Vec::new(), next: 0, capacity, width }
+    ///
+    /// # Errors
+    /// The device has no room.
+    pub fn new(capacity: usize, width: usize, device: &Device) -> Result<Self> {
+        let slots = Labelled {
+            embeddings: Tensor::zeros((capacity, width), DType::F32, device)?,
+            labels: Tensor::zeros(capacity, DType::U32, device)?,
+            partial: Tensor::zeros(capacity, DType::U8, device)?,
+        };
+        Ok(Self { slots, count: 0, next: 0 })
     }
 
-    /// Adds keys (n·E values) with their labels and splits, one after the other.
-    pub fn push(&mut self, keys: &[f32], labels: &[u32], partial: &[u8]) {
-        for ((key, &label), &partial) in keys.chunks(self.width).zip(labels).zip(partial) {
-            if self.labels.len() < self.capacity {
-                self.keys.extend_from_slice(key);
-                self.labels.push(label);
-                self.partial.push(partial);
-            } else if self.capacity > 0 {
-                let start = self.next * self.width;
-                self.keys[start..start + self.width].copy_from_slice(key);
-                self.labels[self.next] = label;
-                self.partial[self.next] = partial;
-                self.next = (self.next + 1) % self.capacity;
-            }
+    /// Adds keys with their labels and splits, one after the other.
+    ///
+    /// # Errors
+    /// Embeddings of another length or on another device.
+    pub fn push(&mut self, keys: &Labelled) -> Result<()> {
+        let (capacity, count) = (self.slots.labels.elem_count(), keys.labels.elem_count());
+        if capacity == 0 {
+            return Ok(());
         }
+        // Of more keys than there is room, the last ones stay.
+        let mut from = count.saturating_sub(capacity);
+        let mut at = (self.next + from) % capacity;
+        while from < count {
+            let piece = (count - from).min(capacity - at);
+            let keys = keys.narrow(from, piece)?;
+            self.slots.embeddings.slice_set(&keys.embeddings.contiguous()?, 0, at)?;
+            self.slots.labels.slice_set(&keys.labels.contiguous()?, 0, at)?;
+            self.slots.partial.slice_set(&keys.partial.contiguous()?, 0, at)?;
+            (from, at) = (from + piece, (at + piece) % capacity);
+        }
+        (self.count, self.next) = ((self.count + count).min(capacity), at);
+        Ok(())
     }
 
-    /// The queue's content as tensors.
-    pub fn labelled(&self, device: &Device) -> Result<Labelled> {
-        let count = self.labels.len();
-        Ok(Labelled {
-            embeddings: Tensor::from_slice(&self.keys, (count, self.width), device)?,
-            labels: Tensor::from_slice(&self.labels, count, device)?,
-            partial: Tensor::from_slice(&self.partial, count, device)?,
-        })
+    /// The keys held, in the order of their slots; none of an empty queue.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn keys(&self) -> Result<Option<Labelled>> {
+        (self.count > 0).then(|| self.slots.narrow(0, self.count)).transpose()
     }
 }
 
@@ -90,28 +109,45 @@ impl Queue {
 /// over queries.
 ///
 /// `queries` and `keys` are the two strong views of the same samples in the same order; the contrast set
-/// is queries ∪ keys ∪ queue, the query itself excluded.
+/// is queries ∪ keys ∪ queue, the query itself excluded. `temperature` is T″.
+///
+/// # Errors
+/// Shapes, types or devices that do not fit.
 pub fn contrastive_loss(
     queries: &Labelled,
     keys: &Labelled,
-    queue: &Labelled,
+    queue: Option<&Labelled>,
     temperature: f64,
     positives: Positives,
 ) -> Result<Tensor> {
-    let with_queue = queue.labels.elem_count() > 0;
-    let all =
-        if with_queue { Labelled::cat(&[queries, keys, queue])? } else { Labelled::cat(&[queries, keys])? };
+    let parts: Vec<&Labelled> = [queries, keys].into_iter().chain(queue).collect();
+    let all = Labelled::cat(&parts)?;
     let similarity = (queries.embeddings.matmul(&all.embeddings.t()?)? / temperature)?; // (n, A)
-    let (positive, counted) = masks(queries, &all, positives)?;
-    let counted_similarity = (&similarity + counted.affine(1e9, -1e9)?)?;
+    if similarity.device().is_cpu() {
+        let rows = ContrastRows::new(all.labels.to_vec1()?, all.partial.to_vec1()?, positives);
+        return similarity.apply_op1(rows)?.mean_all();
+    }
+    rows_by_masks(&similarity, queries, &all, positives)?.mean_all()
+}
+
+/// The loss of every query, (n), from its similarities (n, A), through candle's operators: for devices without
+/// an operator of ours, and a second opinion in the tests.
+pub(super) fn rows_by_masks(
+    similarity: &Tensor,
+    queries: &Labelled,
+    all: &Labelled,
+    positives: Positives,
+) -> Result<Tensor> {
+    let (positive, counted) = masks(queries, all, positives)?;
+    let counted_similarity = (similarity + counted.affine(1e9, -1e9)?)?;
     let log_sum = counted_similarity.log_sum_exp(D::Minus1)?; // (n)
     let mean_positive = ((similarity * &positive)?.sum(D::Minus1)? / positive.sum(D::Minus1)?)?;
-    (log_sum - mean_positive)?.mean_all()
+    log_sum - mean_positive
 }
 
 /// Positives, and positives with negatives, of every query among `all` = queries ∪ keys ∪ …: two masks
 /// (n, A) of zeros and ones.
-pub fn masks(queries: &Labelled, all: &Labelled, positives: Positives) -> Result<(Tensor, Tensor)> {
+fn masks(queries: &Labelled, all: &Labelled, positives: Positives) -> Result<(Tensor, Tensor)> {
     let count = queries.labels.elem_count();
     let others = all.labels.elem_count();
     let device = queries.labels.device();

@@ -5,7 +5,8 @@
 use candle_core::{Device, Result, Tensor, Var};
 use serde_json::Value;
 
-use super::contrast::{Labelled, Positives, Queue, contrastive_loss};
+use super::contrast::{Labelled, Positives, Queue, contrastive_loss, rows_by_masks};
+use super::contrast_rows::ContrastRows;
 use super::divide::{Settings, align, divide, division_loss};
 use super::mixture::{Fit, posterior_of_smaller};
 use super::prototypes::Prototypes;
@@ -154,18 +155,32 @@ fn a_prediction_without_mass_on_the_candidates_is_shared_evenly() -> Result<()> 
 }
 
 #[test]
-fn prototypes_move_sample_by_sample() {
+fn prototypes_move_as_if_sample_by_sample() -> Result<()> {
     let golden = Golden::read();
-    let mut prototypes = Prototypes { values: golden.list("prototypes"), width: golden.size("E") };
-    prototypes.update(&golden.list("z"), &golden.integers("labels"), 0.9);
-    close(&prototypes.values, &golden.list("updated_prototypes"), 1e-6);
+    let mut prototypes = Prototypes(golden.matrix("prototypes", "E"));
+    let labels = golden.integers("labels");
+    let labels = Tensor::from_slice(&labels, labels.len(), &Device::Cpu)?;
+    prototypes.update(&golden.matrix("z", "E"), &labels, 0.9)?;
+    close(&flat(&prototypes.0), &golden.list("updated_prototypes"), 1e-6);
+    Ok(())
 }
 
 #[test]
-fn a_class_nobody_saw_keeps_its_prototype_at_zero() {
-    let mut prototypes = Prototypes::new(2, 2);
-    prototypes.update(&[0.6, 0.8], &[1], 0.999);
-    close(&prototypes.values, &[0.0, 0.0, 0.6, 0.8], 1e-5);
+fn prototypes_without_momentum_are_the_last_sample_of_each_class() -> Result<()> {
+    let mut prototypes = Prototypes(Tensor::new(&[[1f32, 0.], [0., 1.]], &Device::Cpu)?);
+    let z = Tensor::new(&[[0.6f32, 0.8], [0.8, 0.6], [-1., 0.]], &Device::Cpu)?;
+    prototypes.update(&z, &Tensor::new(&[0u32, 0, 0], &Device::Cpu)?, 0.0)?;
+    close(&flat(&prototypes.0), &[-1.0, 0.0, 0.0, 1.0], 1e-6);
+    Ok(())
+}
+
+#[test]
+fn a_class_nobody_saw_keeps_its_prototype_at_zero() -> Result<()> {
+    let mut prototypes = Prototypes::new(2, 2, &Device::Cpu)?;
+    let z = Tensor::new(&[[0.6f32, 0.8]], &Device::Cpu)?;
+    prototypes.update(&z, &Tensor::new(&[1u32], &Device::Cpu)?, 0.999)?;
+    close(&flat(&prototypes.0), &[0.0, 0.0, 0.6, 0.8], 1e-5);
+    Ok(())
 }
 
 #[test]
@@ -185,7 +200,7 @@ fn the_contrastive_loss_and_its_gradient_are_pytorchs() -> Result<()> {
     let queries = labelled(embeddings.as_tensor().clone(), "labels", "own_partial")?;
     let keys = labelled(golden.matrix("keys", "E"), "labels", "own_partial")?;
     let queue = labelled(golden.matrix("queue", "E"), "queue_labels", "queue_partial")?;
-    let noisy = contrastive_loss(&queries, &keys, &queue, 0.07, Positives::Noisy)?;
+    let noisy = contrastive_loss(&queries, &keys, Some(&queue), 0.07, Positives::Noisy)?;
     assert!(
         (scalar(&noisy) - golden.number("noisy")).abs() < 1e-4,
         "{} {}",
@@ -193,18 +208,65 @@ fn the_contrastive_loss_and_its_gradient_are_pytorchs() -> Result<()> {
         golden.number("noisy")
     );
     close(&flat(noisy.backward()?.get(&embeddings).unwrap()), &golden.list("grad_noisy"), 1e-4);
-    let supervised = contrastive_loss(&queries, &keys, &queue, 0.07, Positives::Supervised)?;
+    let supervised = contrastive_loss(&queries, &keys, Some(&queue), 0.07, Positives::Supervised)?;
     assert!((scalar(&supervised) - golden.number("supervised")).abs() < 1e-4);
     Ok(())
 }
 
 #[test]
-fn the_queue_overwrites_its_oldest_keys() {
-    let mut queue = Queue::new(3, 1);
-    queue.push(&[1.0, 2.0], &[1, 2], &[1, 1]);
-    queue.push(&[3.0, 4.0], &[3, 4], &[0, 0]);
-    assert_eq!(
-        (queue.keys, queue.labels, queue.partial, queue.next),
-        (vec![4.0, 2.0, 3.0], vec![4, 2, 3], vec![0, 1, 0], 1)
-    );
+fn one_pass_over_the_similarities_gives_what_masks_give() -> Result<()> {
+    let (n, columns) = (5, 17);
+    let mut rng = pipeline::random::stream(3, "contrast");
+    let mut next = || rand::Rng::next_u32(&mut rng);
+    let labels: Vec<u32> = (0..columns).map(|_| next() % 3).collect();
+    let partial: Vec<u8> = (0..columns).map(|_| (next() % 2) as u8).collect();
+    let values: Vec<f32> = (0..n * columns).map(|_| next() as f32 / 2f32.powi(28) - 8.0).collect();
+    let similarity = Var::from_vec(values, (n, columns), &Device::Cpu)?;
+    let all = Labelled {
+        embeddings: Tensor::zeros((columns, 1), candle_core::DType::F32, &Device::Cpu)?,
+        labels: Tensor::from_slice(&labels, columns, &Device::Cpu)?,
+        partial: Tensor::from_slice(&partial, columns, &Device::Cpu)?,
+    };
+    let queries = Labelled {
+        embeddings: all.embeddings.narrow(0, 0, n)?,
+        labels: all.labels.narrow(0, 0, n)?,
+        partial: all.partial.narrow(0, 0, n)?,
+    };
+    let weights = Tensor::new(&[1f32, -2., 0.5, 3., 0.], &Device::Cpu)?;
+    for positives in [Positives::Noisy, Positives::Supervised] {
+        let masks = rows_by_masks(similarity.as_tensor(), &queries, &all, positives)?;
+        let rows = ContrastRows::new(labels.clone(), partial.clone(), positives);
+        let rows = similarity.apply_op1(rows)?;
+        close(&flat(&rows), &flat(&masks), 1e-5);
+        let gradient = |loss: &Tensor| -> Result<Vec<f32>> {
+            Ok(flat((loss * &weights)?.sum_all()?.backward()?.get(&similarity).unwrap()))
+        };
+        close(&gradient(&rows)?, &gradient(&masks)?, 1e-5);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_queue_overwrites_its_oldest_keys() -> Result<()> {
+    let mut queue = Queue::new(3, 1, &Device::Cpu)?;
+    assert!(queue.keys()?.is_none());
+    let keys = |values: &[f32], partial: &[u8]| -> Result<Labelled> {
+        let n = values.len();
+        Ok(Labelled {
+            embeddings: Tensor::from_slice(values, (n, 1), &Device::Cpu)?,
+            labels: Tensor::from_vec(values.iter().map(|v| *v as u32).collect(), n, &Device::Cpu)?,
+            partial: Tensor::from_slice(partial, n, &Device::Cpu)?,
+        })
+    };
+    let held = |queue: &Queue| -> Result<(Vec<f32>, Vec<u32>, Vec<u8>)> {
+        let keys = queue.keys()?.unwrap();
+        Ok((flat(&keys.embeddings), keys.labels.to_vec1()?, keys.partial.to_vec1()?))
+    };
+    queue.push(&keys(&[1.0, 2.0], &[1, 1])?)?;
+    assert_eq!(held(&queue)?, (vec![1.0, 2.0], vec![1, 2], vec![1, 1]));
+    queue.push(&keys(&[3.0, 4.0], &[0, 0])?)?;
+    assert_eq!(held(&queue)?, (vec![4.0, 2.0, 3.0], vec![4, 2, 3], vec![0, 1, 0]));
+    queue.push(&keys(&[5.0, 6.0, 7.0, 8.0, 9.0], &[1, 1, 1, 1, 1])?)?;
+    assert_eq!(held(&queue)?, (vec![7.0, 8.0, 9.0], vec![7, 8, 9], vec![1, 1, 1]));
+    Ok(())
 }

@@ -4,10 +4,13 @@
 //! [`CoReg::run`] goes over the epochs; `training.rs` holds what changes from epoch to epoch.
 
 pub mod contrast;
+mod contrast_rows;
 pub mod divide;
 #[cfg(test)]
 mod golden_tests;
+mod lesson;
 pub mod losses;
+mod mix;
 pub mod mixture;
 pub mod prototypes;
 pub mod pseudo;
@@ -31,6 +34,11 @@ use training::Training;
 
 /// Names of the two networks, in streams, files and checkpoints.
 pub const NETWORKS: [&str; 2] = ["network1", "network2"];
+
+/// The name of a random stream of one network and epoch.
+fn stream_name(me: usize, epoch: usize, purpose: &str) -> String {
+    format!("co-reg/{}/epoch{epoch}/{purpose}", NETWORKS[me])
+}
 
 /// What p, the other network's share of a pseudo-label on 𝒫, is made of (method §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,7 +194,7 @@ impl Stage for CoReg {
     type Inputs = (Images, Labels, WarmedUp);
     type Output = CoRegResult;
     const NAME: &'static str = "co-reg";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn resources(&self) -> Resources {
         self.place.resources()

@@ -1,31 +1,37 @@
 //! One step of Co-Reg: pseudo-label → self-train → contrast (method §§6–8).
+//!
+//! Nothing here waits for the device: what a step finds out stays there until the epoch is over.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use candle_nn::ops::softmax;
 use pipeline::random;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 
-use super::Partner;
 use super::contrast::{Labelled, contrastive_loss};
 use super::losses::{cross_entropy, kl_divergence, mean_squared_error, prototype_logits};
-use super::pseudo::{fuse, mean_of_views, rescale, sharpen};
+use super::mix::mix;
+use super::pseudo::{fuse, mean_of_views, sharpen};
 use super::schedule::linear_ramp;
+use super::stream_name;
 use super::training::Training;
 use crate::network::{Network, Pass};
-use crate::training_set::argmax_rows;
-use crate::vision::View;
+use crate::tally::Terms;
 
-/// The samples of one step.
-pub(super) struct Batch<'a> {
-    /// Samples of 𝒫: p of them.
-    pub(super) partial: &'a [usize],
-    /// Samples of 𝒰: u of them.
-    pub(super) unlabeled: &'a [usize],
+/// The samples of one step: p of 𝒫 and u of 𝒰.
+pub(super) struct Batch {
+    /// p.
+    pub(super) partial: usize,
+    /// u.
+    pub(super) unlabeled: usize,
     /// w of 𝒫's samples: (p).
-    pub(super) w: Vec<f32>,
-    /// The teaching network's predictions for 𝒫's samples: (p, C).
-    pub(super) teacher: Vec<f32>,
+    pub(super) w: Tensor,
+    /// p of method §6, the other network's share of 𝒫's pseudo-labels: (p, C).
+    pub(super) other: Tensor,
+    /// K weak views of 𝒫, then K of 𝒰: (K·p + K·u, H, W, channels).
+    pub(super) weak: Tensor,
+    /// Two strong views of 𝒫, then two of 𝒰: (2p + 2u, H, W, channels).
+    pub(super) strong: Tensor,
 }
 
 /// Which step it is.
@@ -41,83 +47,62 @@ pub(super) struct Moment {
     pub(super) rate: f64,
 }
 
-impl Batch<'_> {
-    /// `times` copies of 𝒫's samples, then as many of 𝒰's.
-    fn repeated(&self, times: usize) -> Vec<usize> {
-        [self.partial.repeat(times), self.unlabeled.repeat(times)].concat()
-    }
-}
-
-/// What a step learns: p̃ of 𝒫 and 𝒰, (p, C) and (u, C), and what goes with it.
+/// What a step learns, p̃, and what goes with it.
 struct Targets {
+    /// p̃ of 𝒫: (p, C).
     partial: Tensor,
+    /// p̃ of 𝒰: (u, C).
     unlabeled: Option<Tensor>,
-    /// argmax p̃ of 𝒫's samples, then 𝒰's.
-    labels: Vec<u32>,
+    /// argmax p̃ of 𝒫's samples, then 𝒰's: (p + u), u32.
+    labels: Tensor,
     /// Embeddings of 𝒫's first weak views: (p, E).
     embeddings: Tensor,
 }
 
-/// Loss terms of one step, as scalars.
-pub(super) type Terms = Vec<(&'static str, Tensor)>;
-
 impl Training<'_> {
-    /// One step of network `me`: pseudo-label → self-train → contrast. Gives the terms and argmax p̃.
-    pub(super) fn step(&mut self, moment: Moment, batch: &Batch) -> Result<(Terms, Vec<u32>)> {
-        let Moment { me, step, rate, .. } = moment;
+    /// One step of network `me`: pseudo-label → self-train → contrast. Gives the terms and argmax p̃ (p + u).
+    pub(super) fn step(&mut self, moment: Moment, batch: &Batch) -> Result<(Terms, Tensor)> {
+        let Moment { me, rate, .. } = moment;
         let method = &self.stage.method;
-        let targets = self.pseudo_label(moment, batch)?;
-        let strong = self.batch(&batch.repeated(2), View::Strong, &self.draw(me, "strong", step as u64))?; // (2p + 2u, H, W, channels)
-        let (mut loss, mut terms) = self.self_train(moment, &strong, &targets)?;
+        let targets = self.pseudo_label(me, batch)?;
+        let (mut loss, mut terms) = self.self_train(moment, &batch.strong, &targets)?;
         if method.lambda_contrast > 0.0 && self.epoch >= method.regularise_after {
-            let contrast = self.contrast(me, &strong, batch, &targets)?;
+            let contrast = self.contrast(me, batch, &targets)?;
             loss = (loss + (&contrast * method.lambda_contrast)?)?;
             terms.push(("loss_contrastive", contrast.detach()));
         }
         self.learners[me].step(&loss, rate)?;
         self.keys[me].ema_from(&self.learners[me].network, method.key_momentum)?;
-        let embeddings: Vec<f32> = targets.embeddings.flatten_all()?.to_vec1()?;
-        let of_partial = &targets.labels[..batch.partial.len()];
-        self.prototypes.update(&embeddings, of_partial, method.prototype_momentum as f32);
+        let of_partial = targets.labels.narrow(0, 0, batch.partial)?;
+        self.prototypes.update(&targets.embeddings, &of_partial, method.prototype_momentum)?;
         terms.push(("loss", loss.detach()));
         Ok((terms, targets.labels))
     }
 
     /// Co-pseudo-labels p̃ for network `me` (method §6).
-    fn pseudo_label(&self, Moment { me, step, .. }: Moment, batch: &Batch) -> Result<Targets> {
+    fn pseudo_label(&self, me: usize, batch: &Batch) -> Result<Targets> {
         let method = &self.stage.method;
-        let (p, u, k, classes) =
-            (batch.partial.len(), batch.unlabeled.len(), method.weak_views, self.set.classes);
-        let weak = self.batch(&batch.repeated(k), View::Weak, &self.draw(me, "weak", step as u64))?; // (K·p + K·u, H, W, channels)
+        let (p, u, k) = (batch.partial, batch.unlabeled, method.weak_views);
         let network = &self.learners[me].network;
-        let own = network.forward(&weak, Pass::TrainNoGrad)?;
+        let own = network.forward(&batch.weak, Pass::TrainNoGrad)?;
         let probs = softmax(&own.logits, D::Minus1)?; // (K·p + K·u, C)
-
-        let mut other = Tensor::from_slice(&batch.teacher, (p, classes), &self.device)?;
-        if method.partner != Partner::Aligned {
-            other = rescale(&other, &self.set.candidate_masks(batch.partial, &self.device)?)?;
-        }
         let own_partial = mean_of_views(&probs.narrow(0, 0, k * p)?, k)?;
-        let partial = fuse(&Tensor::from_slice(&batch.w, p, &self.device)?, &other, &own_partial)?;
+        let partial = fuse(&batch.w, &batch.other, &own_partial)?;
         let partial = sharpen(&partial, method.temperature)?.detach();
-
-        let unlabeled = if u == 0 {
-            None
-        } else {
+        let mut unlabeled = None;
+        if u > 0 {
             let mut mean = mean_of_views(&probs.narrow(0, k * p, k * u)?, k)?;
             if method.co_pseudo_label {
-                let views = weak.narrow(0, k * p, k * u)?;
+                let views = batch.weak.narrow(0, k * p, k * u)?;
                 let logits = self.learners[1 - me].network.forward(&views, Pass::Eval)?.logits;
                 mean = ((mean + mean_of_views(&softmax(&logits, D::Minus1)?, k)?)? * 0.5)?;
             }
-            Some(sharpen(&mean, method.temperature)?.detach())
-        };
-        let mut values: Vec<f32> = partial.flatten_all()?.to_vec1()?;
-        if let Some(unlabeled) = &unlabeled {
-            values.extend(unlabeled.flatten_all()?.to_vec1::<f32>()?);
+            unlabeled = Some(sharpen(&mean, method.temperature)?.detach());
         }
+        let all: Vec<&Tensor> = [&partial].into_iter().chain(&unlabeled).collect();
+        let labels = Tensor::cat(&all, 0)?.argmax(D::Minus1)?;
         let embeddings = network.project(&own.features.narrow(0, 0, p)?, Pass::TrainNoGrad)?;
-        Ok(Targets { partial, unlabeled, labels: argmax_rows(&values, classes), embeddings })
+        Ok(Targets { partial, unlabeled, labels, embeddings })
     }
 
     /// L_cr + λ₁ L_prot on mixed strong views (method §7). `strong` is (2p + 2u, H, W, channels): two views
@@ -132,17 +117,16 @@ impl Training<'_> {
         stacked.extend(targets.unlabeled.iter().flat_map(|u| [u, u]));
         let stacked = Tensor::cat(&stacked, 0)?; // (2p + 2u, C)
 
-        let mut rng = random::stream(self.stage.seed, &self.name(me, &format!("mixup/{step}")));
+        let mut rng = random::stream(self.stage.seed, &stream_name(me, self.epoch, &format!("mixup/{step}")));
         let beta = Beta::new(method.mixup, method.mixup).map_err(candle_core::Error::wrap)?;
         let lambda = beta.sample(&mut rng);
         let lambda = lambda.max(1.0 - lambda);
         let mut order: Vec<u32> = (0..rows as u32).collect();
         order.shuffle(&mut rng);
-        let order = Tensor::from_vec(order, rows, &self.device)?;
-        let partner = stacked.index_select(&order, 0)?;
-        let mix = |a: &Tensor, b: &Tensor| (a * lambda)? + (b * (1.0 - lambda))?;
-        let images = mix(strong, &strong.index_select(&order, 0)?)?;
-        let mixed = mix(&stacked, &partner)?;
+        let images = mix(strong, &order, lambda)?;
+        let partner = stacked.index_select(&Tensor::from_vec(order, rows, &self.device)?, 0)?;
+        let weigh = |own: &Tensor, other: &Tensor| (own * lambda)? + (other * (1.0 - lambda))?;
+        let mixed = weigh(&stacked, &partner)?;
 
         let network = &self.learners[me].network;
         let output = network.forward(&images, Pass::Train)?;
@@ -158,13 +142,12 @@ impl Training<'_> {
         }
         if method.lambda_proto > 0.0 && self.epoch >= method.regularise_after {
             let z = network.project(&output.features, Pass::Train)?; // (2p + 2u, E)
-            let logits =
-                prototype_logits(&z, &self.prototypes.tensor(&self.device)?, method.prototype_temperature)?;
+            let logits = prototype_logits(&z, &self.prototypes.0, method.prototype_temperature)?;
             // λ-weighted over both targets of a mixed image.
             let weighted = |term: fn(&Tensor, &Tensor) -> Result<Tensor>,
                             rows: &dyn Fn(&Tensor) -> Result<Tensor>| {
                 let logits = rows(&logits)?;
-                mix(&term(&logits, &rows(&stacked)?)?, &term(&logits, &rows(&partner)?)?)
+                weigh(&term(&logits, &rows(&stacked)?)?, &term(&logits, &rows(&partner)?)?)
             };
             let partial = weighted(kl_divergence, &first)?;
             terms.push(("loss_prototype_partial", partial.detach()));
@@ -179,30 +162,33 @@ impl Training<'_> {
     }
 
     /// L_ncont between the first and the second strong views (method §8); the keys then join the queue.
-    fn contrast(&mut self, me: usize, strong: &Tensor, batch: &Batch, targets: &Targets) -> Result<Tensor> {
-        let (p, u) = (batch.partial.len(), batch.unlabeled.len());
+    fn contrast(&mut self, me: usize, batch: &Batch, targets: &Targets) -> Result<Tensor> {
+        let (p, u) = (batch.partial, batch.unlabeled);
         let view = |n: usize| {
-            let partial = strong.narrow(0, n * p, p)?;
-            if u == 0 { Ok(partial) } else { Tensor::cat(&[partial, strong.narrow(0, 2 * p + n * u, u)?], 0) }
+            let partial = batch.strong.narrow(0, n * p, p)?;
+            if u == 0 {
+                return Ok(partial);
+            }
+            Tensor::cat(&[partial, batch.strong.narrow(0, 2 * p + n * u, u)?], 0)
         };
         let embed = |network: &Network, images: &Tensor, pass| {
             network.project(&network.forward(images, pass)?.features, pass)
         };
-        let partial = [vec![1u8; p], vec![0u8; u]].concat();
-        let labelled = |embeddings| -> Result<Labelled> {
-            Ok(Labelled {
-                embeddings,
-                labels: Tensor::from_slice(&targets.labels, p + u, &self.device)?,
-                partial: Tensor::from_slice(&partial, p + u, &self.device)?,
-            })
+        let [of_partial, of_unlabeled] =
+            [Tensor::ones(p, DType::U8, &self.device)?, Tensor::zeros(u, DType::U8, &self.device)?];
+        let partial = Tensor::cat(&[of_partial, of_unlabeled], 0)?;
+        let labelled = |embeddings: Tensor| Labelled {
+            embeddings,
+            labels: targets.labels.clone(),
+            partial: partial.clone(),
         };
-        let queries = labelled(embed(&self.learners[me].network, &view(0)?, Pass::Train)?)?;
-        let keys = labelled(embed(&self.keys[me], &view(1)?, Pass::TrainNoGrad)?.detach())?;
-        let queue = self.queues[me].labelled(&self.device)?;
+        let queries = labelled(embed(&self.learners[me].network, &view(0)?, Pass::Train)?);
+        let keys = labelled(embed(&self.keys[me], &view(1)?, Pass::TrainNoGrad)?.detach());
+        let queue = self.queues[me].keys()?;
         let method = &self.stage.method;
-        let loss = contrastive_loss(&queries, &keys, &queue, method.contrast_temperature, method.positives)?;
-        let keys: Vec<f32> = keys.embeddings.flatten_all()?.to_vec1()?;
-        self.queues[me].push(&keys, &targets.labels, &partial);
+        let temperature = method.contrast_temperature;
+        let loss = contrastive_loss(&queries, &keys, queue.as_ref(), temperature, method.positives)?;
+        self.queues[me].push(&keys)?;
         Ok(loss)
     }
 }

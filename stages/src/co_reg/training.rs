@@ -1,27 +1,31 @@
 //! One epoch of Co-Reg after the other: divide, then a pass of steps for each network, then measure.
 //!
-//! What a step does is in `step.rs`, what a checkpoint holds in `resume.rs`.
+//! What a step does is in `step.rs`, what it is given in `lesson.rs`, what a checkpoint holds in `resume.rs`.
 
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use pipeline::error::{Error, OrFail, Result};
-use pipeline::random;
 use pipeline::stage::Context;
-use rand::seq::SliceRandom;
 
 use super::contrast::Queue;
 use super::divide::{Division, LossHistory, divide};
+use super::lesson::Lesson;
 use super::prototypes::Prototypes;
 use super::resume::Notes;
-use super::step::{Batch, Moment};
-use super::{CoReg, NETWORKS, Partner};
+use super::step::Moment;
+use super::{CoReg, NETWORKS};
+use crate::ahead::ahead;
 use crate::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
 use crate::checkpoint;
 use crate::learner::{Learner, finite, logits, predict};
 use crate::network::Network;
+use crate::tally::Tally;
 use crate::training_set::{TrainingSet, accuracy, argmax_rows, share};
 use crate::vision::{Draw, View, Views};
+
+/// Batches of views that are made while a step is under way.
+const AHEAD: usize = 2;
 
 /// Everything that Co-Reg carries from one epoch to the next.
 pub(super) struct Training<'a> {
@@ -74,15 +78,16 @@ impl<'a> Training<'a> {
         };
         let learners = [learner(0)?, learner(1)?];
         let key = |n: usize| learners[n].network.copy_of().or_fail(cannot);
-        let queue = || Queue::new(stage.method.queue, architecture.embedding);
+        let width = architecture.embedding;
+        let queue = || Queue::new(stage.method.queue, width, &device).or_fail(cannot);
         Ok(Self {
             stage,
             set,
             views: stage.input.views()?,
             keys: [key(0)?, key(1)?],
             learners,
-            queues: [queue(), queue()],
-            prototypes: Prototypes::new(set.classes, architecture.embedding),
+            queues: [queue()?, queue()?],
+            prototypes: Prototypes::new(set.classes, width, &device).or_fail(cannot)?,
             losses: Default::default(),
             w: Default::default(),
             history: Vec::new(),
@@ -136,53 +141,41 @@ impl<'a> Training<'a> {
         let method = &self.stage.method;
         // Network 1's division trains network 2, and the other way round.
         let division = &divisions[1 - me];
-        let rate = self.stage.optimizer.rate(self.stage.warm_up_epochs + self.epoch);
-        let partial = self.shuffled(me, "partial", &division.partial, division.partial.len());
-        let steps = partial.len().div_ceil(method.batch_partial);
-        let unlabeled = self.shuffled(me, "unlabeled", &division.unlabeled, steps * method.batch_unlabeled);
-        let unlabeled_batch = unlabeled.len() / steps;
         // Whose predictions become pseudo-labels: the other network's, or its own in the ablation "w/o Co-PL".
-        // The paper rescales the prediction itself; the authors' code takes the aligned one (method §6).
         let teacher = &divisions[if method.co_pseudo_label { 1 - me } else { me }];
-        let teacher = if method.partner == Partner::Rescaled { &teacher.probs } else { &teacher.aligned };
-        let classes = self.set.classes;
-        let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
-        let mut hits = [Vec::new(), Vec::new()];
+        let lesson = Lesson::new(self, me, division, teacher)?;
         (self.keys[me].copy_from(&self.learners[me].network))
             .or_fail(|| Error::new("cannot copy the network to its key network"))?;
-        for (step, partial) in partial.chunks(method.batch_partial).enumerate() {
-            context.safe_point()?;
-            let batch = Batch {
-                partial,
-                unlabeled: &unlabeled[step * unlabeled_batch..(step + 1) * unlabeled_batch],
-                w: partial.iter().map(|&i| division.w[i]).collect(),
-                teacher: partial
-                    .iter()
-                    .flat_map(|&i| &teacher[i * classes..(i + 1) * classes])
-                    .copied()
-                    .collect(),
-            };
-            let progress = self.epoch as f64 + step as f64 / steps as f64;
-            let (terms, labels) =
-                self.step(Moment { me, step, progress, rate }, &batch).or_fail(|| self.failed(me, step))?;
-            for (name, term) in terms {
-                let value = term.to_scalar::<f32>().or_fail(|| self.failed(me, step))?;
-                *sums.entry(name).or_default() += f64::from(value) / steps as f64;
-            }
-            for (i, (&sample, label)) in batch.partial.iter().chain(batch.unlabeled).zip(labels).enumerate() {
-                let truth = self.set.truth[sample];
-                hits[usize::from(i >= batch.partial.len())].extend(truth.map(|truth| truth == label));
-            }
-        }
+        let rate = self.stage.optimizer.rate(self.stage.warm_up_epochs + self.epoch);
+        let (steps, start) = (lesson.steps(), self.epoch as f64);
+        let (mut tally, mut labels) = (Tally::default(), Vec::new());
+        ahead(
+            steps,
+            AHEAD,
+            |step| lesson.views(step),
+            |step, views| {
+                context.safe_point()?;
+                let progress = start + step as f64 / steps as f64;
+                let outcome = (lesson.batch(step, views))
+                    .and_then(|batch| self.step(Moment { me, step, progress, rate }, &batch));
+                let (terms, of_step) = outcome.or_fail(|| self.failed(me, step))?;
+                tally.add(terms);
+                labels.push(of_step);
+                Ok(())
+            },
+        )?;
         let again = |step| self.draw(me, "recalibrate", step);
         let count = self.stage.optimizer.recalibrate;
         self.learners[me].recalibrate(&self.set.train, &self.views, count, again, context)?;
         let mut figures = self.describe_division(division);
-        let [hits_partial, hits_unlabeled] = hits;
         figures.push(("learning_rate", Some(rate)));
-        figures.push(("pseudo_label_accuracy_partial", share(hits_partial)));
-        figures.push(("pseudo_label_accuracy_unlabeled", share(hits_unlabeled)));
-        figures.extend(sums.into_iter().map(|(name, sum)| (name, Some(sum))));
+        figures.extend(tally.means(|step| self.failed(me, step))?);
+        let labels = Tensor::cat(&labels, 0).and_then(|labels| labels.to_vec1());
+        let labels: Vec<u32> =
+            labels.or_fail(|| Error::new("cannot read the pseudo-labels from the device"))?;
+        let [partial, unlabeled] = lesson.hits(&labels, &self.set.truth);
+        figures.push(("pseudo_label_accuracy_partial", share(partial)));
+        figures.push(("pseudo_label_accuracy_unlabeled", share(unlabeled)));
         finite(self.epoch, me, &figures)?;
         Ok(figures.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
     }
@@ -277,32 +270,8 @@ impl<'a> Training<'a> {
         })
     }
 
-    /// The name of a random stream of this epoch.
-    pub(super) fn name(&self, me: usize, purpose: &str) -> String {
-        format!("co-reg/{}/epoch{}/{purpose}", NETWORKS[me], self.epoch)
-    }
-
     pub(super) fn draw(&self, me: usize, purpose: &str, step: u64) -> Draw {
         Draw::new(self.stage.seed, &format!("co-reg/{}/{purpose}", NETWORKS[me]), self.epoch as u64, step)
-    }
-
-    /// Views of training images as input of a network: (B, H, W, channels).
-    pub(super) fn batch(&self, samples: &[usize], view: View, draw: &Draw) -> candle_core::Result<Tensor> {
-        let images = self.views.batch(&self.set.train, samples, view, draw);
-        images.map_err(candle_core::Error::wrap)?.to_device(&self.device)
-    }
-
-    /// `count` of `samples` in random order; once all were drawn, all over again.
-    fn shuffled(&self, me: usize, purpose: &str, samples: &[usize], count: usize) -> Vec<usize> {
-        let mut rng = random::stream(self.stage.seed, &self.name(me, purpose));
-        let mut drawn = Vec::with_capacity(count);
-        while drawn.len() < count && !samples.is_empty() {
-            let mut round = samples.to_vec();
-            round.shuffle(&mut rng);
-            round.truncate(count - drawn.len());
-            drawn.extend(round);
-        }
-        drawn
     }
 
     fn failed(&self, me: usize, step: usize) -> Error {
