@@ -11,11 +11,13 @@ use toml::{Table, Value};
 use crate::annotate::{Annotate, templates};
 use crate::co_reg::CoReg;
 use crate::device::Place;
+use crate::distill::Distill;
 use crate::download::catalog::DataSet;
 use crate::download::images::Download;
 use crate::download::model::{FetchClip, Origin};
 use crate::embed::Embed;
 use crate::evaluate::Evaluate;
+use crate::learner::Optimizer;
 use crate::network::Architecture;
 use crate::settings::{Settings, overrides, unknown};
 use crate::statistics::Summarise;
@@ -101,6 +103,9 @@ impl Experiment {
         wiring.add(suffix, Summarise {}, (votes, labels))?;
         let warm = wiring.add(suffix, self.warm_up(), (images, labels))?;
         let trained = wiring.add(suffix, self.co_reg(), (images, labels, warm))?;
+        if s.distill.epochs > 0 {
+            wiring.add(suffix, self.distill(), (images, votes, labels))?;
+        }
         let evaluate = Evaluate { input: s.input.clone(), place };
         let evaluation = wiring.add(suffix, evaluate, (images, labels, warm, trained))?;
         let name = wiring.graph.name_of(evaluation).map(str::to_owned);
@@ -186,23 +191,41 @@ impl Experiment {
         })
     }
 
+    fn architecture(&self) -> Architecture {
+        let Settings { input, network, .. } = &self.settings;
+        Architecture {
+            input_channels: input.channels,
+            input_size: input.size,
+            width: network.width,
+            blocks: network.blocks,
+            first_stride: network.first_stride,
+            classes: self.data_set.classes.names.len(),
+            embedding: network.embedding,
+        }
+    }
+
+    fn distill(&self) -> Distill {
+        let Settings { seed, input, optimizer, warm_up, distill, .. } = &self.settings;
+        Distill {
+            epochs: distill.epochs,
+            batch: warm_up.batch,
+            seed: *seed,
+            optimizer: Optimizer { horizon: distill.epochs, ..optimizer.clone() },
+            input: input.clone(),
+            architecture: self.architecture(),
+            place: self.place,
+        }
+    }
+
     fn warm_up(&self) -> WarmUp {
-        let Settings { seed, input, network, optimizer, warm_up, .. } = &self.settings;
+        let Settings { seed, input, optimizer, warm_up, .. } = &self.settings;
         WarmUp {
             epochs: warm_up.epochs,
             batch: warm_up.batch,
             seed: *seed,
             optimizer: optimizer.clone(),
             input: input.clone(),
-            architecture: Architecture {
-                input_channels: input.channels,
-                input_size: input.size,
-                width: network.width,
-                blocks: network.blocks,
-                first_stride: network.first_stride,
-                classes: self.data_set.classes.names.len(),
-                embedding: network.embedding,
-            },
+            architecture: self.architecture(),
             place: self.place,
         }
     }

@@ -38,6 +38,8 @@ pub struct Settings {
     /// Co-Reg.
     #[serde(rename = "co-reg")]
     pub co_reg: Method,
+    /// Plain distillation, for comparison.
+    pub distill: Distill,
 }
 
 /// Which images are used.
@@ -96,6 +98,14 @@ pub struct WarmUp {
     pub batch: usize,
 }
 
+/// Plain distillation: a student of the same shape that learns CLIP's averaged probabilities as they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distill {
+    /// Epochs, over which its learning rate follows the whole cosine; 0 leaves the comparison out.
+    pub epochs: usize,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -116,6 +126,7 @@ impl Default for Settings {
             optimizer: Optimizer::default(),
             warm_up: WarmUp { epochs: 50, batch: 512 },
             co_reg: Method::default(),
+            distill: Distill { epochs: 0 },
         }
     }
 }

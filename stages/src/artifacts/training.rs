@@ -1,5 +1,5 @@
 //! What training leaves behind: both networks, one row of history an epoch and network, and the labels
-//! that Co-Reg settled on (`warm-up/`, `co-reg/`).
+//! that Co-Reg settled on (`warm-up/`, `co-reg/`, `distill/`).
 //!
 //! Clock readings stay out of these tables (they are in the run record): the same settings and inputs
 //! must give the same bytes.
@@ -35,50 +35,51 @@ impl Pair {
     /// The networks of two learners.
     ///
     /// # Errors
-    /// The weights cannot be copied from the device.
-    pub fn of(learners: &[Learner; 2]) -> Result<Self> {
-        let state = |learner: &Learner| -> Result<State> {
-            let state = learner.network.state().or_fail(|| Error::new("cannot copy the network"))?;
-            Ok(state.into_iter().collect())
-        };
-        let states = [state(&learners[0])?, state(&learners[1])?];
-        Ok(Self { architecture: learners[0].network.architecture().clone(), states })
+    /// There are not two, or the weights cannot be copied from the device.
+    pub fn of(learners: &[Learner]) -> Result<Self> {
+        let [one, two] = learners else { return Err(Error::new("Co-Reg has two networks")) };
+        Ok(Self {
+            architecture: one.network.architecture().clone(),
+            states: [state_of(one)?, state_of(two)?],
+        })
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        let architecture = serde_json::to_string(&self.architecture)
-            .or_fail(|| Error::new("cannot describe the networks"))?;
-        for (file, state) in FILES.iter().zip(&self.states) {
-            let path = folder.join(file);
-            // One metadata entry: the format keeps them in a hash map, whose order is no order.
-            let metadata = HashMap::from([(ARCHITECTURE.to_owned(), architecture.clone())]);
-            let cannot = || Error::new("cannot write the network").at(&path);
-            // Not `serialize_to_file`: its files can be read by their owner alone.
-            let bytes = safetensors::serialize(state, Some(metadata)).or_fail(cannot)?;
-            std::fs::write(&path, bytes).or_fail(cannot)?;
-        }
-        Ok(())
+        (FILES.iter().zip(&self.states))
+            .try_for_each(|(file, state)| save_network(&self.architecture, state, &folder.join(file)))
     }
 
     fn load(folder: &Path) -> Result<Self> {
-        let mut architecture = None;
-        let mut states = [State::new(), State::new()];
-        for (file, state) in FILES.iter().zip(&mut states) {
-            let path = folder.join(file);
-            let cannot = || Error::new("cannot read the network").at(&path);
-            let bytes = std::fs::read(&path).or_fail(cannot)?;
-            let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).or_fail(cannot)?;
-            let described = header.metadata().as_ref().and_then(|entries| entries.get(ARCHITECTURE));
-            let described = described.ok_or_else(|| cannot().because("its architecture is not given"))?;
-            architecture = Some(serde_json::from_str(described).or_fail(cannot)?);
-            *state = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-                .or_fail(cannot)?
-                .into_iter()
-                .collect();
-        }
-        let architecture = architecture.ok_or_else(|| Error::new("no network is stored").at(folder))?;
-        Ok(Self { architecture, states })
+        let (architecture, one) = load_network(&folder.join(FILES[0]))?;
+        let (_, two) = load_network(&folder.join(FILES[1]))?;
+        Ok(Self { architecture, states: [one, two] })
     }
+}
+
+fn state_of(learner: &Learner) -> Result<State> {
+    let state = learner.network.state().or_fail(|| Error::new("cannot copy the network"))?;
+    Ok(state.into_iter().collect())
+}
+
+fn save_network(architecture: &Architecture, state: &State, path: &Path) -> Result<()> {
+    let cannot = || Error::new("cannot write the network").at(path);
+    let architecture = serde_json::to_string(architecture).or_fail(cannot)?;
+    // One metadata entry: the format keeps them in a hash map, whose order is no order.
+    let metadata = HashMap::from([(ARCHITECTURE.to_owned(), architecture)]);
+    // Not `serialize_to_file`: its files can be read by their owner alone.
+    let bytes = safetensors::serialize(state, Some(metadata)).or_fail(cannot)?;
+    std::fs::write(path, bytes).or_fail(cannot)
+}
+
+fn load_network(path: &Path) -> Result<(Architecture, State)> {
+    let cannot = || Error::new("cannot read the network").at(path);
+    let bytes = std::fs::read(path).or_fail(cannot)?;
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).or_fail(cannot)?;
+    let described = header.metadata().as_ref().and_then(|entries| entries.get(ARCHITECTURE));
+    let described = described.ok_or_else(|| cannot().because("its architecture is not given"))?;
+    let architecture = serde_json::from_str(described).or_fail(cannot)?;
+    let state = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).or_fail(cannot)?;
+    Ok((architecture, state.into_iter().collect()))
 }
 
 const FILES: [&str; 2] = ["network1.safetensors", "network2.safetensors"];
@@ -144,6 +145,49 @@ impl Artifact for WarmedUp {
     fn load(folder: &Path) -> Result<Self> {
         let history = load_history(Self::COLUMNS, &folder.join("history.parquet"))?;
         Ok(Self { pair: Pair::load(folder)?, history })
+    }
+}
+
+/// A network that learned from CLIP's averaged probabilities alone: what Co-Reg is compared with.
+pub struct Distilled {
+    /// What the network looks like.
+    pub architecture: Architecture,
+    /// Its weights.
+    pub state: State,
+    /// One row an epoch.
+    pub history: Vec<Epoch>,
+}
+
+impl Distilled {
+    /// Columns of the history beside `epoch` and `network`.
+    pub const COLUMNS: &'static [&'static str] = &["learning_rate", "loss", "accuracy_test"];
+    const FILE: &'static str = "network.safetensors";
+
+    /// The network of a learner.
+    ///
+    /// # Errors
+    /// The weights cannot be copied from the device.
+    pub fn new(learner: &Learner, history: Vec<Epoch>) -> Result<Self> {
+        let architecture = learner.network.architecture().clone();
+        Ok(Self { architecture, state: state_of(learner)?, history })
+    }
+
+    /// Its accuracy on the test images, where their truth is known.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.history.last()?.values.get("accuracy_test").copied()
+    }
+}
+
+impl Artifact for Distilled {
+    fn save(&self, folder: &Path) -> Result<()> {
+        save_network(&self.architecture, &self.state, &folder.join(Self::FILE))?;
+        save_history(&self.history, Self::COLUMNS, &folder.join("history.parquet"))
+    }
+
+    fn load(folder: &Path) -> Result<Self> {
+        let (architecture, state) = load_network(&folder.join(Self::FILE))?;
+        let history = load_history(Self::COLUMNS, &folder.join("history.parquet"))?;
+        Ok(Self { architecture, state, history })
     }
 }
 

@@ -9,6 +9,7 @@ use pipeline::store::Store;
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::Split;
 use crate::artifacts::statistics::Statistics;
+use crate::artifacts::training::Distilled;
 use crate::experiment::Experiment;
 
 /// Prints the summary of a run; what the run's targets left out is left out.
@@ -21,6 +22,7 @@ pub(super) fn print(
     let result = |node: &str| report.node(node).and_then(|node| node.result.as_ref());
     let statistics = result("statistics").map(|record| store.load::<Statistics>(record)).transpose()?;
     let evaluation = result("evaluate").map(|record| store.load::<Evaluation>(record)).transpose()?;
+    let distilled = result("distill").map(|record| store.load::<Distilled>(record)).transpose()?;
     let percent = |value: f64| format!("{:5.1} %", 100.0 * value);
     let line = |what: &str, value: Option<String>| -> Result<()> {
         if let Some(value) = value {
@@ -50,6 +52,8 @@ pub(super) fn print(
     if let Some(e) = &evaluation {
         let parameters = e.get("parameters").unwrap_or(0.0) / 1e6;
         out!("\nWhat the student says ({parameters:.2} million parameters a network)");
+        let plain = distilled.as_ref().and_then(Distilled::accuracy);
+        line("test accuracy of a plain student of the same shape", plain.map(percent))?;
         line("test accuracy after warm-up", e.get("accuracy_after_warm_up").map(percent))?;
         line("test accuracy after Co-Reg", e.get("accuracy").map(percent))?;
         line(

@@ -15,7 +15,10 @@ use pipeline::error::Error;
 use pipeline::random::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+mod backward;
 mod conv;
+mod flow;
+mod forward;
 mod gemm;
 mod isa;
 mod norm;

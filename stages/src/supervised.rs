@@ -1,0 +1,160 @@
+//! Training on targets that stay as they are: what warm-up and plain distillation share. Strong views in random
+//! order, one epoch of every network after the other, a checkpoint after each.
+//!
+//! It knows nothing of what the targets mean: the loss comes from the stage.
+
+use candle_core::Tensor;
+use pipeline::error::{Error, OrFail, Result};
+use pipeline::random;
+use pipeline::stage::Context;
+use rand::seq::SliceRandom;
+
+use crate::ahead::ahead;
+use crate::artifacts::training::Epoch;
+use crate::checkpoint;
+use crate::device::Place;
+use crate::learner::{Learner, Optimizer, finite, predict};
+use crate::network::{Architecture, Pass};
+use crate::tally::{Tally, Terms};
+use crate::training_set::{TrainingSet, accuracy, argmax_rows};
+use crate::vision::{Draw, View, Views};
+
+/// Batches of views that are made while a step is under way.
+const AHEAD: usize = 2;
+
+/// One training of one or more networks, each for itself.
+pub struct Supervised<'a> {
+    /// The stage's name, with which its random streams begin.
+    pub name: &'static str,
+    /// Names of the networks, in streams and checkpoints.
+    pub networks: &'a [&'static str],
+    /// Epochs of each network.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// Seed of weights, order and views.
+    pub seed: u64,
+    /// The optimizer and its schedule.
+    pub optimizer: &'a Optimizer,
+    /// What the networks look like.
+    pub architecture: &'a Architecture,
+    /// Where it is computed.
+    pub place: Place,
+    /// The images.
+    pub set: &'a TrainingSet,
+    /// How they become input.
+    pub views: &'a Views,
+}
+
+impl Supervised<'_> {
+    /// Trains, going on from the checkpoint if there is one. `loss` gives, from logits (B, C) and the samples
+    /// they belong to, the terms of a step; the first is the loss itself.
+    ///
+    /// # Errors
+    /// The user asked to stop, a loss is not finite, the device runs out of memory, or a checkpoint cannot be
+    /// written.
+    pub fn run(
+        &self,
+        context: &Context,
+        loss: impl Fn(&Tensor, &[usize]) -> candle_core::Result<Terms>,
+    ) -> Result<(Vec<Learner>, Vec<Epoch>)> {
+        let device = self.place.device()?;
+        let new = || -> Result<Vec<Learner>> {
+            let one = |name: &&str| {
+                Learner::new(self.architecture, self.optimizer, self.seed, name, &device)
+                    .or_fail(|| Error::new("cannot make the network"))
+            };
+            self.networks.iter().map(one).collect()
+        };
+        let mut learners = new()?;
+        let mut history: Vec<Epoch> = Vec::new();
+        if let Some((state, rows)) = checkpoint::load::<Vec<Epoch>>(context) {
+            let restored = (learners.iter_mut().zip(self.networks))
+                .try_for_each(|(learner, name)| learner.load_state(&checkpoint::part(&state, name)));
+            match restored {
+                Ok(()) => history = rows,
+                Err(error) => {
+                    context.progress().note(format!("the checkpoint does not fit, starting afresh: {error}"));
+                    learners = new()?;
+                }
+            }
+        }
+        let first = history.last().map_or(0, |row| row.epoch as usize);
+        context.progress().begin(self.epochs as u64, "epochs");
+        context.progress().advance(first as u64);
+        for epoch in first..self.epochs {
+            for (n, learner) in learners.iter_mut().enumerate() {
+                history.push(self.epoch(epoch, n, learner, context, &loss)?);
+            }
+            let states = self.networks.iter().zip(&learners);
+            let states = states.map(|(name, learner)| Ok((*name, learner.state()?)));
+            let states = states.collect::<candle_core::Result<Vec<_>>>();
+            let states = states.or_fail(|| Error::new("cannot copy the networks"))?;
+            checkpoint::save(context, &checkpoint::join(states), &history)?;
+            context.progress().advance(1);
+            context.progress().note(describe(&history, learners.len()));
+        }
+        Ok((learners, history))
+    }
+
+    fn epoch(
+        &self,
+        epoch: usize,
+        n: usize,
+        learner: &mut Learner,
+        context: &Context,
+        loss: impl Fn(&Tensor, &[usize]) -> candle_core::Result<Terms>,
+    ) -> Result<Epoch> {
+        let (set, views) = (self.set, self.views);
+        let name = format!("{}/{}", self.name, self.networks[n]);
+        let mut samples: Vec<usize> = (0..set.len()).collect();
+        samples.shuffle(&mut random::stream(self.seed, &format!("{name}/order/epoch{epoch}")));
+        let batches: Vec<&[usize]> = samples.chunks(self.batch).collect();
+        let draw =
+            |purpose: &str, step| Draw::new(self.seed, &format!("{name}/{purpose}"), epoch as u64, step);
+        let rate = self.optimizer.rate(epoch);
+        let failed = |step| Error::new(format!("epoch {}, network {}, step {step} failed", epoch + 1, n + 1));
+        let mut tally = Tally::default();
+        ahead(
+            batches.len(),
+            AHEAD,
+            |step| views.batch(&set.train, batches[step], View::Strong, &draw("views", step as u64)),
+            |step, x| {
+                context.safe_point()?;
+                let mut train = || {
+                    let x = x.to_device(learner.network.device())?; // (B, H, W, channels)
+                    let logits = learner.network.forward(&x, Pass::Train)?.logits; // (B, C)
+                    let terms = loss(&logits, batches[step])?;
+                    learner.step(&terms[0].1, rate)?;
+                    candle_core::Result::Ok(
+                        terms.into_iter().map(|(name, term)| (name, term.detach())).collect::<Terms>(),
+                    )
+                };
+                tally.add(train().map_err(|e| failed(step).because(e))?);
+                Ok(())
+            },
+        )?;
+        let again = |step| draw("recalibrate", step);
+        learner.recalibrate(&set.train, views, self.optimizer.recalibrate, again, context)?;
+        let plain = |step| draw("test: plain views draw nothing", step);
+        let test = predict(&learner.network, &set.test, views, View::Plain, plain, context)?;
+        let mut values = vec![("learning_rate", Some(rate))];
+        values.extend(tally.means(failed)?);
+        values.push(("accuracy_test", accuracy(argmax_rows(&test, set.classes), &set.test_truth)));
+        finite(epoch, n, &values)?;
+        let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        Ok(Epoch { epoch: epoch as u32 + 1, network: n as u8 + 1, values })
+    }
+}
+
+/// The last epoch in a line, over all networks.
+fn describe(history: &[Epoch], networks: usize) -> String {
+    let last = &history[history.len().saturating_sub(networks)..];
+    let mean =
+        |name: &str| last.iter().filter_map(|row| row.values.get(name)).sum::<f64>() / last.len() as f64;
+    let mut line = format!("epoch {}: loss {:.3}", last.last().map_or(0, |row| row.epoch), mean("loss"));
+    if last.iter().any(|row| row.values.contains_key("accuracy_test")) {
+        line += &format!(", test accuracy {:.1} %", 100.0 * mean("accuracy_test"));
+    }
+    line
+}
