@@ -11,6 +11,7 @@ pub mod losses;
 pub mod mixture;
 pub mod prototypes;
 pub mod pseudo;
+pub mod rehearsal;
 mod resume;
 pub mod schedule;
 mod step;
