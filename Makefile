@@ -14,6 +14,9 @@ TARGET    := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 COREG     := $(TARGET)/release/coreg
 FEATURES  ?= $(if $(filter cuda,$(DEVICE)),cuda)
 
+# A benchmark names its device; what is merely at hand does not decide.
+bench-device = $(if $(filter file,$(origin DEVICE)),cpu,$(DEVICE))
+
 choice = --artifacts "$(ARTIFACTS)" --dataset "$(DATASET)" --profile "$(PROFILE)" --device "$(DEVICE)" \
          $(if $(CLIP),--clip "$(CLIP)") $(if $(SET),--set "$(SET)")
 
@@ -27,7 +30,8 @@ help:
 	@echo 'make show [DATASET=eurosat] [STAGE=label]'
 	@echo 'make verify          read every kept result and check it'
 	@echo 'make clean-cache     remove results that no newest run uses'
-	@echo 'make test | test-fast | check | bench'
+	@echo 'make bench [WORK=step|clip|augment|epoch|memory|all] [BATCH=64] [REPEATS=5] [THREADS=2] [DEVICE=cpu|cuda]'
+	@echo 'make test | test-fast | check'
 
 pipeline: build
 	@"$(COREG)" run $(choice)
@@ -67,11 +71,15 @@ test:
 test-fast:
 	$(CARGO) test --release --locked --package pipeline --package stages
 
-# Images a second of the parts that users wait for, one JSON object a line.
+# Images a second of the parts that users wait for, one JSON object a line; its fields are explained in
+# stages/examples/bench/main.rs. `stages/examples/bench/versus` compares with PyTorch.
+bench: WORK    ?= all
+bench: BATCH   ?= 64
+bench: REPEATS ?= 5
+bench: THREADS ?= 2
 bench:
-	$(CARGO) run --release --locked --quiet --package stages --example step_bench
-	$(CARGO) run --release --locked --quiet --package stages --example clip_bench
-	$(CARGO) run --release --locked --quiet --package stages --example augment_bench
+	@$(CARGO) run --release --locked --quiet --package stages --example bench $(if $(FEATURES),--features $(FEATURES)) -- \
+		--work "$(WORK)" --batch "$(BATCH)" --repeats "$(REPEATS)" --threads "$(THREADS)" --device "$(bench-device)"
 
 check:
 	$(CARGO) fmt --all --check

@@ -2,10 +2,10 @@
 //!
 //! Each stage has its room: [`download`], [`embed`], [`annotate`], [`label`], [`statistics`], [`warm_up`],
 //! [`co_reg`], [`evaluate`]. What they exchange is in [`artifacts`]; how they are wired, and all settings,
-//! in [`experiment`] and [`settings`]. None of them knows of caching or scheduling: that is the crate
-//! [`pipeline`].
+//! in [`experiment`] and [`settings`]. [`ahead`] prepares batches while others are in use. None of them knows
+//! of caching or scheduling: that is the crate [`pipeline`].
 
-mod ahead;
+pub mod ahead;
 pub mod annotate;
 pub mod artifacts;
 pub mod checkpoint;

@@ -14,6 +14,7 @@ mod mix;
 pub mod mixture;
 pub mod prototypes;
 pub mod pseudo;
+pub mod rehearsal;
 mod resume;
 pub mod schedule;
 mod step;
