@@ -6,6 +6,7 @@
 //! of caching or scheduling: that is the crate [`pipeline`].
 
 pub mod ahead;
+pub mod allocator;
 pub mod annotate;
 pub mod artifacts;
 pub mod checkpoint;

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-// Training makes and drops the same large tensors every step; the system's allocator would give each back
-// to the kernel and fault it in again.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: stages::allocator::MiMalloc = stages::allocator::MiMalloc;
 
 fn main() -> ExitCode {
+    stages::allocator::keep_freed_memory();
     stages::cli::main()
 }

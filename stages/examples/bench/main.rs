@@ -30,7 +30,7 @@ use pipeline::error::{Error, OrFail, Result};
 use stages::device::Place;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc; // as the program has it
+static ALLOCATOR: stages::allocator::MiMalloc = stages::allocator::MiMalloc; // as the program has it
 
 /// Speed of the parts that users wait for, one JSON object a line.
 #[derive(Parser)]
@@ -90,6 +90,7 @@ pub struct Setting {
 }
 
 fn main() -> ExitCode {
+    stages::allocator::keep_freed_memory();
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,7 +10,10 @@ use pipeline::stage::Context;
 use rand::RngExt;
 
 use super::CoReg;
-use super::step::{Batch, Moment};
+use super::contrast::Labelled;
+use super::divide::Division;
+use super::lesson::Lesson;
+use super::step::Moment;
 use super::training::Training;
 use crate::artifacts::training::WarmedUp;
 use crate::training_set::TrainingSet;
@@ -30,14 +33,26 @@ impl<'a> Rehearsal<'a> {
     pub fn new(stage: &'a CoReg, set: &'a TrainingSet, warm: &WarmedUp, context: &Context) -> Result<Self> {
         let mut training = Training::start(stage, set, warm, context)?;
         let mut random = random::stream(stage.seed, "rehearsal/queue");
+        let cannot = || Error::new("cannot fill the queue");
         for queue in &mut training.queues {
-            for _ in 0..queue.capacity {
-                let key: Vec<f32> = (0..queue.width).map(|_| random.random_range(-1.0..1.0)).collect();
+            let (capacity, width) = queue.slots.embeddings.dims2().or_fail(cannot)?;
+            let mut keys = Vec::with_capacity(capacity * width);
+            for _ in 0..capacity {
+                let key: Vec<f32> = (0..width).map(|_| random.random_range(-1.0..1.0)).collect();
                 let length = key.iter().map(|k| k * k).sum::<f32>().sqrt();
-                let key: Vec<f32> = key.into_iter().map(|k| k / length).collect();
-                let label = random.random_range(0..set.classes as u32);
-                queue.push(&key, &[label], &[u8::from(random.random_bool(0.5))]);
+                keys.extend(key.into_iter().map(|k| k / length));
             }
+            let labels = (0..capacity).map(|_| random.random_range(0..set.classes as u32)).collect();
+            let partial = (0..capacity).map(|_| u8::from(random.random_bool(0.5))).collect();
+            let device = &training.device;
+            let keys = || {
+                candle_core::Result::Ok(Labelled {
+                    embeddings: Tensor::from_vec(keys, (capacity, width), device)?,
+                    labels: Tensor::from_vec(labels, capacity, device)?,
+                    partial: Tensor::from_vec(partial, capacity, device)?,
+                })
+            };
+            keys().and_then(|keys| queue.push(&keys)).or_fail(cannot)?;
         }
         Ok(Self { training, steps: 0 })
     }
@@ -50,13 +65,14 @@ impl<'a> Rehearsal<'a> {
     pub fn step(&mut self) -> Result<f32> {
         let (method, set) = (&self.training.stage.method, self.training.set);
         let (p, u) = (method.batch_partial, method.batch_unlabeled);
-        let samples: Vec<usize> = (0..p + u).collect();
-        let batch = Batch {
-            partial: &samples[..p],
-            unlabeled: &samples[p..],
-            w: vec![0.5; p],
-            teacher: vec![1.0 / set.classes as f32; p * set.classes],
+        let division = Division {
+            probs: vec![1.0 / set.classes as f32; set.len() * set.classes],
+            aligned: vec![1.0 / set.classes as f32; set.len() * set.classes],
+            w: vec![0.5; set.len()],
+            partial: (0..p).collect(),
+            unlabeled: (p..p + u).collect(),
         };
+        let lesson = Lesson::new(&self.training, 0, &division, &division)?;
         let moment = Moment {
             me: 0,
             step: self.steps,
@@ -65,8 +81,9 @@ impl<'a> Rehearsal<'a> {
         };
         self.steps += 1;
         let failed = || Error::new(format!("step {} failed", moment.step));
+        let batch = lesson.batch(0, lesson.views(0)?).or_fail(failed)?;
         let (terms, _) = self.training.step(moment, &batch).or_fail(failed)?;
-        // As the training loop does: every term is read, so that a device has finished.
+        // Every term is read, so that a device has finished.
         let read = |term: &Tensor| term.to_scalar::<f32>().or_fail(failed);
         let values = terms.iter().map(|(_, term)| read(term)).collect::<Result<Vec<f32>>>()?;
         Ok(values.last().copied().unwrap_or_default())
