@@ -17,12 +17,16 @@ use serde::{Deserialize, Serialize};
 
 mod backward;
 mod conv;
+#[cfg(test)]
+mod curve_tests;
 mod flow;
 mod forward;
 mod gemm;
 mod isa;
 mod norm;
 mod op;
+#[cfg(test)]
+mod operator_tests;
 mod pixels;
 mod plain;
 mod plan;
