@@ -1,13 +1,15 @@
 //! PreAct ResNet with classifier and projector (method §3), trained on candle.
 //!
-//! On a CPU the trunk is one operator of candle's graph with its own forward and backward pass
-//! (`program.rs`): channels-last, norm and ReLU folded into the convolutions, all cores. Elsewhere the same
-//! network goes through candle's operators (`plain.rs`). It knows nothing of data, losses or files.
+//! The trunk is one operator of candle's graph with its own forward and backward pass, channels-last: on a CPU
+//! norm and ReLU are folded into the convolutions, on all cores (`program.rs`); on an NVIDIA GPU they are
+//! kernels between cuDNN's convolutions (`cuda/`). It knows nothing of data, losses or files.
 //!
 //! All parameters of the trunk are one flat variable, so that an optimiser step or a moving average is one
 //! pass over memory; [`Network::state`] gives them by name in PyTorch's layout.
 
 use std::collections::HashMap;
+#[cfg(feature = "cuda")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{D, Device, Result, Tensor, Var, bail};
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 mod backward;
 mod conv;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod flow;
 mod forward;
 mod gemm;
@@ -24,6 +28,7 @@ mod isa;
 mod norm;
 mod op;
 mod pixels;
+#[cfg(test)]
 mod plain;
 mod plan;
 mod pool;
@@ -106,6 +111,17 @@ impl Architecture {
     }
 }
 
+/// In which type a network's trunk is computed. Parameters, statistics and the optimizer are f32 always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// f32; on a GPU its products are TF32's, as PyTorch's convolutions are.
+    #[default]
+    F32,
+    /// bf16, on a GPU: activations and their gradients take half the memory, sums stay f32.
+    Bf16,
+}
+
 /// How a batch goes through the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
@@ -133,6 +149,10 @@ pub struct Network {
     parameters: Vec<(String, Var)>,
     running_mean: Var,
     running_var: Var,
+    precision: Precision,
+    /// The trunk on a GPU, laid out on first use.
+    #[cfg(feature = "cuda")]
+    device_trunk: OnceLock<Arc<cuda::DeviceTrunk>>,
 }
 
 impl Network {
@@ -162,7 +182,37 @@ impl Network {
         let running_mean = Var::from_vec(vec![0f32; plan.buffers_len], plan.buffers_len, device)?;
         let running_var = Var::from_vec(vec![1f32; plan.buffers_len], plan.buffers_len, device)?;
         let trunk = Trunk::new(plan, Level::best());
-        Ok(Self { architecture: architecture.clone(), trunk, parameters, running_mean, running_var })
+        Ok(Self {
+            architecture: architecture.clone(),
+            trunk,
+            parameters,
+            running_mean,
+            running_var,
+            precision: Precision::F32,
+            #[cfg(feature = "cuda")]
+            device_trunk: OnceLock::new(),
+        })
+    }
+
+    /// Sets the type in which the trunk is computed from now on.
+    ///
+    /// # Errors
+    /// bf16 on a CPU, which has no operators for it.
+    pub fn set_precision(&mut self, precision: Precision) -> pipeline::error::Result<()> {
+        if precision == Precision::Bf16 && self.device().is_cpu() {
+            return Err(Error::new("a CPU does not train in bf16").help("use precision f32, or DEVICE=cuda"));
+        }
+        self.precision = precision;
+        #[cfg(feature = "cuda")]
+        {
+            self.device_trunk = OnceLock::new();
+        }
+        Ok(())
+    }
+
+    /// The type in which the trunk is computed.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The network's shape.
@@ -189,12 +239,7 @@ impl Network {
                 a.input_channels
             );
         }
-        let images = images.contiguous()?;
-        let features = if self.device().is_cpu() {
-            self.cpu_features(&images, pass)?
-        } else {
-            self.plain_features(&images, pass)?
-        };
+        let features = self.trunk_features(&images.contiguous()?, pass)?;
         let logits = self.linear("classifier", &features, pass)?;
         Ok(Output { logits, features })
     }
@@ -226,6 +271,14 @@ impl Network {
         }
     }
 
+    fn trunk_features(&self, images: &Tensor, pass: Pass) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = self.device() {
+            return self.cuda_features(device, images, pass);
+        }
+        self.cpu_features(images, pass)
+    }
+
     fn cpu_features(&self, images: &Tensor, pass: Pass) -> Result<Tensor> {
         let theta = self.parameter(TRUNK)?;
         let running = match pass {
@@ -248,15 +301,29 @@ impl Network {
         Ok(features)
     }
 
-    fn plain_features(&self, images: &Tensor, pass: Pass) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    fn cuda_features(&self, device: &candle_core::CudaDevice, images: &Tensor, pass: Pass) -> Result<Tensor> {
+        let trunk = match self.device_trunk.get() {
+            Some(trunk) => trunk,
+            None => {
+                let engine = cuda::Engine::of(device)?;
+                let (plan, exact) = (&self.trunk.plan, self.trunk.exact);
+                let new = cuda::DeviceTrunk::new(engine, plan, self.precision, exact)?;
+                self.device_trunk.get_or_init(|| Arc::new(new))
+            }
+        };
         let theta = self.parameter(TRUNK)?;
-        let theta = if pass == Pass::Train { theta.as_tensor().clone() } else { theta.as_detached_tensor() };
-        let (mean, variance) =
-            (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
-        let running = (pass == Pass::Eval).then_some((&mean, &variance));
-        let (features, batch) = plain::forward(&self.trunk.plan, images, &theta, running)?;
-        if let Some((mean, variance)) = batch {
-            self.update_running(&mean, &variance)?;
+        let running = (pass == Pass::Eval)
+            .then(|| [&self.running_mean, &self.running_var].map(|v| v.as_detached_tensor()));
+        let found = cuda::Found::default();
+        let op = cuda::TrunkOp::new(trunk, running, pass == Pass::Train, &found);
+        let features = match pass {
+            Pass::Train => images.apply_op2(theta, op)?,
+            _ => images.apply_op2_no_bwd(theta, &op)?,
+        };
+        if let Some([mean, variance]) = found.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            update::average(&self.running_mean, &mean, 1.0 - MOMENTUM)?;
+            update::average(&self.running_var, &variance, 1.0 - MOMENTUM)?;
         }
         Ok(features)
     }
@@ -283,6 +350,9 @@ impl Network {
             parameters,
             running_mean: copy(&self.running_mean)?,
             running_var: copy(&self.running_var)?,
+            precision: self.precision,
+            #[cfg(feature = "cuda")]
+            device_trunk: self.device_trunk.clone(),
         })
     }
 

@@ -184,7 +184,8 @@ fn candles_own_operators_give_the_same_gradients() {
     let network = network(&a);
     let (x, y) = batch(&a, 3, 5);
     let ours = network.forward(&x, Pass::Train).unwrap();
-    let plain = network.plain_features(&x, Pass::Train).unwrap();
+    let theta = network.parameter(TRUNK).unwrap().as_tensor();
+    let (plain, _) = plain::forward(&network.trunk.plan, &x, theta, None).unwrap();
     assert_close("features", &flat(&ours.features), &flat(&plain), 1e-4);
     let logits = network.linear("classifier", &plain, Pass::Train).unwrap();
     let all = |features: &Tensor, logits: &Tensor| {
