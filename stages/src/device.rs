@@ -8,6 +8,8 @@ use pipeline::stage::Resources;
 
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(all(feature = "cuda", target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod loader;
 
 #[cfg(feature = "cuda")]
 pub use cuda::explained;

@@ -40,6 +40,18 @@ pub fn device() -> Result<Device> {
 
 fn find() -> Result<Device> {
     let cannot = |what: &str| Error::new(what).help("check the driver with `nvidia-smi`, or use DEVICE=cpu");
+    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    match super::loader::absent() {
+        absent if absent.is_empty() => {}
+        absent if absent[0].starts_with("libcuda.so") => {
+            return Err(cannot("this machine has no NVIDIA driver").because(format!("{} is not found", absent[0])));
+        }
+        absent => {
+            return Err(Error::new("this machine lacks libraries of the CUDA toolkit")
+                .because(format!("not found: {}", absent.join(", ")))
+                .help("install the CUDA toolkit and cuDNN 9, or put their folders into LD_LIBRARY_PATH, or use DEVICE=cpu"));
+        }
+    }
     let count = CudaContext::device_count()
         .map_err(|e| cannot("the NVIDIA driver does not start").because(explained(e)))?;
     if count == 0 {
