@@ -13,6 +13,13 @@ mod loader;
 
 #[cfg(feature = "cuda")]
 pub use cuda::explained;
+#[cfg(all(
+    test,
+    feature = "cuda",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+pub(crate) use loader::{absent as absent_libraries, files as library_files};
 
 /// What to say when a device's memory does not suffice.
 pub const TOO_LITTLE_MEMORY: &str = "the GPU has too little memory: use smaller batches \

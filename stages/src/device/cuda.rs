@@ -44,7 +44,9 @@ fn find() -> Result<Device> {
     match super::loader::absent() {
         absent if absent.is_empty() => {}
         absent if absent[0].starts_with("libcuda.so") => {
-            return Err(cannot("this machine has no NVIDIA driver").because(format!("{} is not found", absent[0])));
+            return Err(
+                cannot("this machine has no NVIDIA driver").because(format!("{} is not found", absent[0]))
+            );
         }
         absent => {
             return Err(Error::new("this machine lacks libraries of the CUDA toolkit")

@@ -107,7 +107,8 @@ libraries! {
         cudnnSetConvolution2dDescriptor cudnnSetConvolutionMathType cudnnSetFilter4dDescriptor cudnnSetStream
         cudnnSetTensor4dDescriptor cudnnSetTensor4dDescriptorEx;
     "libcurand" 10 =>
-        curandCreateGenerator curandDestroyGenerator curandSetPseudoRandomGeneratorSeed curandSetStream;
+        curandCreateGenerator curandDestroyGenerator curandGenerateNormal curandGenerateNormalDouble
+        curandGenerateUniform curandGenerateUniformDouble curandSetPseudoRandomGeneratorSeed curandSetStream;
     "libnvrtc" MAJOR =>
         nvrtcCompileProgram nvrtcCreateProgram nvrtcDestroyProgram nvrtcGetPTX nvrtcGetPTXSize
         nvrtcGetProgramLog nvrtcGetProgramLogSize;
@@ -160,8 +161,14 @@ fn is_there(library: &Library) -> bool {
 }
 
 /// The libraries that are not there, or lack a function; the driver's comes first.
-pub(super) fn absent() -> Vec<String> {
+pub(crate) fn absent() -> Vec<String> {
     LIBRARIES.iter().filter(|library| !is_there(library)).map(file).collect()
+}
+
+/// The files of all libraries.
+#[cfg(test)]
+pub(crate) fn files() -> Vec<String> {
+    LIBRARIES.iter().map(file).collect()
 }
 
 #[cfg(test)]

@@ -60,19 +60,31 @@ impl Sgd {
     /// A gradient does not have its parameter's shape.
     pub fn step(&self, grads: &GradStore, lr: f64) -> Result<()> {
         for ((name, var), velocity) in self.parameters.iter().zip(&self.velocities) {
-            let Some(grad) = grads.get(var) else { continue };
-            if grad.shape() != var.shape() {
-                bail!("the gradient of {name} is {:?}, the parameter {:?}", grad.shape(), var.shape());
+            if let Some(grad) = grads.get(var) {
+                self.step_one(name, var, velocity, grad, lr)?;
             }
-            let step = Step {
-                velocity,
-                momentum: self.momentum as f32,
-                weight_decay: self.weight_decay as f32,
-                lr: lr as f32,
-            };
-            var.inplace_op2(&grad.contiguous()?, &step)?;
         }
         Ok(())
+    }
+
+    fn step_one(&self, name: &str, var: &Var, velocity: &Velocity, grad: &Tensor, lr: f64) -> Result<()> {
+        if grad.shape() != var.shape() {
+            bail!("the gradient of {name} is {:?}, the parameter {:?}", grad.shape(), var.shape());
+        }
+        let step = Step {
+            velocity,
+            momentum: self.momentum as f32,
+            weight_decay: self.weight_decay as f32,
+            lr: lr as f32,
+        };
+        var.inplace_op2(&grad.contiguous()?, &step)
+    }
+
+    /// One step of the only parameter, whose gradient comes without a graph.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(super) fn step_alone(&self, grad: &Tensor, lr: f64) -> Result<()> {
+        let (name, var) = &self.parameters[0];
+        self.step_one(name, var, &self.velocities[0], grad, lr)
     }
 
     /// The momentum of every parameter, under the parameter's name and in its order.

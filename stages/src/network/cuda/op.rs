@@ -8,7 +8,8 @@ use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::engine::Address;
-use super::trunk::{DeviceTrunk, Saved, Statistics};
+use super::forward::{Saved, Statistics};
+use super::trunk::DeviceTrunk;
 
 /// A place for the flat means and unbiased variances that the forward pass finds.
 pub(in crate::network) type Found = Arc<Mutex<Option<[Tensor; 2]>>>;

@@ -1,53 +1,7 @@
-// The element-wise and reducing kernels of the trunk: batch norm with ReLU and its gradient, pooling, layouts
-// of weights and images, SGD and moving averages. The convolutions between them are cuDNN's.
+// Batch norm with ReLU, and its gradient.
 //
-// Tensors are channels-last: `rows` pixels of `c` channels. They are stored as T (float or bf16) and computed
-// in float; what is summed over pixels is summed by a fixed tree (a thread's rows, a block's threads, then the
-// blocks in double), so that equal input gives equal bytes. V channels are read at once where V divides c.
-//
-// No headers: NVRTC compiles this on machines that have the libraries alone.
-
-// BLOCK (threads of a block) and EPSILON (of every norm) are defined by kernels.rs.
-
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-struct bf16 {
-    unsigned short bits;
-};
-
-__device__ inline float widen(float v) { return v; }
-__device__ inline float widen(bf16 v) { return __uint_as_float((u32)v.bits << 16); }
-
-template <class T> struct Narrow;
-template <> struct Narrow<float> {
-    static __device__ inline float of(float v) { return v; }
-};
-template <> struct Narrow<bf16> {
-    // Round to nearest, ties to even.
-    static __device__ inline bf16 of(float v) {
-        bf16 r;
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r.bits) : "f"(v));
-#else
-        const u32 u = __float_as_uint(v);
-        const u32 rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-        r.bits = (unsigned short)((u & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : rounded);
-#endif
-        return r;
-    }
-};
-
-template <class T, int V> struct alignas(sizeof(T) * V) Pack {
-    T v[V];
-};
-
-template <class T, int V> __device__ inline Pack<T, V> load(const T *from, u64 pack) {
-    return reinterpret_cast<const Pack<T, V> *>(from)[pack];
-}
-template <class T, int V> __device__ inline void store(T *to, u64 pack, const Pack<T, V> &value) {
-    reinterpret_cast<Pack<T, V> *>(to)[pack] = value;
-}
+// What is summed over pixels is summed by a fixed tree (a thread's rows, a block's threads, then the blocks in
+// double), so that equal input gives equal bytes.
 
 // How a block's threads share its tile of channels: `groups` packs side by side, `lanes` rows at a time.
 struct Tile {
@@ -293,106 +247,6 @@ __device__ inline void norm_gradient(const T *da, const T *add, const T *x, int 
     store<T, V>(out, at, d);
 }
 
-// (n, area, c) + the same → their mean over the area, (n, c).
-template <class T> __device__ inline void pool(const T *x, const T *add, int area, int c, u32 n, float *out) {
-    const u32 at = blockIdx.x * BLOCK + threadIdx.x;
-    if (at >= n * c) return;
-    const u64 first = (u64)(at / c) * area * c + at % c;
-    float sum = 0.0f;
-    for (int p = 0; p < area; p++) sum += widen(x[first + (u64)p * c]) + widen(add[first + (u64)p * c]);
-    out[at] = sum / area;
-}
-
-// The gradient of `pool`: (n, c) → (n, area, c).
-template <class T> __device__ inline void unpool(const float *grad, int area, int c, u32 n, T *out) {
-    const u64 at = (u64)blockIdx.x * BLOCK + threadIdx.x;
-    if (at >= (u64)n * area * c) return;
-    out[at] = Narrow<T>::of(grad[at / ((u64)area * c) * c + at % c] / area);
-}
-
-// Pixels of c floats → pixels of `memory` values, the rest zero.
-template <class T> __device__ inline void images(const float *x, u32 pixels, int c, int memory, T *out) {
-    const u64 at = (u64)blockIdx.x * BLOCK + threadIdx.x;
-    if (at >= (u64)pixels * memory) return;
-    const int k = at % memory;
-    out[at] = Narrow<T>::of(k < c ? x[at / memory * c + k] : 0.0f);
-}
-
-// One convolution's weight: (taps, cin, cout) in the flat parameters at `flat`, (cout, taps, memory) in the
-// packed ones at `packed`, memory ≥ cin. Its tiles of 32 × 32 are numbered from `tile`.
-struct Weight {
-    int flat, packed, cin, memory, cout, taps, tile;
-};
-
-// Where a block's tile of weights is: row `in`, column `out` of tap `tap`.
-struct Corner {
-    Weight w;
-    int tap, in, out;
-    __device__ inline Corner(const Weight *weights, int count) {
-        int low = 0, high = count;
-        while (high - low > 1) {
-            const int middle = (low + high) / 2;
-            if (weights[middle].tile <= (int)blockIdx.x) low = middle; else high = middle;
-        }
-        w = weights[low];
-        const int tile = blockIdx.x - w.tile, wide = (w.cout + 31) / 32, high_ = (w.memory + 31) / 32;
-        out = tile % wide * 32;
-        in = tile / wide % high_ * 32;
-        tap = tile / wide / high_;
-    }
-    __device__ inline u64 flat(int i, int o) const { return w.flat + ((u64)tap * w.cin + i) * w.cout + o; }
-    __device__ inline u64 packed(int i, int o) const { return w.packed + ((u64)o * w.taps + tap) * w.memory + i; }
-};
-
-// All weights, flat → packed, through a tile so that reads and writes are both of neighbours.
-template <class T> __device__ inline void pack(const float *flat, const Weight *weights, int count, T *packed) {
-    __shared__ float tile[32][33];
-    const Corner at(weights, count);
-    for (int y = threadIdx.y; y < 32; y += 8) {
-        const int i = at.in + y, o = at.out + threadIdx.x;
-        tile[y][threadIdx.x] = i < at.w.cin && o < at.w.cout ? flat[at.flat(i, o)] : 0.0f;
-    }
-    __syncthreads();
-    for (int y = threadIdx.y; y < 32; y += 8) {
-        const int i = at.in + threadIdx.x, o = at.out + y;
-        if (i < at.w.memory && o < at.w.cout) packed[at.packed(i, o)] = Narrow<T>::of(tile[threadIdx.x][y]);
-    }
-}
-
-// The gradients of all weights, packed → flat.
-template <class T> __device__ inline void unpack(const T *packed, const Weight *weights, int count, float *flat) {
-    __shared__ float tile[32][33];
-    const Corner at(weights, count);
-    for (int y = threadIdx.y; y < 32; y += 8) {
-        const int i = at.in + threadIdx.x, o = at.out + y;
-        if (i < at.w.memory && o < at.w.cout) tile[threadIdx.x][y] = widen(packed[at.packed(i, o)]);
-    }
-    __syncthreads();
-    for (int y = threadIdx.y; y < 32; y += 8) {
-        const int i = at.in + y, o = at.out + threadIdx.x;
-        if (i < at.w.cin && o < at.w.cout) flat[at.flat(i, o)] = tile[y][threadIdx.x];
-    }
-}
-
-// v ← momentum·v + (g + decay·w); w ← w − rate·v.
-extern "C" __global__ void __launch_bounds__(BLOCK)
-    sgd(float *w, float *v, const float *g, u64 n, float momentum, float decay, float rate) {
-    for (u64 i = (u64)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (u64)gridDim.x * BLOCK) {
-        v[i] = momentum * v[i] + (g[i] + decay * w[i]);
-        w[i] -= rate * v[i];
-    }
-}
-
-// key ← decay·key + rest·query.
-extern "C" __global__ void __launch_bounds__(BLOCK)
-    average(float *key, const float *query, u64 n, float decay, float rest) {
-    for (u64 i = (u64)blockIdx.x * BLOCK + threadIdx.x; i < n; i += (u64)gridDim.x * BLOCK) {
-        key[i] = decay * key[i] + rest * query[i];
-    }
-}
-
-#define KERNEL extern "C" __global__ void __launch_bounds__(BLOCK)
-
 #define PACKED(T, V, NAME)                                                                                      \
     KERNEL moments_##NAME(T *x, const T *add, int rows, int c, int chunk, float *parts) {                       \
         moments<T, V>(x, add, rows, c, chunk, parts);                                                           \
@@ -413,23 +267,3 @@ PACKED(float, 4, f32_4)
 PACKED(float, 1, f32_1)
 PACKED(bf16, 8, bf16_8)
 PACKED(bf16, 1, bf16_1)
-
-#define SINGLE(T, NAME)                                                                                         \
-    KERNEL pool_##NAME(const T *x, const T *add, int area, int c, u32 n, float *out) {                          \
-        pool<T>(x, add, area, c, n, out);                                                                       \
-    }                                                                                                           \
-    KERNEL unpool_##NAME(const float *grad, int area, int c, u32 n, T *out) {                                   \
-        unpool<T>(grad, area, c, n, out);                                                                       \
-    }                                                                                                           \
-    KERNEL images_##NAME(const float *x, u32 pixels, int c, int memory, T *out) {                               \
-        images<T>(x, pixels, c, memory, out);                                                                   \
-    }                                                                                                           \
-    KERNEL pack_##NAME(const float *flat, const Weight *weights, int count, T *packed) {                        \
-        pack<T>(flat, weights, count, packed);                                                                  \
-    }                                                                                                           \
-    KERNEL unpack_##NAME(const T *packed, const Weight *weights, int count, float *flat) {                      \
-        unpack<T>(packed, weights, count, flat);                                                                \
-    }
-
-SINGLE(float, f32)
-SINGLE(bf16, bf16)
