@@ -5,8 +5,9 @@
 //! only deterministic ones are taken. It knows nothing of networks.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ptr::null_mut;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::cuda_backend::cudarc::cudnn::result as api;
 use candle_core::cuda_backend::cudarc::cudnn::sys::{
@@ -86,7 +87,7 @@ impl Drop for Planned {
 
 struct Inner {
     handle: sys::cudnnHandle_t,
-    plans: HashMap<(Shape, Pass), Arc<Planned>>,
+    plans: HashMap<(Shape, Pass), Planned>,
     /// Shared by all convolutions, which follow one another on the stream; it only grows.
     workspace: Option<CudaSlice<u8>>,
 }
@@ -146,9 +147,13 @@ impl Convolutions {
     fn run(&self, shape: Shape, pass: Pass, x: Address, w: Address, y: Address) -> Result<()> {
         self.stream.context().bind_to_thread().map_err(explained)?;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let plan = self.planned(&mut inner, shape, pass)?;
-        let workspace = self.workspace(&mut inner, plan.workspace)?;
-        let handle = inner.handle;
+        let Inner { handle, plans, workspace } = &mut *inner;
+        let handle = *handle;
+        let plan = match plans.entry((shape, pass)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(self.plan(handle, shape, pass)?),
+        };
+        let workspace = self.workspace(workspace, plan.workspace)?;
         let (one, zero) = (1f32, 0f32);
         let (one, zero) = ((&raw const one).cast(), (&raw const zero).cast());
         let (room, bytes) = (workspace as *mut _, plan.workspace);
@@ -172,22 +177,13 @@ impl Convolutions {
     }
 
     /// At least `bytes` of workspace. What is outgrown is freed on the stream, after the work that uses it.
-    fn workspace(&self, inner: &mut MutexGuard<'_, Inner>, bytes: usize) -> Result<Address> {
-        if inner.workspace.as_ref().map_or(0, CudaSlice::len) < bytes {
-            inner.workspace = None;
+    fn workspace(&self, kept: &mut Option<CudaSlice<u8>>, bytes: usize) -> Result<Address> {
+        if kept.as_ref().map_or(0, CudaSlice::len) < bytes {
+            *kept = None;
             // SAFETY: cuDNN writes before it reads.
-            inner.workspace = Some(unsafe { self.stream.alloc(bytes) }.map_err(explained)?);
+            *kept = Some(unsafe { self.stream.alloc(bytes) }.map_err(explained)?);
         }
-        Ok(inner.workspace.as_ref().map_or(0, |slice| slice.device_ptr(&self.stream).0))
-    }
-
-    fn planned(&self, inner: &mut MutexGuard<'_, Inner>, shape: Shape, pass: Pass) -> Result<Arc<Planned>> {
-        if let Some(plan) = inner.plans.get(&(shape, pass)) {
-            return Ok(Arc::clone(plan));
-        }
-        let plan = Arc::new(self.plan(inner.handle, shape, pass)?);
-        inner.plans.insert((shape, pass), Arc::clone(&plan));
-        Ok(plan)
+        Ok(kept.as_ref().map_or(0, |slice| slice.device_ptr(&self.stream).0))
     }
 
     fn plan(&self, handle: sys::cudnnHandle_t, shape: Shape, pass: Pass) -> Result<Planned> {
