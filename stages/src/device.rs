@@ -36,12 +36,19 @@ pub enum Place {
 }
 
 impl Place {
-    /// Parses `cpu`, `cuda` or `auto`; `auto` is the accelerator where this build and machine have one, and
-    /// else the CPU, which `say` is told with the reason.
+    /// Parses `cpu`, `cuda` or `auto`; `auto` is the accelerator where this build and machine have one.
     ///
     /// # Errors
     /// Another word, or `cuda` where there is none.
-    pub fn parse(word: &str, say: impl FnOnce(&str)) -> Result<Self> {
+    pub fn parse(word: &str) -> Result<Self> {
+        Self::choose(word, |_| ())
+    }
+
+    /// As [`Place::parse`]; where `auto` falls back to the CPU, `say` is told so, with the reason.
+    ///
+    /// # Errors
+    /// Another word, or `cuda` where there is none.
+    pub fn choose(word: &str, say: impl FnOnce(&str)) -> Result<Self> {
         match word {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Self::Cuda.device().map(|_| Self::Cuda),
@@ -106,14 +113,14 @@ mod tests {
 
     #[test]
     fn a_word_that_is_no_device_is_refused() {
-        let error = Place::parse("gpu", |_| ()).unwrap_err().to_string();
+        let error = Place::parse("gpu").unwrap_err().to_string();
         assert!(error.contains("`gpu` is no device") && error.contains("cpu, cuda or auto"), "{error}");
     }
 
     #[test]
     fn auto_takes_a_gpu_or_says_why_it_takes_the_cpu() {
         let mut said = String::new();
-        let place = Place::parse("auto", |words| said = words.to_owned()).unwrap();
+        let place = Place::choose("auto", |words| said = words.to_owned()).unwrap();
         match Place::Cuda.device() {
             Ok(_) => assert_eq!((place, said.as_str()), (Place::Cuda, "")),
             Err(reason) => {
@@ -130,7 +137,7 @@ mod tests {
             println!("skipped: this machine has a CUDA device");
             return;
         }
-        let error = Place::parse("cuda", |_| panic!("nothing is fallen back to")).unwrap_err().to_string();
+        let error = Place::choose("cuda", |_| panic!("nothing is fallen back to")).unwrap_err().to_string();
         assert!(error.contains("DEVICE=cpu"), "{error}");
     }
 }
