@@ -1,6 +1,5 @@
 //! The stage `embed`: CLIP's image tower over every image, the expensive pass.
 
-use candle_core::DType;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use rayon::prelude::*;
@@ -51,8 +50,8 @@ impl Stage for Embed {
         (images, model): <Self::Inputs as Inputs>::Loaded,
         context: &Context,
     ) -> Result<Embeddings> {
-        let clip =
-            ImageEncoder::load(&locate(&model, &self.clip, context)?, &self.place.device()?, DType::F32)?;
+        let (device, dtype) = (self.place.device()?, self.place.inference_dtype());
+        let clip = ImageEncoder::load(&locate(&model, &self.clip, context)?, &device, dtype)?;
         let encoded = images.encoded()?;
         let ids = &images.index.ids;
         let rows = |batch: usize| batch * BATCH..((batch + 1) * BATCH).min(ids.len());

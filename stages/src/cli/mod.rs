@@ -117,7 +117,7 @@ struct ChoiceArgs {
 
 impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
-        let place = Place::parse(&self.device)?;
+        let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
         let choice = Choice { data_set: self.dataset, profile: self.profile, clip: self.clip, set: self.set };
         Experiment::new(&choice, place)
     }

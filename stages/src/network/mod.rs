@@ -1,22 +1,26 @@
 //! PreAct ResNet with classifier and projector (method §3), trained on candle.
 //!
-//! On a CPU the trunk is one operator of candle's graph with its own forward and backward pass
-//! (`program.rs`): channels-last, norm and ReLU folded into the convolutions, all cores. Elsewhere the same
-//! network goes through candle's operators (`plain.rs`). It knows nothing of data, losses or files.
+//! The trunk is one operator of candle's graph with its own forward and backward pass, channels-last: on a CPU
+//! norm and ReLU are folded into the convolutions, on all cores (`program.rs`); on an NVIDIA GPU they are
+//! kernels between cuDNN's convolutions (`cuda/`). It knows nothing of data, losses or files.
 //!
 //! All parameters of the trunk are one flat variable, so that an optimiser step or a moving average is one
 //! pass over memory; [`Network::state`] gives them by name in PyTorch's layout.
 
 use std::collections::HashMap;
+#[cfg(feature = "cuda")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{D, Device, Result, Tensor, Var, bail};
 use pipeline::error::Error;
 use pipeline::random::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
+mod architecture;
 mod backward;
 mod conv;
+#[cfg(feature = "cuda")]
+mod cuda;
 #[cfg(test)]
 mod curve_tests;
 mod flow;
@@ -28,6 +32,7 @@ mod op;
 #[cfg(test)]
 mod operator_tests;
 mod pixels;
+#[cfg(test)]
 mod plain;
 mod plan;
 mod pool;
@@ -38,6 +43,7 @@ mod tests;
 mod update;
 mod winograd;
 
+pub use architecture::{Architecture, Precision};
 use isa::Level;
 use norm::MOMENTUM;
 use op::{Found, TrunkOp};
@@ -47,68 +53,6 @@ pub use update::Sgd;
 
 /// Name of the flat variable that holds the trunk.
 const TRUNK: &str = "trunk";
-
-/// Shape of a network. The average pool takes the whole final map: 4×4 in the standard cases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Architecture {
-    /// Channels of the images: 3, or 1 for grey sets.
-    pub input_channels: usize,
-    /// Side of the square images in pixels.
-    pub input_size: usize,
-    /// Channels of the first stage; every further stage has twice as many.
-    pub width: usize,
-    /// Residual blocks of each stage.
-    pub blocks: [usize; 4],
-    /// Stride of the first stage: 1 for images up to 32 pixels, 2 for 64.
-    pub first_stride: usize,
-    /// Classes.
-    pub classes: usize,
-    /// Length of the projector's output.
-    pub embedding: usize,
-}
-
-impl Architecture {
-    /// PreAct ResNet-18 as the paper uses it: width 64, stride 2 from the start for images over 32 pixels.
-    pub fn resnet18(input_channels: usize, input_size: usize, classes: usize) -> Self {
-        let first_stride = if input_size > 32 { 2 } else { 1 };
-        Self { input_channels, input_size, width: 64, blocks: [2; 4], first_stride, classes, embedding: 128 }
-    }
-
-    /// Length of the features: 8 · width.
-    pub fn features(&self) -> usize {
-        8 * self.width
-    }
-
-    /// Refuses what cannot be built.
-    ///
-    /// # Errors
-    /// A size is zero or absurd, or the first stride is neither 1 nor 2.
-    pub fn validate(&self) -> pipeline::error::Result<()> {
-        let positive = [
-            ("input_channels", self.input_channels, 1 << 10),
-            ("input_size", self.input_size, 1 << 12),
-            ("width", self.width, 1 << 12),
-            ("classes", self.classes, 1 << 20),
-            ("embedding", self.embedding, 1 << 16),
-        ];
-        for (name, value, most) in positive {
-            if !(1..=most).contains(&value) {
-                return Err(Error::new(format!("network.{name} = {value} is not possible"))
-                    .help(format!("use 1 to {most}")));
-            }
-        }
-        if let Some(count) = self.blocks.iter().find(|b| !(1..=100).contains(*b)) {
-            return Err(Error::new(format!("network.blocks has a stage of {count} blocks"))
-                .help("use 1 to 100 blocks a stage, e.g. [2, 2, 2, 2]"));
-        }
-        if !(1..=2).contains(&self.first_stride) {
-            return Err(Error::new(format!("network.first_stride = {} is not possible", self.first_stride))
-                .help("use 1 (images up to 32 pixels) or 2"));
-        }
-        Ok(())
-    }
-}
 
 /// How a batch goes through the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +81,10 @@ pub struct Network {
     parameters: Vec<(String, Var)>,
     running_mean: Var,
     running_var: Var,
+    precision: Precision,
+    /// The trunk on a GPU, laid out on first use.
+    #[cfg(feature = "cuda")]
+    device_trunk: OnceLock<Arc<cuda::DeviceTrunk>>,
 }
 
 impl Network {
@@ -166,7 +114,37 @@ impl Network {
         let running_mean = Var::from_vec(vec![0f32; plan.buffers_len], plan.buffers_len, device)?;
         let running_var = Var::from_vec(vec![1f32; plan.buffers_len], plan.buffers_len, device)?;
         let trunk = Trunk::new(plan, Level::best());
-        Ok(Self { architecture: architecture.clone(), trunk, parameters, running_mean, running_var })
+        Ok(Self {
+            architecture: architecture.clone(),
+            trunk,
+            parameters,
+            running_mean,
+            running_var,
+            precision: Precision::F32,
+            #[cfg(feature = "cuda")]
+            device_trunk: OnceLock::new(),
+        })
+    }
+
+    /// Sets the type in which the trunk is computed from now on.
+    ///
+    /// # Errors
+    /// bf16 on a CPU, which has no operators for it.
+    pub fn set_precision(&mut self, precision: Precision) -> pipeline::error::Result<()> {
+        if precision == Precision::Bf16 && self.device().is_cpu() {
+            return Err(Error::new("a CPU does not train in bf16").help("use precision f32, or DEVICE=cuda"));
+        }
+        self.precision = precision;
+        #[cfg(feature = "cuda")]
+        {
+            self.device_trunk = OnceLock::new();
+        }
+        Ok(())
+    }
+
+    /// The type in which the trunk is computed.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The network's shape.
@@ -193,12 +171,7 @@ impl Network {
                 a.input_channels
             );
         }
-        let images = images.contiguous()?;
-        let features = if self.device().is_cpu() {
-            self.cpu_features(&images, pass)?
-        } else {
-            self.plain_features(&images, pass)?
-        };
+        let features = self.trunk_features(&images.contiguous()?, pass)?;
         let logits = self.linear("classifier", &features, pass)?;
         Ok(Output { logits, features })
     }
@@ -230,6 +203,14 @@ impl Network {
         }
     }
 
+    fn trunk_features(&self, images: &Tensor, pass: Pass) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(device) = self.device() {
+            return self.cuda_features(device, images, pass);
+        }
+        self.cpu_features(images, pass)
+    }
+
     fn cpu_features(&self, images: &Tensor, pass: Pass) -> Result<Tensor> {
         let theta = self.parameter(TRUNK)?;
         let running = match pass {
@@ -252,15 +233,29 @@ impl Network {
         Ok(features)
     }
 
-    fn plain_features(&self, images: &Tensor, pass: Pass) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    fn cuda_features(&self, device: &candle_core::CudaDevice, images: &Tensor, pass: Pass) -> Result<Tensor> {
+        let trunk = match self.device_trunk.get() {
+            Some(trunk) => trunk,
+            None => {
+                let engine = cuda::Engine::of(device)?;
+                let (plan, exact) = (&self.trunk.plan, self.trunk.exact);
+                let new = cuda::DeviceTrunk::new(engine, plan, self.precision, exact)?;
+                self.device_trunk.get_or_init(|| Arc::new(new))
+            }
+        };
         let theta = self.parameter(TRUNK)?;
-        let theta = if pass == Pass::Train { theta.as_tensor().clone() } else { theta.as_detached_tensor() };
-        let (mean, variance) =
-            (self.running_mean.as_detached_tensor(), self.running_var.as_detached_tensor());
-        let running = (pass == Pass::Eval).then_some((&mean, &variance));
-        let (features, batch) = plain::forward(&self.trunk.plan, images, &theta, running)?;
-        if let Some((mean, variance)) = batch {
-            self.update_running(&mean, &variance)?;
+        let running = (pass == Pass::Eval)
+            .then(|| [&self.running_mean, &self.running_var].map(|v| v.as_detached_tensor()));
+        let found = cuda::Found::default();
+        let op = cuda::TrunkOp::new(trunk, running, pass == Pass::Train, &found);
+        let features = match pass {
+            Pass::Train => images.apply_op2(theta, op)?,
+            _ => images.apply_op2_no_bwd(theta, &op)?,
+        };
+        if let Some([mean, variance]) = found.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            update::average(&self.running_mean, &mean, 1.0 - MOMENTUM)?;
+            update::average(&self.running_var, &variance, 1.0 - MOMENTUM)?;
         }
         Ok(features)
     }
@@ -287,6 +282,9 @@ impl Network {
             parameters,
             running_mean: copy(&self.running_mean)?,
             running_var: copy(&self.running_var)?,
+            precision: self.precision,
+            #[cfg(feature = "cuda")]
+            device_trunk: self.device_trunk.clone(),
         })
     }
 

@@ -1,5 +1,4 @@
-//! The trunk through candle's own operators: for devices without operators of ours, and a second opinion in
-//! the tests.
+//! The trunk through candle's own operators: a second opinion for the tests.
 //!
 //! It knows nothing of how parameters are stored beyond the plan's places.
 

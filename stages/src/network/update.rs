@@ -1,16 +1,23 @@
 //! In-place updates of parameters: SGD with momentum and weight decay as `torch.optim.SGD` does it, and the
-//! exponential moving average of a momentum network. One pass over memory each, on all cores.
+//! exponential moving average of a momentum network. One pass over memory each, on all cores of a CPU or by one
+//! kernel of a GPU.
 //!
 //! It knows nothing of networks: named variables in, the same variables changed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+#[cfg(feature = "cuda")]
+use candle_core::backend::BackendStorage;
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, Storage};
 use pipeline::error::Error;
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda::Engine;
 use super::op::{values, values_mut};
 
 /// Values that one task updates.
@@ -53,31 +60,31 @@ impl Sgd {
     /// A gradient does not have its parameter's shape.
     pub fn step(&self, grads: &GradStore, lr: f64) -> Result<()> {
         for ((name, var), velocity) in self.parameters.iter().zip(&self.velocities) {
-            let Some(grad) = grads.get(var) else { continue };
-            if grad.shape() != var.shape() {
-                bail!("the gradient of {name} is {:?}, the parameter {:?}", grad.shape(), var.shape());
-            }
-            match velocity {
-                Velocity::Cpu(velocity) => {
-                    let step = Step {
-                        velocity,
-                        momentum: self.momentum as f32,
-                        weight_decay: self.weight_decay as f32,
-                        lr: lr as f32,
-                    };
-                    var.inplace_op2(&grad.contiguous()?, &step)?;
-                }
-                Velocity::Device(velocity) => {
-                    let mut velocity = velocity.lock().unwrap_or_else(PoisonError::into_inner);
-                    let w = var.as_detached_tensor();
-                    let grad = (grad + (&w * self.weight_decay)?)?;
-                    let new = ((&*velocity * self.momentum)? + grad)?;
-                    var.set(&(w - (&new * lr)?)?)?;
-                    *velocity = new;
-                }
+            if let Some(grad) = grads.get(var) {
+                self.step_one(name, var, velocity, grad, lr)?;
             }
         }
         Ok(())
+    }
+
+    fn step_one(&self, name: &str, var: &Var, velocity: &Velocity, grad: &Tensor, lr: f64) -> Result<()> {
+        if grad.shape() != var.shape() {
+            bail!("the gradient of {name} is {:?}, the parameter {:?}", grad.shape(), var.shape());
+        }
+        let step = Step {
+            velocity,
+            momentum: self.momentum as f32,
+            weight_decay: self.weight_decay as f32,
+            lr: lr as f32,
+        };
+        var.inplace_op2(&grad.contiguous()?, &step)
+    }
+
+    /// One step of the only parameter, whose gradient comes without a graph.
+    #[cfg(all(test, feature = "cuda"))]
+    pub(super) fn step_alone(&self, grad: &Tensor, lr: f64) -> Result<()> {
+        let (name, var) = &self.parameters[0];
+        self.step_one(name, var, &self.velocities[0], grad, lr)
     }
 
     /// The momentum of every parameter, under the parameter's name and in its order.
@@ -125,7 +132,7 @@ impl Sgd {
 }
 
 struct Step<'a> {
-    velocity: &'a Mutex<Vec<f32>>,
+    velocity: &'a Velocity,
     momentum: f32,
     weight_decay: f32,
     lr: f32,
@@ -138,7 +145,8 @@ impl InplaceOp2 for Step<'_> {
 
     fn cpu_fwd(&self, w: &mut CpuStorage, wl: &Layout, g: &CpuStorage, gl: &Layout) -> Result<()> {
         let (w, g) = (values_mut(w, wl)?, values(g, gl)?);
-        let mut v = self.velocity.lock().unwrap_or_else(PoisonError::into_inner);
+        let Velocity::Cpu(v) = self.velocity else { bail!("the momentum is on another device") };
+        let mut v = v.lock().unwrap_or_else(PoisonError::into_inner);
         w.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK)).zip(g.par_chunks(CHUNK)).for_each(
             |((w, v), g)| {
                 for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
@@ -149,23 +157,34 @@ impl InplaceOp2 for Step<'_> {
         );
         Ok(())
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, w: &mut CudaStorage, wl: &Layout, g: &CudaStorage, gl: &Layout) -> Result<()> {
+        let Velocity::Device(v) = self.velocity else { bail!("the momentum is on another device") };
+        let v = v.lock().unwrap_or_else(PoisonError::into_inner);
+        let (v, vl) = v.storage_and_layout();
+        let Storage::Cuda(v) = &*v else { bail!("the momentum is on another device") };
+        let engine = Engine::of(w.device())?;
+        // The momentum is the optimizer's alone and locked, so that it may be written through its address.
+        let places = [engine.values(w, wl)?, engine.values(v, vl)?, engine.values(g, gl)?];
+        let count = places[0].1;
+        if places.iter().any(|(_, n)| *n != count) {
+            bail!("a step over {count} values was given others: {places:?}");
+        }
+        engine.sgd(places.map(|(at, _)| at), count, [self.momentum, self.weight_decay, self.lr])
+    }
 }
 
 /// `key ← decay · key + (1 − decay) · query`, in place.
 ///
 /// # Errors
 /// The shapes or devices differ.
-pub(super) fn average(key: &Var, query: &Var, decay: f64) -> Result<()> {
-    if key.device().is_cpu() {
-        key.inplace_op2(query, &Average { decay: decay as f32 })
-    } else {
-        let mean = ((key.as_detached_tensor() * decay)? + (query.as_detached_tensor() * (1.0 - decay))?)?;
-        key.set(&mean)
-    }
+pub(super) fn average(key: &Var, query: &Tensor, decay: f64) -> Result<()> {
+    key.inplace_op2(query, &Average { decay })
 }
 
 struct Average {
-    decay: f32,
+    decay: f64,
 }
 
 impl InplaceOp2 for Average {
@@ -178,12 +197,22 @@ impl InplaceOp2 for Average {
         if key.len() != query.len() {
             bail!("a moving average of {} values was given {}", key.len(), query.len());
         }
-        let rest = 1.0 - self.decay;
+        let decay = self.decay as f32;
+        let rest = 1.0 - decay;
         key.par_chunks_mut(CHUNK).zip(query.par_chunks(CHUNK)).for_each(|(key, query)| {
             for (k, q) in key.iter_mut().zip(query) {
-                *k = self.decay * *k + rest * q;
+                *k = decay * *k + rest * q;
             }
         });
         Ok(())
+    }
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, key: &mut CudaStorage, kl: &Layout, query: &CudaStorage, ql: &Layout) -> Result<()> {
+        let engine = Engine::of(key.device())?;
+        let ((key, count), (query, given)) = (engine.values(key, kl)?, engine.values(query, ql)?);
+        if count != given {
+            bail!("a moving average of {count} values was given {given}");
+        }
+        engine.average(key, query, count, self.decay)
     }
 }
