@@ -49,7 +49,7 @@ impl Stage for Distill {
     fn check(&self) -> Result<()> {
         self.architecture.validate()?;
         self.input.views()?;
-        self.optimizer.check()?;
+        self.optimizer.check(self.place)?;
         if self.epochs == 0 || !(2..=1 << 16).contains(&self.batch) {
             return Err(Error::new(format!(
                 "{} epochs of batch {} are no training",

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ahead::ahead;
 use crate::artifacts::training::State;
-use crate::network::{Architecture, Network, Pass, Sgd};
+use crate::device::Place;
+use crate::network::{Architecture, Network, Pass, Precision, Sgd};
 use crate::vision::{Draw, Pixels, View, Views};
 
 /// Stochastic gradient descent and its learning rate (method §9).
@@ -33,6 +34,9 @@ pub struct Optimizer {
     /// (Wu & Johnson 2021, "Rethinking Batch in BatchNorm"); 0, the method's own way, leaves them as strong
     /// and mixed views made them. In runs of few steps that costs much of the accuracy.
     pub recalibrate: usize,
+    /// Type in which a GPU computes images and activations: `f32` (multiplied as TF32), or `bf16`. Parameters,
+    /// statistics and gradients of parameters are f32 either way.
+    pub precision: Precision,
 }
 
 impl Default for Optimizer {
@@ -44,16 +48,21 @@ impl Default for Optimizer {
             momentum: 0.9,
             weight_decay: 5e-4,
             recalibrate: 0,
+            precision: Precision::F32,
         }
     }
 }
 
 impl Optimizer {
-    /// Refuses rates that make no sense.
+    /// Refuses rates that make no sense, and a precision that `place` does not compute in.
     ///
     /// # Errors
     /// The first such setting by name.
-    pub fn check(&self) -> pipeline::error::Result<()> {
+    pub fn check(&self, place: Place) -> pipeline::error::Result<()> {
+        if self.precision == Precision::Bf16 && place == Place::Cpu {
+            return Err(pipeline::error::Error::new("optimizer.precision = bf16 needs a GPU")
+                .help("use optimizer.precision=f32, or DEVICE=cuda"));
+        }
         let known = [
             ("learning_rate", self.learning_rate, f64::MAX),
             ("final_learning_rate", self.final_learning_rate, f64::MAX),
@@ -96,7 +105,8 @@ impl Learner {
         name: &str,
         device: &Device,
     ) -> Result<Self> {
-        let network = Network::new(architecture, &mut random::stream(seed, name), device)?;
+        let mut network = Network::new(architecture, &mut random::stream(seed, name), device)?;
+        network.set_precision(optimizer.precision).map_err(candle_core::Error::wrap)?;
         let sgd = Sgd::new(network.parameters(), optimizer.momentum, optimizer.weight_decay)?;
         Ok(Self { network, sgd })
     }

@@ -129,6 +129,8 @@ fn a_value_that_a_setting_cannot_have_names_the_setting() {
         ("annotate.logit_scale=0", "annotate.logit_scale"),
         ("optimizer.learning_rate=-0.1", "optimizer.learning_rate"),
         ("optimizer.learning_rate=inf", "optimizer.learning_rate"),
+        ("optimizer.precision=f16", "optimizer.precision"),
+        ("distill.epochs=-1", "distill.epochs"),
         ("seed=-1", "seed"),
         ("seed.x=1", "seed"),
         ("3", "`3`"),

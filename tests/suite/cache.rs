@@ -68,6 +68,19 @@ fn a_setting_of_warm_up_leaves_the_annotation_alone() {
 }
 
 #[test]
+fn a_plain_student_to_compare_with_changes_nothing_else() {
+    let world = World::after_a_run();
+    let run = world.run().set("distill.epochs=2").ok();
+    assert_eq!(world.ran(), ["distill"]);
+    let line = run.stdout.lines().find(|line| line.contains("a plain student of the same shape"));
+    assert!(line.is_some_and(|line| line.ends_with(" %")), "{}", run.stdout);
+    assert!(world.view("distill/network.safetensors").exists());
+    assert!(world.view("distill/history.parquet").exists());
+    world.run().set("distill.epochs=3").ok();
+    assert_eq!(world.ran(), ["distill"]);
+}
+
+#[test]
 fn other_prompts_never_embed_again() {
     let world = World::after_a_run();
     let labels = world.bytes("label/labels.parquet");

@@ -203,7 +203,7 @@ impl Stage for CoReg {
 
     fn check(&self) -> Result<()> {
         self.method.check()?;
-        self.optimizer.check()?;
+        self.optimizer.check(self.place)?;
         self.input.views()?;
         self.place.device().map(drop)
     }
