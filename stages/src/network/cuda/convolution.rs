@@ -204,9 +204,11 @@ impl Convolutions {
                 self.limit >> 20
             )));
         };
-        // SAFETY: the descriptor is this plan's.
-        unsafe { api::set_convolution_math_type(plan.conv, chosen.math) }
-            .map_err(failed("does not take its own choice"))?;
+        if !shape.exact {
+            // SAFETY: the descriptor is this plan's.
+            unsafe { api::set_convolution_math_type(plan.conv, chosen.math) }
+                .map_err(failed("does not take its own choice"))?;
+        }
         plan.algorithm = chosen.algorithm;
         plan.workspace = chosen.memory;
         Ok(plan)
