@@ -5,11 +5,11 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::random::stream;
 use rand::Rng;
 use rayon::ThreadPoolBuilder;
+use stages::device::Place;
 use stages::vision::{Draw, Pixels, View, Views};
 
 use crate::Setting;
 use crate::measure::{report, timed};
-use stages::device::Place;
 
 const IMAGES: usize = 1000;
 const BATCH: usize = 250;
@@ -30,6 +30,7 @@ pub fn run(setting: &Setting) -> Result<()> {
             threads,
             place: Place::Cpu,
             device: candle_core::Device::Cpu,
+            amp: false,
             // A pass takes a hundredth of a second.
             repeats: 5 * setting.repeats,
             ..*setting

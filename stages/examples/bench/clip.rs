@@ -24,7 +24,8 @@ pub fn run(setting: &Setting) -> Result<()> {
         weights: path("model.safetensors"),
         preprocessor: None,
     };
-    let encoder = ImageEncoder::load(&files, &setting.device, DType::F32)?;
+    let dtype = if setting.amp { setting.place.inference_dtype() } else { DType::F32 };
+    let encoder = ImageEncoder::load(&files, &setting.device, dtype)?;
     let shape = (setting.batch, 3, 224, 224);
     let images = numbers(setting.batch * 3 * 224 * 224);
     let images = Tensor::from_vec(images, shape, &setting.device).map_err(failed)?;

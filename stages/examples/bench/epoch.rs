@@ -30,6 +30,7 @@ const TEST: usize = 500;
 /// images, trains both networks for a pass over 𝒫, and measures on 500 more; its `partial` says how many
 /// samples of 𝒫 both networks saw.
 pub fn run(setting: &Setting) -> Result<()> {
+    let setting = &Setting { device: setting.device.clone(), amp: false, ..*setting };
     let architecture = Architecture { width: 16, ..Architecture::resnet18(3, SIZE, CLASSES) };
     let stage = CoReg {
         method: Method { regularise_after: 0, ..Method::default() },

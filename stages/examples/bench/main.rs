@@ -11,6 +11,7 @@
 //! - `of_gemm`: the share of the rate of `gemm_f32` that the work reaches, by `ms`. It counts the multiply-adds
 //!   of direct convolutions, a training step as a forward and two more for the gradients, and nothing for
 //!   norms, pools or losses. Winograd's convolutions need up to 2.25 times fewer, so that it may exceed 1.
+//! - `amp`: whether products are in half precision; otherwise they are f32, on a GPU TF32.
 //! - `peak_mib`: most memory the process ever held; `start_mib` of it before the network was made.
 
 mod augment;
@@ -51,6 +52,9 @@ struct Arguments {
     /// cpu, cuda or auto.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Half-precision products: bf16 for training, f16 for CLIP. On a GPU only; Co-Reg's works stay f32.
+    #[arg(long)]
+    amp: bool,
     /// Measure the memory of this very process.
     #[arg(long, hide = true)]
     here: bool,
@@ -67,7 +71,7 @@ enum Work {
     Augment,
     /// One step and one epoch of Co-Reg.
     Epoch,
-    /// Most memory of a training step of 256 images.
+    /// Most memory of a training step of 256 images; on the CPU only.
     Memory,
     /// All of them.
     All,
@@ -85,6 +89,8 @@ pub struct Setting {
     pub place: Place,
     /// The same place, opened.
     pub device: Device,
+    /// Whether products are in half precision.
+    pub amp: bool,
     /// Multiply-adds a second of a large product of matrices; 0 until it is measured.
     pub gemm: f64,
 }
@@ -104,13 +110,17 @@ fn run(arguments: &Arguments) -> Result<()> {
     let threads = arguments.threads as usize;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.or_fail(|| Error::new(format!("cannot start {threads} threads")).help("use fewer: --threads 2"))?;
-    let place = Place::parse(&arguments.device)?;
+    let place = Place::choose(&arguments.device, |words| eprintln!("note: {words}"))?;
+    if arguments.amp && place == Place::Cpu {
+        return Err(Error::new("--amp is for a GPU").help("leave it out, or use --device cuda"));
+    }
     let mut setting = Setting {
         batch: arguments.batch as usize,
         repeats: arguments.repeats as usize,
         threads,
         place,
         device: place.device()?,
+        amp: arguments.amp,
         gemm: 0.0,
     };
     let wanted = |work| arguments.work == work || arguments.work == Work::All;

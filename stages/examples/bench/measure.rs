@@ -67,6 +67,7 @@ pub fn report(
     put("batch", json!(images));
     put("threads", json!(setting.threads));
     put("device", json!(setting.place.name()));
+    put("amp", json!(setting.amp));
     put("images_per_s", json!(round(images as f64 / times.seconds, 1)));
     put("ms", json!(round(times.seconds * 1e3, 2)));
     if let Some(cpu) = times.cpu {

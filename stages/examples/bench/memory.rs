@@ -5,6 +5,7 @@ use std::process::Command;
 
 use pipeline::error::{Error, OrFail, Result};
 use serde_json::json;
+use stages::device::Place;
 
 use crate::Setting;
 use crate::measure::round;
@@ -14,8 +15,8 @@ const BATCH: usize = 256;
 
 /// Prints the line: here, or from a new process of this program.
 pub fn run(setting: &Setting, here: bool) -> Result<()> {
-    if !cfg!(target_os = "linux") {
-        eprintln!("note: peak memory is measured on Linux only");
+    if !cfg!(target_os = "linux") || setting.place != Place::Cpu {
+        eprintln!("note: peak memory is measured on Linux and for the CPU only");
         return Ok(());
     }
     if here { measure(setting) } else { in_own_process(setting) }
@@ -33,7 +34,7 @@ fn in_own_process(setting: &Setting) -> Result<()> {
 
 fn measure(setting: &Setting) -> Result<()> {
     let start = peak_mib()?;
-    let trainer = Trainer::new(setting, 32, BATCH).map_err(failed)?;
+    let trainer = Trainer::new(setting, 32, BATCH)?;
     for _ in 0..2 {
         trainer.train().map_err(failed)?;
     }

@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 # --- the clock and the lines -------------------------------------------------------------------------------
 
-def measure(options, work, images, action, before=2, repeats=None):
-    """Prints the medians of the timed passes of `action`, which takes `images` images."""
-    wall, processor = [], []
-    repeats = repeats or options.repeats
-    for number in range(before + repeats):
+def measure(options, work, images, action, amp=False, own_process=True):
+    """Prints the medians of the timed passes of `action`, which takes `images` images; the processor time only
+    if all of it is this process's own."""
+    before, wall, processor = 2, [], []
+    for number in range(before + options.repeats):
         t, p = time.perf_counter(), time.process_time()
         action()
         if options.device == "cuda":
@@ -35,8 +35,9 @@ def measure(options, work, images, action, before=2, repeats=None):
             processor.append(time.process_time() - p)
     seconds = statistics.median(wall)
     line = {"work": work, "batch": images, "threads": options.threads, "device": options.device,
-            "images_per_s": round(images / seconds, 1), "ms": round(1e3 * seconds, 2),
-            "cpu_ms": round(1e3 * statistics.median(processor), 2)}
+            "amp": amp, "images_per_s": round(images / seconds, 1), "ms": round(1e3 * seconds, 2)}
+    if own_process:
+        line["cpu_ms"] = round(1e3 * statistics.median(processor), 2)
     print(json.dumps(line), flush=True)
 
 
@@ -125,14 +126,14 @@ def trainer(options, size, batch):
 def step(options):
     for size in (32, 64):
         network, images, train = trainer(options, size, options.batch)
-        measure(options, f"preact_resnet18_train_{size}", options.batch, train)
+        measure(options, f"preact_resnet18_train_{size}", options.batch, train, options.amp)
         network.eval()
 
         def infer():
             with torch.no_grad(), autocast(options):
                 network.project(network(images)[1])
 
-        measure(options, f"preact_resnet18_infer_{size}", options.batch, infer)
+        measure(options, f"preact_resnet18_infer_{size}", options.batch, infer, options.amp)
 
 
 def clip(options):
@@ -147,7 +148,7 @@ def clip(options):
         with torch.no_grad(), autocast(options):
             F.normalize(tower(pixel_values=images).image_embeds, dim=1)
 
-    measure(options, "clip_vit_b32_images", options.batch, encode)
+    measure(options, "clip_vit_b32_images", options.batch, encode, options.amp)
 
 
 class StrongViews(torch.utils.data.Dataset):
@@ -219,12 +220,14 @@ def augment(options):
     kept = torch.get_num_threads()
     torch.set_num_threads(1)
     all_threads, options.threads = options.threads, 1
-    measure(options, "strong_augment_64_one_process", len(views), lambda: torch.stack([views[i] for i in range(len(views))]))
+    measure(options, "strong_augment_64_one_process", len(views),
+            lambda: torch.stack([views[i] for i in range(len(views))]))
     torch.set_num_threads(kept)
     options.threads = all_threads
-    # What a training script does to use all cores: worker processes, whose own time is not in cpu_ms.
+    # What a training script does to use all cores: worker processes.
     loader = torch.utils.data.DataLoader(views, batch_size=250, num_workers=all_threads, persistent_workers=True)
-    measure(options, "strong_augment_64_all_threads", len(views), lambda: [None for _ in loader])
+    measure(options, "strong_augment_64_all_threads", len(views), lambda: [None for _ in loader],
+            own_process=False)
 
 
 def contrastive(queries, keys, queue, labels, partial):
@@ -248,7 +251,9 @@ def contrastive(queries, keys, queue, labels, partial):
 
 def epoch(options):
     """`co_reg_step`: pseudo-labels from two weak views and the other network, MixUp over two strong views,
-    prototype and contrastive terms with a full queue. The views are random numbers that are there already."""
+    prototype and contrastive terms with a full queue. The views are random numbers that are there already. In
+    f32, as ours."""
+    options = argparse.Namespace(**{**vars(options), "amp": False})
     p, u, classes, embedding, size = 256, 256, 10, 128, 64
     weak = torch.rand(2 * (p + u), 3, size, size) * 2 - 1
     network, weak = placed(options, Student(size, width=16), weak)
@@ -332,13 +337,13 @@ def epoch(options):
 
 
 def memory(options):
-    if not sys.platform.startswith("linux"):
-        print("note: peak memory is measured on Linux only", file=sys.stderr)
+    if not sys.platform.startswith("linux") or options.device != "cpu":
+        print("note: peak memory is measured on Linux and for the CPU only", file=sys.stderr)
         return
     if not options.here:
-        flags = [name for name in ("--amp", "--contiguous") if getattr(options, name[2:])]
-        subprocess.run([sys.executable, __file__, "--work", "memory", "--here", "--device", options.device,
-                        "--threads", str(options.threads), *flags], check=True)
+        flags = ["--contiguous"] if options.contiguous else []
+        subprocess.run([sys.executable, __file__, "--work", "memory", "--here", "--threads", str(options.threads),
+                        *flags], check=True)
         return
     start = peak_mib()
     train = trainer(options, 32, 256)[2]
@@ -363,6 +368,8 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     if chosen.device == "cuda" and not torch.cuda.is_available():
         sys.exit("error: this PyTorch finds no CUDA device")
+    if chosen.amp and chosen.device == "cpu":
+        sys.exit("error: --amp is for a GPU: leave it out, or use --device cuda")
     torch.set_num_threads(chosen.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use candle_nn::loss::cross_entropy;
 use pipeline::error::{Error, Result};
 use pipeline::random;
-use stages::network::{Architecture, Network, Pass, Sgd};
+use stages::network::{Architecture, Network, Pass, Precision, Sgd};
 
 use crate::Setting;
 use crate::count::Count;
@@ -13,7 +13,7 @@ use crate::measure::{report, timed};
 /// Prints a line for each size, training and inference.
 pub fn run(setting: &Setting) -> Result<()> {
     for size in [32, 64] {
-        let trainer = Trainer::new(setting, size, setting.batch).map_err(failed)?;
+        let trainer = Trainer::new(setting, size, setting.batch)?;
         let count = Count::of(trainer.network.architecture());
         let images = setting.batch as f64;
         let times = timed(setting, 2, || trainer.train().map_err(failed))?;
@@ -37,13 +37,17 @@ pub struct Trainer {
 
 impl Trainer {
     /// PreAct ResNet-18 of width 64 for `batch` colour images of `size` pixels, ten classes.
-    pub fn new(setting: &Setting, size: usize, batch: usize) -> candle_core::Result<Self> {
+    pub fn new(setting: &Setting, size: usize, batch: usize) -> Result<Self> {
         let device = &setting.device;
         let architecture = Architecture::resnet18(3, size, 10);
-        let network = Network::new(&architecture, &mut random::stream(1, "bench"), device)?;
-        let sgd = Sgd::new(network.parameters(), 0.9, 5e-4)?;
-        let images = Tensor::from_vec(numbers(batch * size * size * 3), (batch, size, size, 3), device)?;
-        let labels = Tensor::from_vec((0..batch).map(|i| (i % 10) as u32).collect(), batch, device)?;
+        let mut network =
+            Network::new(&architecture, &mut random::stream(1, "bench"), device).map_err(failed)?;
+        network.set_precision(if setting.amp { Precision::Bf16 } else { Precision::F32 })?;
+        let sgd = Sgd::new(network.parameters(), 0.9, 5e-4).map_err(failed)?;
+        let images = numbers(batch * size * size * 3);
+        let images = Tensor::from_vec(images, (batch, size, size, 3), device).map_err(failed)?;
+        let labels = (0..batch).map(|i| (i % 10) as u32).collect();
+        let labels = Tensor::from_vec(labels, batch, device).map_err(failed)?;
         Ok(Self { network, sgd, images, labels })
     }
 
