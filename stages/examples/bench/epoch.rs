@@ -19,7 +19,7 @@ use stages::vision::Pixels;
 use crate::Setting;
 use crate::count::Count;
 use crate::measure::{report, timed};
-use crate::step::failed;
+use crate::step::{failed, precision};
 
 const SIZE: usize = 64;
 const CLASSES: usize = 10;
@@ -30,13 +30,12 @@ const TEST: usize = 500;
 /// images, trains both networks for a pass over 𝒫, and measures on 500 more; its `partial` says how many
 /// samples of 𝒫 both networks saw.
 pub fn run(setting: &Setting) -> Result<()> {
-    let setting = &Setting { device: setting.device.clone(), amp: false, ..*setting };
     let architecture = Architecture { width: 16, ..Architecture::resnet18(3, SIZE, CLASSES) };
     let stage = CoReg {
         method: Method { regularise_after: 0, ..Method::default() },
         warm_up_epochs: 0,
         seed: 0,
-        optimizer: Optimizer::default(),
+        optimizer: Optimizer { precision: precision(setting), ..Optimizer::default() },
         input: Input { size: SIZE, channels: 3, mean: vec![0.5], std: vec![0.5], flip: true, strong: true },
         place: setting.place,
     };

@@ -5,9 +5,9 @@ use candle_core::Tensor;
 use pipeline::error::Result;
 use serde_json::json;
 
-use crate::Setting;
 use crate::measure::{round, timed};
 use crate::step::{failed, numbers};
+use crate::{Rate, Setting};
 
 /// Rows and columns of the square matrices: 16 MiB each, more than the caches near a core hold.
 const SIZE: usize = 2048;
@@ -17,13 +17,14 @@ pub fn run(setting: &mut Setting) -> Result<()> {
     let matrix = || Tensor::from_vec(numbers(SIZE * SIZE), (SIZE, SIZE), &setting.device).map_err(failed);
     let (a, b) = (matrix()?, matrix()?);
     let times = timed(setting, 2, || a.matmul(&b).map(drop).map_err(failed))?;
-    setting.gemm = (SIZE * SIZE * SIZE) as f64 / times.seconds;
+    let work = (SIZE * SIZE * SIZE) as f64;
+    setting.gemm = Some(Rate { wall: work / times.seconds, cpu: times.cpu.map(|cpu| work / cpu) });
     let line = json!({
         "work": "gemm_f32",
         "size": SIZE,
         "threads": setting.threads,
         "device": setting.place.name(),
-        "gflop_per_s": round(2e-9 * setting.gemm, 1),
+        "gflop_per_s": round(2e-9 * work / times.seconds, 1),
         "ms": round(times.seconds * 1e3, 2),
         "cpu_ms": times.cpu.map(|cpu| round(cpu * 1e3, 2)),
     });

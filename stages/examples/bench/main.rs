@@ -8,9 +8,10 @@
 //! - `ms`: wall-clock milliseconds of one pass, the median of the repeats; `images_per_s` follows from it.
 //! - `cpu_ms`: processor time of all threads together, the median too; Linux only. On a machine that others
 //!   use as well it says more than `ms`.
-//! - `of_gemm`: the share of the rate of `gemm_f32` that the work reaches, by `ms`. It counts the multiply-adds
-//!   of direct convolutions, a training step as a forward and two more for the gradients, and nothing for
-//!   norms, pools or losses. Winograd's convolutions need up to 2.25 times fewer, so that it may exceed 1.
+//! - `of_gemm`: the share of the rate of `gemm_f32` that the work reaches, by `ms`; `of_gemm_cpu` by `cpu_ms`,
+//!   which holds on a busy machine too, but does not see threads that wait. They count the multiply-adds of
+//!   direct convolutions, a training step as a forward and two more for the gradients, and nothing for norms,
+//!   pools or losses. Winograd's convolutions need up to 2.25 times fewer, so that they may exceed 1.
 //! - `amp`: whether products are in half precision; otherwise they are f32, on a GPU TF32.
 //! - `peak_mib`: most memory the process ever held; `start_mib` of it before the network was made.
 
@@ -52,7 +53,7 @@ struct Arguments {
     /// cpu, cuda or auto.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Half-precision products: bf16 for training, f16 for CLIP. On a GPU only; Co-Reg's works stay f32.
+    /// Half-precision products: bf16 for training, f16 for CLIP. On a GPU only.
     #[arg(long)]
     amp: bool,
     /// Measure the memory of this very process.
@@ -91,8 +92,17 @@ pub struct Setting {
     pub device: Device,
     /// Whether products are in half precision.
     pub amp: bool,
-    /// Multiply-adds a second of a large product of matrices; 0 until it is measured.
-    pub gemm: f64,
+    /// Multiply-adds a second of a large product of matrices, once measured.
+    pub gemm: Option<Rate>,
+}
+
+/// Multiply-adds a second.
+#[derive(Clone, Copy)]
+pub struct Rate {
+    /// By the clock.
+    pub wall: f64,
+    /// Of processor time, where the system tells.
+    pub cpu: Option<f64>,
 }
 
 fn main() -> ExitCode {
@@ -121,7 +131,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         place,
         device: place.device()?,
         amp: arguments.amp,
-        gemm: 0.0,
+        gemm: None,
     };
     let wanted = |work| arguments.work == work || arguments.work == Work::All;
     if wanted(Work::Step) || wanted(Work::Clip) || wanted(Work::Epoch) {

@@ -73,8 +73,11 @@ pub fn report(
     if let Some(cpu) = times.cpu {
         put("cpu_ms", json!(round(cpu * 1e3, 2)));
     }
-    if multiply_adds > 0.0 && setting.gemm > 0.0 {
-        put("of_gemm", json!(round(multiply_adds / times.seconds / setting.gemm, 3)));
+    if let Some(gemm) = setting.gemm.filter(|_| multiply_adds > 0.0) {
+        put("of_gemm", json!(round(multiply_adds / times.seconds / gemm.wall, 3)));
+        if let Some((cpu, rate)) = times.cpu.zip(gemm.cpu) {
+            put("of_gemm_cpu", json!(round(multiply_adds / cpu / rate, 3)));
+        }
     }
     for (name, value) in more {
         put(name, value.clone());

@@ -251,9 +251,7 @@ def contrastive(queries, keys, queue, labels, partial):
 
 def epoch(options):
     """`co_reg_step`: pseudo-labels from two weak views and the other network, MixUp over two strong views,
-    prototype and contrastive terms with a full queue. The views are random numbers that are there already. In
-    f32, as ours."""
-    options = argparse.Namespace(**{**vars(options), "amp": False})
+    prototype and contrastive terms with a full queue. The views are random numbers that are there already."""
     p, u, classes, embedding, size = 256, 256, 10, 128, 64
     weak = torch.rand(2 * (p + u), 3, size, size) * 2 - 1
     network, weak = placed(options, Student(size, width=16), weak)
@@ -333,7 +331,7 @@ def epoch(options):
             place = (place + p + u) % 8192
         loss.item()
 
-    measure(options, "co_reg_step", p + u, whole)
+    measure(options, "co_reg_step", p + u, whole, options.amp)
 
 
 def memory(options):

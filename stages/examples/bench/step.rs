@@ -42,7 +42,7 @@ impl Trainer {
         let architecture = Architecture::resnet18(3, size, 10);
         let mut network =
             Network::new(&architecture, &mut random::stream(1, "bench"), device).map_err(failed)?;
-        network.set_precision(if setting.amp { Precision::Bf16 } else { Precision::F32 })?;
+        network.set_precision(precision(setting))?;
         let sgd = Sgd::new(network.parameters(), 0.9, 5e-4).map_err(failed)?;
         let images = numbers(batch * size * size * 3);
         let images = Tensor::from_vec(images, (batch, size, size, 3), device).map_err(failed)?;
@@ -63,6 +63,11 @@ impl Trainer {
         let output = self.network.forward(&self.images, Pass::Eval)?;
         self.network.project(&output.features, Pass::Eval).map(drop)
     }
+}
+
+/// The type in which networks train.
+pub fn precision(setting: &Setting) -> Precision {
+    if setting.amp { Precision::Bf16 } else { Precision::F32 }
 }
 
 /// Numbers in ±1, evenly spread, without a pattern that a product of matrices could notice.
