@@ -147,13 +147,13 @@ pub fn caption(class: &str, manner: Manner, draw: &mut Draw) -> String {
     let weights = OPENINGS.map(|(_, weight, classes)| weight * leaning(classes, 25));
     let opening = OPENINGS[draw.weighted(&weights)].0;
     let article = ARTICLES[draw.weighted(&ARTICLES.map(|(_, classes)| leaning(classes, 4)))].0;
-    let adjective = if draw.chance(if free { 0.7 } else { 0.6 }) {
+    let adjective = if draw.chance(if free { 0.9 } else { 0.6 }) {
         let weights = ADJECTIVES.map(|(_, classes)| leaning(classes, 40));
         ADJECTIVES[draw.weighted(&weights)].0
     } else {
         ""
     };
-    let of = if free && draw.chance(0.3) { draw.one_of(words(class).alike) } else { class };
+    let of = if free && draw.chance(0.4) { draw.one_of(words(class).alike) } else { class };
     let nouns = if free && draw.chance(0.3) { VAGUE } else { words(of).nouns };
     let usual: Vec<u32> = (0..nouns.len()).map(|at| if at == 0 { 4 } else { 2 }).collect();
     let noun = nouns[draw.weighted(&usual)];
