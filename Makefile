@@ -20,7 +20,7 @@ bench-device = $(if $(filter file,$(origin DEVICE)),cpu,$(DEVICE))
 choice = --artifacts "$(ARTIFACTS)" --dataset "$(DATASET)" --profile "$(PROFILE)" --device "$(DEVICE)" \
          $(if $(CLIP),--clip "$(CLIP)") $(if $(SET),--set "$(SET)")
 
-.PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check bench help
+.PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check bench demo-clip help
 
 help:
 	@echo 'make pipeline [DATASET=eurosat] [PROFILE=quick|paper] [CLIP=owner/name] [SET="stage.key=value …"] [DEVICE=cpu|cuda|auto]'
@@ -31,6 +31,7 @@ help:
 	@echo 'make verify          read every kept result and check it'
 	@echo 'make clean-cache     remove results that no newest run uses'
 	@echo 'make bench [WORK=step|clip|augment|epoch|memory|all] [BATCH=64] [REPEATS=5] [THREADS=2] [DEVICE=cpu|cuda]'
+	@echo 'make demo-clip       train the miniature CLIP of the demo again, from nothing'
 	@echo 'make test | test-fast | check'
 
 pipeline: build
@@ -80,6 +81,10 @@ bench: THREADS ?= 2
 bench:
 	@$(CARGO) run --release --locked --quiet --package stages --example bench $(if $(FEATURES),--features $(FEATURES)) -- \
 		--work "$(WORK)" --batch "$(BATCH)" --repeats "$(REPEATS)" --threads "$(THREADS)" --device "$(bench-device)"
+
+# Fixed seeds: minutes on two cores, and a CLIP that behaves as the one that is in the repository.
+demo-clip:
+	$(CARGO) run --release --locked --quiet --package stages --example demo_clip -- data/demo/clip
 
 check:
 	$(CARGO) fmt --all --check

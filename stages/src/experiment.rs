@@ -316,7 +316,7 @@ impl Variant {
 
 /// What a data set says of the settings (method §§3 and 9).
 fn of_data_set(data_set: &DataSet) -> Table {
-    let DataSet { image, augmentation, schedule, .. } = data_set;
+    let DataSet { image, augmentation, schedule, clip, .. } = data_set;
     let numbers = |values: &[f32]| -> Vec<Value> {
         // Through text, so that .4914 stays .4914 and does not become its f32 neighbour in f64.
         values.iter().map(|v| Value::Float(v.to_string().parse().unwrap_or(f64::from(*v)))).collect()
@@ -333,10 +333,13 @@ fn of_data_set(data_set: &DataSet) -> Table {
         ("flip", Value::Boolean(augmentation.flip)),
         ("strong", Value::Boolean(augmentation.strong)),
     ];
-    Table::from_iter([
+    let clip = clip.iter().map(|model| ("clip".to_owned(), table(vec![("model", model.as_str().into())])));
+    let mut settings = Table::from_iter([
         ("input".to_owned(), table(input)),
         ("network".to_owned(), table(vec![("first_stride", number(image.first_stride))])),
         ("warm-up".to_owned(), table(vec![("epochs", number(schedule.warm_up))])),
         ("co-reg".to_owned(), table(vec![("epochs", number(schedule.total - schedule.warm_up))])),
-    ])
+    ]);
+    settings.extend(clip);
+    settings
 }

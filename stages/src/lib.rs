@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod clip;
 pub mod co_reg;
+pub mod demo;
 pub mod device;
 pub mod distill;
 pub mod download;

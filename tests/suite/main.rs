@@ -3,6 +3,7 @@
 mod bad_input;
 mod cache;
 mod contract;
+mod demo;
 mod download;
 mod eurosat;
 mod interrupt;

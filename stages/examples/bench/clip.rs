@@ -19,9 +19,9 @@ pub fn run(setting: &Setting) -> Result<()> {
     std::fs::write(path("config.json"), "{}").or_fail(cannot)?;
     candle_core::safetensors::save(&weights().map_err(failed)?, path("model.safetensors")).or_fail(cannot)?;
     let files = ClipFiles {
-        config: path("config.json"),
-        tokenizer: path("tokenizer.json"),
-        weights: path("model.safetensors"),
+        config: path("config.json").into(),
+        tokenizer: path("tokenizer.json").into(),
+        weights: path("model.safetensors").into(),
         preprocessor: None,
     };
     let dtype = if setting.amp { setting.place.inference_dtype() } else { DType::F32 };

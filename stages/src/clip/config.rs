@@ -2,10 +2,10 @@
 //!
 //! It knows nothing of weights or tensors: what it hands out is plain numbers that cannot contradict each other.
 
-use std::path::Path;
-
 use pipeline::error::{Error, OrFail, Result};
 use serde_json::{Map, Value};
+
+use super::content::Content;
 
 /// The pointwise non-linearity between the two linear maps of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +105,9 @@ pub struct Config {
 
 impl Config {
     /// Reads and checks the file. An absent field has the value that `transformers` gives it (ViT-B/32's).
-    pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).or_fail(|| Error::new("cannot read CLIP's config").at(path))?;
-        Self::parse(&text).map_err(|e| e.at(path))
+    pub fn read(file: &Content) -> Result<Self> {
+        let text = file.text().or_fail(|| Error::new("cannot read CLIP's config").at(file))?;
+        Self::parse(&text).map_err(|e| e.at(file))
     }
 
     fn parse(text: &str) -> Result<Self> {

@@ -5,6 +5,7 @@
 //! features. The towers are written here on candle's tensors: `config.json` decides sizes, activation and epsilon.
 
 mod config;
+mod content;
 mod encoder;
 mod kernels;
 mod ops;
@@ -18,7 +19,7 @@ mod weights;
 #[cfg(test)]
 mod golden;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
@@ -26,6 +27,7 @@ use pipeline::error::{Error, OrFail, Result};
 use rayon::prelude::*;
 
 pub use config::{Activation, Config, Pooling, TextConfig, TowerConfig, VisionConfig};
+pub use content::Content;
 pub use preprocess::Preprocess;
 pub use probabilities::{Features, TemplateProbabilities, template_probabilities};
 pub use tokenizer::{TokenizedText, Tokenizer};
@@ -39,13 +41,13 @@ use weights::Weights;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClipFiles {
     /// `config.json`.
-    pub config: PathBuf,
+    pub config: Content,
     /// `tokenizer.json`.
-    pub tokenizer: PathBuf,
+    pub tokenizer: Content,
     /// `model.safetensors`.
-    pub weights: PathBuf,
+    pub weights: Content,
     /// `preprocessor_config.json`; without it, CLIP's own preprocessing for the config's image size.
-    pub preprocessor: Option<PathBuf>,
+    pub preprocessor: Option<Content>,
 }
 
 impl ClipFiles {
@@ -54,7 +56,7 @@ impl ClipFiles {
         let find = |name: &str| {
             let path = folder.join(name);
             if path.is_file() {
-                return Ok(path);
+                return Ok(Content::File(path));
             }
             let error = Error::new(format!("the folder of CLIP has no {name}")).at(folder);
             Err(match name {

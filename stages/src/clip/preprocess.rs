@@ -2,12 +2,11 @@
 //!
 //! It knows nothing of image files or batches. What it does is `transformers`' `CLIPImageProcessorPil`.
 
-use std::path::Path;
-
 use image::RgbImage;
 use pipeline::error::{Error, OrFail, Result};
 use serde_json::{Map, Value};
 
+use super::content::Content;
 use crate::vision::resize::{Filter, resize_rgb};
 
 /// CLIP's channel means and deviations (R, G, B), for pixels in [0, 1].
@@ -43,10 +42,9 @@ impl Preprocess {
 
     /// What `preprocessor_config.json` asks for; absent fields are as in [`Preprocess::standard`]. An error if the
     /// result could not be the tower's input of `side` pixels.
-    pub fn read(path: &Path, side: usize) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .or_fail(|| Error::new("cannot read CLIP's preprocessing").at(path))?;
-        Self::parse(&text, side).map_err(|e| e.at(path))
+    pub fn read(file: &Content, side: usize) -> Result<Self> {
+        let text = file.text().or_fail(|| Error::new("cannot read CLIP's preprocessing").at(file))?;
+        Self::parse(&text, side).map_err(|e| e.at(file))
     }
 
     fn parse(text: &str, side: usize) -> Result<Self> {

@@ -2,12 +2,11 @@
 //!
 //! It knows nothing of the model but its longest sequence, its vocabulary and its pooling rule.
 
-use std::path::Path;
-
 use pipeline::error::{Error, OrFail, Result};
 use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::config::{Pooling, TextConfig};
+use super::content::Content;
 
 /// One text as the text tower takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,13 +26,13 @@ pub struct Tokenizer {
 
 impl Tokenizer {
     /// Reads `tokenizer.json`. Whatever padding the file asks for is dropped; truncation keeps the end mark last.
-    pub fn read(path: &Path, config: &TextConfig) -> Result<Self> {
+    pub fn read(file: &Content, config: &TextConfig) -> Result<Self> {
         let cannot = || {
             Error::new("cannot read CLIP's tokenizer")
-                .at(path)
+                .at(file)
                 .help("tokenizer.json must be that of the same repository as config.json")
         };
-        let bytes = std::fs::read(path).or_fail(cannot)?;
+        let bytes = file.read().or_fail(cannot)?;
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).or_fail(cannot)?;
         inner.with_padding(None);
         let truncation = TruncationParams {

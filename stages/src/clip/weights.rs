@@ -3,35 +3,35 @@
 //! It knows nothing of towers: callers name the tensors and shapes they want. Only what is asked for is read from disk.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use pipeline::error::{Error, OrFail, Result};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use super::content::Content;
+
 /// Longest header that the format allows (the `safetensors` crate has the same limit).
 const MAX_HEADER: u64 = 100_000_000;
 
 /// An open safetensors file whose header has been read and found consistent with the file's length.
 pub struct Weights {
-    path: PathBuf,
+    file: Content,
     data_start: u64,
     tensors: BTreeMap<String, TensorInfo>,
 }
 
 impl Weights {
     /// Reads the header only. A header that is cut short, malformed or at odds with the file's length is an error.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(content: &Content) -> Result<Self> {
         let corrupt = || {
             Error::new("the weights are not a readable safetensors file")
-                .at(path)
+                .at(content)
                 .help("download the file again: it may be cut short or damaged")
         };
-        let mut file = File::open(path).or_fail(|| Error::new("cannot open CLIP's weights").at(path))?;
-        let length = file.metadata().or_fail(corrupt)?.len();
+        let cannot = || Error::new("cannot open CLIP's weights").at(content);
+        let (length, mut file) = content.open().or_fail(cannot)?;
         let mut prefix = [0; 8];
         file.read_exact(&mut prefix).or_fail(corrupt)?;
         let header_length = u64::from_le_bytes(prefix);
@@ -53,7 +53,7 @@ impl Weights {
                 return Err(corrupt().because(format!("the tensor {name} does not fit into the file")));
             }
         }
-        Ok(Self { path: path.to_owned(), data_start, tensors })
+        Ok(Self { file: content.clone(), data_start, tensors })
     }
 
     /// Whether the file has a tensor of this name.
@@ -75,7 +75,7 @@ impl Weights {
         let help = "the weights belong to another config.json, or are not a CLIP's: take all files from one repository";
         let info = self.tensors.get(name).ok_or_else(|| {
             Error::new(format!("the weights lack the tensor {name} of shape {shape:?}"))
-                .at(&self.path)
+                .at(&self.file)
                 .help(help)
         })?;
         if info.shape != shape {
@@ -83,13 +83,13 @@ impl Weights {
             return Err(Error::new(format!(
                 "the tensor {name} has shape {found:?}, config.json asks for {shape:?}"
             ))
-            .at(&self.path)
+            .at(&self.file)
             .help(help));
         }
         if !matches!(info.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64) {
             let found = info.dtype;
             return Err(Error::new(format!("the tensor {name} holds {found:?}, not F16, BF16, F32 or F64"))
-                .at(&self.path)
+                .at(&self.file)
                 .help("quantised weights are not supported: name a repository with float weights"));
         }
         Ok(info)
@@ -100,8 +100,8 @@ impl Weights {
         let info = self.find(name, shape)?;
         let (start, end) = info.data_offsets;
         let mut bytes = vec![0; end - start];
-        let cannot = || Error::new(format!("cannot read the tensor {name}")).at(&self.path);
-        let mut file = File::open(&self.path).or_fail(cannot)?;
+        let cannot = || Error::new(format!("cannot read the tensor {name}")).at(&self.file);
+        let (_, mut file) = self.file.open().or_fail(cannot)?;
         file.seek(SeekFrom::Start(self.data_start + start as u64)).or_fail(cannot)?;
         file.read_exact(&mut bytes).or_fail(cannot)?;
         let values = floats(&bytes, info.dtype);
@@ -166,12 +166,12 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
-    fn file(header: &str, data: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    fn file(header: &str, data: &[u8]) -> (tempfile::TempDir, Content) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
         let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat();
         std::fs::write(&path, bytes).unwrap();
-        (folder, path)
+        (folder, path.into())
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("model.safetensors");
             std::fs::write(&path, bytes).unwrap();
-            assert!(Weights::open(&path).is_err(), "{bytes:?}");
+            assert!(Weights::open(&path.into()).is_err(), "{bytes:?}");
         }
     }
 

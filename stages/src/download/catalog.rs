@@ -6,14 +6,17 @@
 use std::path::Path;
 
 use pipeline::error::{Error, OrFail, Result};
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::split::{Split, SplitRule};
+use crate::demo::Drawn;
 
 /// The catalog, in the order in which it is listed.
-const CATALOG: [(&str, &str); 7] = [
+const CATALOG: [(&str, &str); 8] = [
     ("cifar10", include_str!("../../../data/catalog/cifar10.toml")),
     ("cifar100", include_str!("../../../data/catalog/cifar100.toml")),
+    ("demo", include_str!("../../../data/catalog/demo.toml")),
     ("eurosat", include_str!("../../../data/catalog/eurosat.toml")),
     ("fer2013", include_str!("../../../data/catalog/fer2013.toml")),
     ("fmnist", include_str!("../../../data/catalog/fmnist.toml")),
@@ -29,6 +32,8 @@ pub struct DataSet {
     pub name: String,
     /// Name for people: `EuroSAT`.
     pub title: String,
+    /// The CLIP that annotates it unless another is named; left out where that is the usual one.
+    pub clip: Option<String>,
     /// Where its rows come from.
     pub source: Source,
     /// Which rows train and which test.
@@ -43,10 +48,37 @@ pub struct DataSet {
     pub schedule: Schedule,
 }
 
+/// Where the rows of a data set come from; `kind` in the file says it, and where it is left out a hub is meant.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Source {
+    /// A repository of a hub.
+    Hub(Repository),
+    /// Pictures that the project draws itself.
+    Drawn(Drawn),
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut table = toml::Table::deserialize(deserializer)?;
+        let kind = table.remove("kind").unwrap_or_else(|| "hub".into());
+        let source = match kind.as_str() {
+            Some("hub") => Repository::deserialize(table).map(Self::Hub),
+            Some("drawn") => Drawn::deserialize(table).map(Self::Drawn),
+            _ => {
+                return Err(D::Error::custom(format!(
+                    "source.kind is {kind}, and must be \"hub\" or \"drawn\""
+                )));
+            }
+        };
+        source.map_err(|error| D::Error::custom(format!("in `source`: {}", error.message())))
+    }
+}
+
 /// A repository of a hub, and which of its files and columns are the data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct Repository {
     /// `owner/name` of a data set repository.
     pub repo: String,
     /// Commit, branch or tag; a commit pins the content.
@@ -199,7 +231,15 @@ impl DataSet {
         check(short, "name", || {
             "must be lower-case letters, digits and hyphens: it names folders".to_owned()
         })?;
-        self.validate_source()?;
+        match &self.source {
+            Source::Hub(repository) => self.validate_repository(repository)?,
+            Source::Drawn(drawn) => {
+                check(self.split == SplitRule::Standard, "split.rule", || {
+                    "must be `standard` for pictures that are drawn for train and test".to_owned()
+                })?;
+                drawn.validate(self.classes.names.len()).map_err(|fault| ("source", fault))?;
+            }
+        }
         if let SplitRule::Random { test_share } = self.split {
             check(test_share > 0.0 && test_share < 1.0, "split.test_share", || {
                 format!("is {test_share}, and must lie between 0 and 1")
@@ -242,14 +282,12 @@ impl DataSet {
         })
     }
 
-    fn validate_source(&self) -> Result<(), Fault> {
-        let files = &self.source.files;
-        check(
-            self.source.repo.split('/').filter(|part| !part.is_empty()).count() == 2,
-            "source.repo",
-            || format!("is `{}`, and must be written owner/name", self.source.repo),
-        )?;
-        check(!self.source.revision.is_empty(), "source.revision", || "is empty".to_owned())?;
+    fn validate_repository(&self, source: &Repository) -> Result<(), Fault> {
+        let files = &source.files;
+        check(source.repo.split('/').filter(|part| !part.is_empty()).count() == 2, "source.repo", || {
+            format!("is `{}`, and must be written owner/name", source.repo)
+        })?;
+        check(!source.revision.is_empty(), "source.revision", || "is empty".to_owned())?;
         check(!files.is_empty(), "source.files", || "is empty".to_owned())?;
         for (at, file) in files.iter().enumerate() {
             let path = &file.path;

@@ -23,6 +23,7 @@ fn classes_and_schedules_are_those_of_the_method() {
     let method = [
         ("cifar10", 10, 50, 800),
         ("cifar100", 100, 100, 800),
+        ("demo", 10, 6, 18),
         ("eurosat", 10, 50, 100),
         ("fer2013", 7, 50, 100),
         ("fmnist", 10, 50, 100),
@@ -62,7 +63,8 @@ fn inputs_and_augmentations_are_those_of_the_method() {
 #[test]
 fn sets_without_a_standard_split_are_divided_at_random_in_the_paper_s_share() {
     for set in all() {
-        let rows: u64 = set.source.files.iter().filter_map(|file| file.rows).sum();
+        let Source::Hub(source) = &set.source else { continue };
+        let rows: u64 = source.files.iter().filter_map(|file| file.rows).sum();
         match set.name.as_str() {
             "eurosat" => assert_eq!((set.split, rows), (SplitRule::Random { test_share: 0.2 }, 27_000)),
             "fer2013" => assert_eq!((set.split, rows), (SplitRule::Random { test_share: 0.2 }, 28_709)),
@@ -137,6 +139,8 @@ fn what_is_wrong_in_a_file_is_named_with_file_and_key() {
         ("timm/eurosat-rgb", "eurosat-rgb", "source.repo"),
         ("total = 100", "total = 10", "schedule"),
         ("\"eurosat\"", "\"../eurosat\"", "name"),
+        ("[source]", "[source]\nkind = \"dream\"", "source.kind"),
+        ("image_column", "picture_column", "picture_column"),
     ] {
         let error = fault(from, to);
         assert!(error.contains(key) && error.contains("my/own.toml"), "`{to}`: {error}");

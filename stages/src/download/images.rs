@@ -4,17 +4,17 @@ use pipeline::error::{Error, Result};
 use pipeline::stage::{Context, Stage};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Classes, Source};
+use super::catalog::{Classes, Repository, Source};
 use super::hub::{Hub, RepoKind, Wanted, Watch};
-use super::read::{LabelOrder, Rows};
+use super::read::{LabelOrder, Row, Rows};
 use super::settings::HubSettings;
-use super::split::{SplitRule, id, limit, prefixes, split};
+use super::split::{Split, SplitRule, id, limit, prefixes, split};
 use crate::artifacts::images::{Images, Index};
 
 /// Settings of the stage. Class texts are no part of it: they change what CLIP reads, not the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Download {
-    /// Repository, revision, files and columns.
+    /// Where the rows come from: of a repository the revision, files and columns.
     pub source: Source,
     /// Class names, and how the source writes them.
     pub classes: Classes,
@@ -35,28 +35,63 @@ impl Stage for Download {
     const VERSION: u32 = 1;
 
     fn check(&self) -> Result<()> {
-        HubSettings::from_env().map(drop)
+        match self.source {
+            Source::Hub(_) => HubSettings::from_env().map(drop),
+            Source::Drawn(_) => Ok(()),
+        }
     }
 
     fn run(&self, (): (), context: &Context) -> Result<Images> {
+        let Found { mut rows, mut ids, given } = match &self.source {
+            Source::Hub(repository) => self.fetch(repository, context)?,
+            Source::Drawn(drawn) => {
+                let mut found = Found::default();
+                for part in Split::ALL {
+                    for (number, row) in drawn.rows(part, context)?.into_iter().enumerate() {
+                        found.push(row, id(part.name(), number), Some(part));
+                    }
+                }
+                found
+            }
+        };
+        let splits = split(&self.split, &given, self.seed)?;
+        let most = |limit: usize| (limit > 0).then_some(limit);
+        let kept = limit(&splits, most(self.limit_train), most(self.limit_test), self.seed);
+        let mut index = Index { classes: self.classes.names.clone(), ..Index::default() };
+        let (mut encoded, mut paths) = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
+        for row in kept {
+            let image = &mut rows[row];
+            index.ids.push(std::mem::take(&mut ids[row]));
+            index.splits.push(splits[row]);
+            index.labels.push(image.label);
+            encoded.push(std::mem::take(&mut image.bytes));
+            paths.push(image.path.take());
+        }
+        Ok(Images::new(index, encoded, paths))
+    }
+}
+
+impl Download {
+    /// All rows of a repository, in the order of its files.
+    fn fetch(&self, source: &Repository, context: &Context) -> Result<Found> {
         let hub = Hub::open(HubSettings::from_env()?)?;
         let watch = Watch::of(context);
         let mut files = Vec::new();
-        for file in &self.source.files {
+        for file in &source.files {
             let wanted = Wanted {
                 kind: RepoKind::Dataset,
-                repo: &self.source.repo,
-                revision: &self.source.revision,
+                repo: &source.repo,
+                revision: &source.revision,
                 file: &file.path,
                 sha256: file.sha256.as_deref(),
             };
             files.push(hub.fetch(&wanted, &watch)?);
         }
-        let paths: Vec<&str> = self.source.files.iter().map(|file| file.path.as_str()).collect();
-        let label = self.source.label_column.as_deref();
-        let (mut rows, mut ids, mut given) = (Vec::new(), Vec::new(), Vec::new());
-        for ((file, fetched), prefix) in self.source.files.iter().zip(&files).zip(prefixes(&paths)) {
-            let table = Rows::open(&fetched.path, &self.source.image_column, label, &self.classes)?;
+        let paths: Vec<&str> = source.files.iter().map(|file| file.path.as_str()).collect();
+        let label = source.label_column.as_deref();
+        let mut found = Found::default();
+        for ((file, fetched), prefix) in source.files.iter().zip(&files).zip(prefixes(&paths)) {
+            let table = Rows::open(&fetched.path, &source.image_column, label, &self.classes)?;
             if file.rows.is_some_and(|expected| expected != table.row_count()) {
                 return Err(Error::new(format!(
                     "{} rows where the catalog has {}",
@@ -74,28 +109,30 @@ impl Stage for Download {
             }
             context.progress().begin(table.row_count(), "images read");
             for (number, row) in table.enumerate() {
-                rows.push(row?);
-                ids.push(id(&prefix, number));
-                given.push(file.split);
+                found.push(row?, id(&prefix, number), file.split);
                 if number % 256 == 255 {
                     context.safe_point()?;
                     context.progress().advance(256);
                 }
             }
         }
-        let splits = split(&self.split, &given, self.seed)?;
-        let most = |limit: usize| (limit > 0).then_some(limit);
-        let kept = limit(&splits, most(self.limit_train), most(self.limit_test), self.seed);
-        let mut index = Index { classes: self.classes.names.clone(), ..Index::default() };
-        let (mut encoded, mut paths) = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
-        for row in kept {
-            let image = &mut rows[row];
-            index.ids.push(std::mem::take(&mut ids[row]));
-            index.splits.push(splits[row]);
-            index.labels.push(image.label);
-            encoded.push(std::mem::take(&mut image.bytes));
-            paths.push(image.path.take());
-        }
-        Ok(Images::new(index, encoded, paths))
+        Ok(found)
+    }
+}
+
+/// What a source has.
+#[derive(Default)]
+struct Found {
+    rows: Vec<Row>,
+    ids: Vec<String>,
+    /// The split that the source gives each row.
+    given: Vec<Option<Split>>,
+}
+
+impl Found {
+    fn push(&mut self, row: Row, id: String, split: Option<Split>) {
+        self.rows.push(row);
+        self.ids.push(id);
+        self.given.push(split);
     }
 }

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use super::hub::{Hub, RepoKind, Wanted, Watch};
 use super::settings::HubSettings;
 use crate::artifacts::model::{Model, ModelFile};
-use crate::clip::ClipFiles;
+use crate::clip::{ClipFiles, Content};
+use crate::demo;
 
 /// Files that every CLIP has, in hub format.
 const REQUIRED: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -33,11 +34,25 @@ pub enum Origin {
     },
     /// A folder in hub format.
     Folder(#[serde(skip)] PathBuf),
+    /// Part of the program, under this name.
+    BuiltIn(&'static str),
 }
 
+/// A file of a CLIP that is part of the program: the hub's name for it, and its content.
+type BuiltInFile = (&'static str, Content);
+/// A CLIP that is part of the program: its name, and its files.
+type BuiltIn = (&'static str, fn() -> [BuiltInFile; 3]);
+
+/// The CLIPs that are part of the program, by the names that the setting `clip.model` has for them. They have no
+/// slash, so that no repository can be meant.
+const BUILT_IN: [BuiltIn; 1] = [(demo::CLIP, demo::clip_files)];
+
 impl Origin {
-    /// A folder if there is one called `model`, else the repository of this name.
+    /// What is built in under the name `model`, or a folder if there is one called so, else the repository.
     pub fn new(model: &str, revision: &str) -> Self {
+        if let Some((name, _)) = BUILT_IN.iter().find(|(name, _)| *name == model) {
+            return Self::BuiltIn(name);
+        }
         match Path::new(model).is_dir() {
             true => Self::Folder(PathBuf::from(model)),
             false => Self::Hub { repository: model.to_owned(), revision: revision.to_owned() },
@@ -92,6 +107,7 @@ impl Stage for FetchClip {
     fn check(&self) -> Result<()> {
         match &self.origin {
             Origin::Folder(folder) => ClipFiles::in_folder(folder)?.check(),
+            Origin::BuiltIn(_) => Ok(()),
             Origin::Hub { repository, .. }
                 if repository.split('/').count() == 2 && !repository.starts_with(['/', '.']) =>
             {
@@ -116,6 +132,7 @@ impl Stage for FetchClip {
             Origin::Folder(_) => {
                 self.files().iter().map(|path| describe(path, context)).collect::<Result<_>>()?
             }
+            Origin::BuiltIn(name) => built_in(name).iter().map(describe_built_in).collect(),
         };
         let model = Model { files };
         // What does not fit together should fail now, not after an hour of downloads.
@@ -142,19 +159,26 @@ pub fn locate(model: &Model, origin: &Origin, context: &Context) -> Result<ClipF
     let from_folder = |folder: &Path, file: &ModelFile| -> Result<PathBuf> {
         let path = folder.join(&file.name);
         if describe(&path, context)?.sha256 != file.sha256 {
-            return Err(Error::new("the file changed during the run").at(&path).help("run again"));
+            return Err(changed().at(&path));
         }
         Ok(path)
     };
     let hub = match origin {
         Origin::Hub { .. } => Some(Hub::open(HubSettings::from_env()?)?),
-        Origin::Folder(_) => None,
+        Origin::Folder(_) | Origin::BuiltIn(_) => None,
     };
-    let path = |name: &str| -> Result<Option<PathBuf>> {
+    let path = |name: &str| -> Result<Option<Content>> {
         let Some(file) = model.files.iter().find(|file| file.name == name) else { return Ok(None) };
         match (origin, &hub) {
-            (Origin::Hub { repository, .. }, Some(hub)) => from_hub(repository, hub, file).map(Some),
-            (Origin::Folder(folder), _) => from_folder(folder, file).map(Some),
+            (Origin::Hub { repository, .. }, Some(hub)) => Ok(Some(from_hub(repository, hub, file)?.into())),
+            (Origin::Folder(folder), _) => Ok(Some(from_folder(folder, file)?.into())),
+            (Origin::BuiltIn(built), _) => {
+                let found = built_in(built).into_iter().find(|file| file.0 == name);
+                match found {
+                    Some(found) if describe_built_in(&found).sha256 == file.sha256 => Ok(Some(found.1)),
+                    _ => Err(changed().at(name)),
+                }
+            }
             (Origin::Hub { .. }, None) => Ok(None),
         }
     };
@@ -165,6 +189,21 @@ pub fn locate(model: &Model, origin: &Origin, context: &Context) -> Result<ClipF
         weights: needed("model.safetensors")?,
         preprocessor: path(PREPROCESSOR)?,
     })
+}
+
+fn changed() -> Error {
+    Error::new("the file changed during the run").help("run again")
+}
+
+fn built_in(name: &str) -> Vec<BuiltInFile> {
+    let found = BUILT_IN.iter().find(|(known, _)| *known == name);
+    found.map_or_else(Vec::new, |(_, files)| files().into())
+}
+
+fn describe_built_in((name, content): &BuiltInFile) -> ModelFile {
+    let bytes: &[u8] = if let Content::BuiltIn { bytes, .. } = content { bytes } else { &[] };
+    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    ModelFile { name: (*name).to_owned(), revision: String::new(), size: bytes.len() as u64, sha256 }
 }
 
 /// Size and SHA-256 of a file in a folder.

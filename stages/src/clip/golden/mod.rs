@@ -76,8 +76,8 @@ fn text_features_are_those_of_transformers() {
 fn token_ids_are_those_of_transformers() {
     for name in ["quick", "gelu"] {
         let golden = golden(&format!("{name}/golden.json"));
-        let config = Config::read(&folder(name).join("config.json")).unwrap();
-        let tokenizer = Tokenizer::read(&folder(name).join("tokenizer.json"), &config.text).unwrap();
+        let config = Config::read(&folder(name).join("config.json").into()).unwrap();
+        let tokenizer = Tokenizer::read(&folder(name).join("tokenizer.json").into(), &config.text).unwrap();
         let found = tokenizer.tokenize(&texts(&golden)).unwrap();
         for (found, wanted) in found.iter().zip(golden["texts"].as_array().unwrap()) {
             let ids: Vec<u32> =
@@ -89,8 +89,8 @@ fn token_ids_are_those_of_transformers() {
 
 #[test]
 fn an_over_long_text_keeps_its_end_mark() {
-    let config = Config::read(&folder("quick/config.json")).unwrap();
-    let tokenizer = Tokenizer::read(&folder("quick/tokenizer.json"), &config.text).unwrap();
+    let config = Config::read(&folder("quick/config.json").into()).unwrap();
+    let tokenizer = Tokenizer::read(&folder("quick/tokenizer.json").into(), &config.text).unwrap();
     let found = &tokenizer.tokenize(&["cat ".repeat(100)]).unwrap()[0];
     assert_eq!(found.ids.len(), config.text.positions);
     assert_eq!((found.ids[23], found.pooled), (525, 23));
@@ -112,7 +112,7 @@ fn preprocess_from(json: &str, side: usize) -> Preprocess {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("preprocessor_config.json");
     std::fs::write(&path, json).unwrap();
-    Preprocess::read(&path, side).unwrap()
+    Preprocess::read(&path.into(), side).unwrap()
 }
 
 #[test]
@@ -220,7 +220,8 @@ fn copy() -> (tempfile::TempDir, ClipFiles) {
     copy_of("quick")
 }
 
-fn edit(path: &Path, from: &str, to: &str) {
+fn edit(path: impl AsRef<Path>, from: &str, to: &str) {
+    let path = path.as_ref();
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.contains(from), "{from} is not in {}", path.display());
     std::fs::write(path, text.replace(from, to)).unwrap();
@@ -357,7 +358,7 @@ fn a_preprocessor_file_that_does_not_fit_is_refused_with_its_field() {
         let copy = tempfile::tempdir().unwrap();
         let path = copy.path().join("preprocessor_config.json");
         std::fs::write(&path, json).unwrap();
-        let error = Preprocess::read(&path, 20).unwrap_err().to_string();
+        let error = Preprocess::read(&path.into(), 20).unwrap_err().to_string();
         assert!(error.contains(word) && error.contains("preprocessor_config.json"), "{json}: {error}");
     }
 }
