@@ -20,18 +20,7 @@ pub fn print(folder: &Path, templates: &[String]) -> Result<()> {
     for batch in images.chunks(50) {
         seen.extend(floats(&encoder.encode(&encoder.batch(batch)?)?)?);
     }
-    let texts = [
-        "forest",
-        "river",
-        "lake",
-        "highway",
-        "residential area",
-        "industrial area",
-        "cropland",
-        "orchard",
-        "pasture",
-        "desert",
-    ];
+    let texts = DataSet::find("demo")?.classes.texts;
     let prompts: Vec<String> =
         templates.iter().flat_map(|template| texts.iter().map(|text| template.replace("{}", text))).collect();
     let read = floats(&TextEncoder::load(&files, &Device::Cpu, DType::F32)?.encode(&prompts)?)?;
