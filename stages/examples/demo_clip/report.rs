@@ -8,6 +8,7 @@ use pipeline::error::{Error, OrFail, Result};
 use rayon::prelude::*;
 use stages::clip::{ClipFiles, Features, ImageEncoder, TextEncoder, template_probabilities};
 use stages::demo::{self, Rendering};
+use stages::download::catalog::DataSet;
 
 /// Prints the figures that the settings of the training were chosen by.
 pub fn print(folder: &Path, templates: &[String]) -> Result<()> {
