@@ -82,7 +82,7 @@ bench:
 	@$(CARGO) run --release --locked --quiet --package stages --example bench $(if $(FEATURES),--features $(FEATURES)) -- \
 		--work "$(WORK)" --batch "$(BATCH)" --repeats "$(REPEATS)" --threads "$(THREADS)" --device "$(bench-device)"
 
-# Fixed seeds: minutes on two cores, and a CLIP that behaves as the one that is in the repository.
+# Fixed seeds; writes over the CLIP that is in the repository.
 demo-clip:
 	$(CARGO) run --release --locked --quiet --package stages --example demo_clip -- data/demo/clip
 

@@ -21,6 +21,7 @@ use crate::learner::Optimizer;
 use crate::network::Architecture;
 use crate::settings::{Settings, overrides, unknown};
 use crate::statistics::Summarise;
+use crate::supervised;
 use crate::warm_up::WarmUp;
 
 const PROFILES: [(&str, &str); 2] = [
@@ -206,7 +207,7 @@ impl Experiment {
 
     fn distill(&self) -> Distill {
         let Settings { seed, input, optimizer, warm_up, distill, .. } = &self.settings;
-        Distill {
+        Distill(supervised::Settings {
             epochs: distill.epochs,
             batch: warm_up.batch,
             seed: *seed,
@@ -214,12 +215,12 @@ impl Experiment {
             input: input.clone(),
             architecture: self.architecture(),
             place: self.place,
-        }
+        })
     }
 
     fn warm_up(&self) -> WarmUp {
         let Settings { seed, input, optimizer, warm_up, .. } = &self.settings;
-        WarmUp {
+        WarmUp(supervised::Settings {
             epochs: warm_up.epochs,
             batch: warm_up.batch,
             seed: *seed,
@@ -227,7 +228,7 @@ impl Experiment {
             input: input.clone(),
             architecture: self.architecture(),
             place: self.place,
-        }
+        })
     }
 
     fn co_reg(&self) -> CoReg {

@@ -8,6 +8,7 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::random;
 use pipeline::stage::Context;
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 use crate::ahead::ahead;
 use crate::artifacts::training::Epoch;
@@ -16,18 +17,15 @@ use crate::device::Place;
 use crate::learner::{Learner, Optimizer, finite, predict};
 use crate::network::{Architecture, Pass};
 use crate::tally::{Tally, Terms};
-use crate::training_set::{TrainingSet, accuracy, argmax_rows};
+use crate::training_set::{Input, TrainingSet, accuracy, argmax_rows};
 use crate::vision::{Draw, View, Views};
 
 /// Batches of views that are made while a step is under way.
 const AHEAD: usize = 2;
 
-/// One training of one or more networks, each for itself.
-pub struct Supervised<'a> {
-    /// The stage's name, with which its random streams begin.
-    pub name: &'static str,
-    /// Names of the networks, in streams and checkpoints.
-    pub networks: &'a [&'static str],
+/// Settings of a training on fixed targets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
     /// Epochs of each network.
     pub epochs: usize,
     /// Images a step.
@@ -35,15 +33,46 @@ pub struct Supervised<'a> {
     /// Seed of weights, order and views.
     pub seed: u64,
     /// The optimizer and its schedule.
-    pub optimizer: &'a Optimizer,
+    pub optimizer: Optimizer,
+    /// How images become input.
+    pub input: Input,
     /// What the networks look like.
-    pub architecture: &'a Architecture,
-    /// Where it is computed.
+    pub architecture: Architecture,
+    /// Where it is computed; not part of the key.
+    #[serde(skip)]
     pub place: Place,
+}
+
+impl Settings {
+    /// Refuses what cannot be trained.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense, or a device that is not there.
+    pub fn check(&self) -> Result<()> {
+        self.architecture.validate()?;
+        self.input.views()?;
+        self.optimizer.check(self.place)?;
+        if self.epochs == 0 || !(2..=1 << 16).contains(&self.batch) {
+            return Err(Error::new(format!(
+                "{} epochs of batch {} are no training",
+                self.epochs, self.batch
+            ))
+            .help("set warm-up.epochs ≥ 1 and warm-up.batch between 2 and 65536"));
+        }
+        self.place.device().map(drop)
+    }
+}
+
+/// One training of one or more networks, each for itself.
+pub struct Supervised<'a> {
+    /// The stage's name, with which its random streams begin.
+    pub name: &'static str,
+    /// Names of the networks, in streams and checkpoints.
+    pub networks: &'a [&'static str],
+    /// The settings.
+    pub settings: &'a Settings,
     /// The images.
     pub set: &'a TrainingSet,
-    /// How they become input.
-    pub views: &'a Views,
 }
 
 impl Supervised<'_> {
@@ -58,10 +87,11 @@ impl Supervised<'_> {
         context: &Context,
         loss: impl Fn(&Tensor, &[usize]) -> candle_core::Result<Terms>,
     ) -> Result<(Vec<Learner>, Vec<Epoch>)> {
-        let device = self.place.device()?;
+        let settings = self.settings;
+        let (device, views) = (settings.place.device()?, settings.input.views()?);
         let new = || -> Result<Vec<Learner>> {
             let one = |name: &&str| {
-                Learner::new(self.architecture, self.optimizer, self.seed, name, &device)
+                Learner::new(&settings.architecture, &settings.optimizer, settings.seed, name, &device)
                     .or_fail(|| Error::new("cannot make the network"))
             };
             self.networks.iter().map(one).collect()
@@ -80,11 +110,11 @@ impl Supervised<'_> {
             }
         }
         let first = history.last().map_or(0, |row| row.epoch as usize);
-        context.progress().begin(self.epochs as u64, "epochs");
+        context.progress().begin(settings.epochs as u64, "epochs");
         context.progress().advance(first as u64);
-        for epoch in first..self.epochs {
+        for epoch in first..settings.epochs {
             for (n, learner) in learners.iter_mut().enumerate() {
-                history.push(self.epoch(epoch, n, learner, context, &loss)?);
+                history.push(self.epoch(epoch, n, learner, &views, context, &loss)?);
             }
             let states = self.networks.iter().zip(&learners);
             let states = states.map(|(name, learner)| Ok((*name, learner.state()?)));
@@ -102,17 +132,18 @@ impl Supervised<'_> {
         epoch: usize,
         n: usize,
         learner: &mut Learner,
+        views: &Views,
         context: &Context,
         loss: impl Fn(&Tensor, &[usize]) -> candle_core::Result<Terms>,
     ) -> Result<Epoch> {
-        let (set, views) = (self.set, self.views);
+        let (set, settings) = (self.set, self.settings);
         let name = format!("{}/{}", self.name, self.networks[n]);
         let mut samples: Vec<usize> = (0..set.len()).collect();
-        samples.shuffle(&mut random::stream(self.seed, &format!("{name}/order/epoch{epoch}")));
-        let batches: Vec<&[usize]> = samples.chunks(self.batch).collect();
+        samples.shuffle(&mut random::stream(settings.seed, &format!("{name}/order/epoch{epoch}")));
+        let batches: Vec<&[usize]> = samples.chunks(settings.batch).collect();
         let draw =
-            |purpose: &str, step| Draw::new(self.seed, &format!("{name}/{purpose}"), epoch as u64, step);
-        let rate = self.optimizer.rate(epoch);
+            |purpose: &str, step| Draw::new(settings.seed, &format!("{name}/{purpose}"), epoch as u64, step);
+        let rate = settings.optimizer.rate(epoch);
         let failed = |step| Error::new(format!("epoch {}, network {}, step {step} failed", epoch + 1, n + 1));
         let mut tally = Tally::default();
         ahead(
@@ -135,7 +166,7 @@ impl Supervised<'_> {
             },
         )?;
         let again = |step| draw("recalibrate", step);
-        learner.recalibrate(&set.train, views, self.optimizer.recalibrate, again, context)?;
+        learner.recalibrate(&set.train, views, settings.optimizer.recalibrate, again, context)?;
         let plain = |step| draw("test: plain views draw nothing", step);
         let test = predict(&learner.network, &set.test, views, View::Plain, plain, context)?;
         let mut values = vec![("learning_rate", Some(rate))];
