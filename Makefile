@@ -2,7 +2,7 @@
 #
 #   make pipeline DATASET=eurosat PROFILE=quick SET="co-reg.epochs=20 seed=1"
 
-DATASET   ?= eurosat
+DATASET   ?= demo
 PROFILE   ?= quick
 DEVICE    ?= auto
 ARTIFACTS ?= artifacts
@@ -18,16 +18,16 @@ FEATURES  ?= $(if $(filter cuda,$(DEVICE)),cuda)
 bench-device = $(if $(filter file,$(origin DEVICE)),cpu,$(DEVICE))
 
 choice = --artifacts "$(ARTIFACTS)" --dataset "$(DATASET)" --profile "$(PROFILE)" --device "$(DEVICE)" \
-         $(if $(CLIP),--clip "$(CLIP)") $(if $(SET),--set "$(SET)")
+         $(if $(CLIP),--clip "$(CLIP)") $(if $(LABELS),--labels "$(LABELS)") $(if $(SET),--set "$(SET)")
 
 .PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check bench demo-clip help
 
 help:
-	@echo 'make pipeline [DATASET=eurosat] [PROFILE=quick|paper] [CLIP=owner/name] [SET="stage.key=value …"] [DEVICE=cpu|cuda|auto]'
+	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [DEVICE=cpu|cuda|auto]'
 	@echo 'make plan            what would run, and why'
 	@echo 'make explain STAGE=label'
 	@echo 'make ablations [SEEDS=3] [VARIANTS=file.toml]'
-	@echo 'make show [DATASET=eurosat] [STAGE=label]'
+	@echo 'make show [DATASET=demo] [STAGE=label]'
 	@echo 'make verify          read every kept result and check it'
 	@echo 'make clean-cache     remove results that no newest run uses'
 	@echo 'make bench [WORK=step|clip|augment|epoch|memory|all] [BATCH=64] [REPEATS=5] [THREADS=2] [DEVICE=cpu|cuda]'

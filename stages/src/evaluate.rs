@@ -20,6 +20,9 @@ use crate::network::Network;
 use crate::training_set::{Input, accuracy, argmax_rows, share};
 use crate::vision::{Draw, Pixels, View};
 
+/// How often the stage shows every test image to a network: two networks, before and after Co-Reg.
+pub const PASSES: usize = 4;
+
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluate {
@@ -34,7 +37,7 @@ impl Stage for Evaluate {
     type Inputs = (Images, Labels, WarmedUp, CoRegResult);
     type Output = Evaluation;
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn resources(&self) -> Resources {
         self.place.resources()
@@ -80,7 +83,7 @@ impl Stage for Evaluate {
             ("accuracy_after_warm_up", accuracy(predicted(&both_before)?, &truth)),
             ("macro_f1", macro_f1(&predictions, &truth, classes)),
             ("agreement", agreement),
-            ("agreement_with_clip", accuracy(predictions.iter().copied(), &single)),
+            ("agreement_with_annotation", accuracy(predictions.iter().copied(), &single)),
             ("mean_confidence", Some(confidence.sum::<f64>() / rows.len() as f64)),
             ("images", Some(rows.len() as f64)),
             ("parameters", Some(parameters.sum::<usize>() as f64)),

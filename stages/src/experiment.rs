@@ -5,7 +5,6 @@ use std::any::Any;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::graph::{Graph, Handle};
 use pipeline::stage::{Inputs, Stage};
-use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::annotate::{Annotate, templates};
@@ -19,16 +18,16 @@ use crate::embed::Embed;
 use crate::evaluate::Evaluate;
 use crate::learner::Optimizer;
 use crate::network::Architecture;
-use crate::settings::{Settings, overrides, unknown};
-use crate::statistics::Summarise;
+use crate::settings::{Settings, Source, overrides, unknown};
+use crate::statistics::{Summarise, SummariseLabels};
 use crate::supervised;
+use crate::variants::Branch;
 use crate::warm_up::WarmUp;
 
 const PROFILES: [(&str, &str); 2] = [
     ("quick", include_str!("../../data/profiles/quick.toml")),
     ("paper", include_str!("../../data/profiles/paper.toml")),
 ];
-const ABLATIONS: &str = include_str!("../../data/variants/ablations.toml");
 
 /// A data set and all settings.
 #[derive(Clone, Debug)]
@@ -50,6 +49,8 @@ pub struct Choice {
     pub profile: String,
     /// A CLIP other than the default: repository or folder.
     pub clip: Option<String>,
+    /// Where the candidates come from: `clip`, or `synthetic q=… eta=…`.
+    pub labels: Option<String>,
     /// `key=value` pairs.
     pub set: Vec<String>,
 }
@@ -61,18 +62,21 @@ impl Experiment {
     /// An unknown data set, profile or setting, by its nearest known name.
     pub fn new(choice: &Choice, place: Place) -> Result<Self> {
         let data_set = DataSet::find(&choice.data_set)?;
-        let profile = PROFILES.iter().find(|(name, _)| *name == choice.profile);
-        let (_, profile) = profile.ok_or_else(|| {
-            unknown("profile", &choice.profile, PROFILES.iter().map(|(name, _)| (*name).to_owned()))
-        })?;
-        let profile = profile.parse::<Table>().or_fail(|| Error::new("the profile is no TOML"))?;
+        let profile = profile(&choice.profile)?.parse::<Table>();
+        let profile = profile.or_fail(|| Error::new("the profile is no TOML"))?;
+        // A misspelt name would silently be left out.
+        data_set.profile.keys().try_for_each(|name| self::profile(name).map(drop))?;
+        let own = data_set.profile.get(&choice.profile).cloned();
+        let own = own.map(|own| ("the data set's part of the profile", own));
         let clip = choice.clip.iter().map(|clip| {
             let model = Table::from_iter([("model".to_owned(), Value::String(clip.clone()))]);
             ("CLIP", Table::from_iter([("clip".to_owned(), Value::Table(model))]))
         });
         let layers = [("data set", of_data_set(&data_set)), ("profile", profile)];
-        let settings =
-            Settings::layered(layers.into_iter().chain(clip).chain([("SET", overrides(&choice.set)?)]))?;
+        let labels = choice.labels.iter().map(|labels| Ok(("LABELS", labels_layer(labels)?)));
+        let labels = labels.collect::<Result<Vec<_>>>()?;
+        let chosen = clip.chain(labels).chain([("SET", overrides(&choice.set)?)]);
+        let settings = Settings::layered(layers.into_iter().chain(own).chain(chosen))?;
         Ok(Self { data_set, settings, place })
     }
 
@@ -83,87 +87,46 @@ impl Experiment {
     /// Prompts that cannot be read, or a suffix that is used twice.
     pub fn graph(&self, branches: &[Branch]) -> Result<Wired> {
         let mut wiring = Wiring { graph: Graph::new(self.data_set.name.clone())?, made: Vec::new() };
-        let mut evaluations = Vec::new();
+        let mut branched = Vec::new();
         for Branch { suffix, settings, .. } in branches {
             let branch = Self { settings: settings.clone(), ..self.clone() };
-            evaluations.push(branch.wire(&mut wiring, suffix)?);
+            branched.push(branch.wire(&mut wiring, suffix)?);
         }
-        Ok(Wired { graph: wiring.graph, evaluations })
+        Ok(Wired { graph: wiring.graph, branches: branched })
     }
 
-    /// Wires the chain of one branch; gives the name of the node that evaluates it.
-    fn wire(&self, wiring: &mut Wiring, suffix: &str) -> Result<String> {
+    /// Wires the chain of one branch; gives the nodes that say how it went.
+    fn wire(&self, wiring: &mut Wiring, suffix: &str) -> Result<Findings> {
         let Self { settings: s, place, .. } = self;
         let place = *place;
+        let mut distilled = None;
         let images = wiring.add(suffix, self.download(), ())?;
-        let origin = Origin::new(&s.clip.model, &s.clip.revision);
-        let clip = wiring.add(suffix, FetchClip { origin: origin.clone() }, ())?;
-        let embeddings = wiring.add(suffix, Embed { clip: origin, place }, (images, clip))?;
-        let votes = wiring.add(suffix, self.annotate()?, (images, embeddings, clip))?;
-        let labels = wiring.add(suffix, s.label.clone(), (images, votes))?;
-        wiring.add(suffix, Summarise {}, (votes, labels))?;
+        let (labels, statistics) = match s.labels {
+            Source::Clip => {
+                let origin = Origin::new(&s.clip.model, &s.clip.revision);
+                let clip = wiring.add(suffix, FetchClip { origin: origin.clone() }, ())?;
+                let embeddings = wiring.add(suffix, Embed { clip: origin, place }, (images, clip))?;
+                let votes = wiring.add(suffix, self.annotate()?, (images, embeddings, clip))?;
+                let labels = wiring.add(suffix, s.label.clone(), (images, votes))?;
+                if s.distill.epochs > 0 {
+                    distilled = Some(wiring.add(suffix, self.distill(), (images, votes, labels))?);
+                }
+                (labels, wiring.add(suffix, Summarise {}, (votes, labels))?)
+            }
+            Source::Synthetic => {
+                let labels = wiring.add(suffix, s.synthetic.clone(), (images,))?;
+                (labels, wiring.add(suffix, SummariseLabels {}, (labels,))?)
+            }
+        };
         let warm = wiring.add(suffix, self.warm_up(), (images, labels))?;
         let trained = wiring.add(suffix, self.co_reg(), (images, labels, warm))?;
-        if s.distill.epochs > 0 {
-            wiring.add(suffix, self.distill(), (images, votes, labels))?;
-        }
         let evaluate = Evaluate { input: s.input.clone(), place };
-        let evaluation = wiring.add(suffix, evaluate, (images, labels, warm, trained))?;
-        let name = wiring.graph.name_of(evaluation).map(str::to_owned);
-        name.ok_or_else(|| Error::new("the evaluation is not in the graph"))
-    }
-
-    /// The experiment itself, as its only branch.
-    pub fn branch(&self) -> Branch {
-        Branch { suffix: String::new(), variant: String::new(), settings: self.settings.clone() }
-    }
-
-    /// One branch a variant and seed. Without a file the variants are the paper's ablations.
-    ///
-    /// # Errors
-    /// A file that cannot be read, is no list of variants, or names an unknown setting.
-    pub fn variants(&self, file: Option<&std::path::Path>, seeds: u64) -> Result<Vec<Branch>> {
-        let text = match file {
-            None => ABLATIONS.to_owned(),
-            Some(path) => std::fs::read_to_string(path).or_fail(|| {
-                let help = "name a TOML file like data/variants/ablations.toml";
-                Error::new("cannot read the variants").at(path).help(help)
-            })?,
-        };
-        let at = file.map_or_else(|| "the built-in ablations".to_owned(), |path| path.display().to_string());
-        let list: Variants = toml::from_str(&text).or_fail(|| {
-            Error::new("cannot understand the variants")
-                .at(&at)
-                .help("write [[variant]] with name and set = \"stage.key=value …\"")
-        })?;
-        if list.variant.is_empty() {
-            return Err(Error::new("there is no variant").at(&at).help("write at least one [[variant]]"));
-        }
-        let twice = |of: fn(&Variant) -> &str| {
-            let names: Vec<&str> = list.variant.iter().map(of).collect();
-            (1..names.len()).find(|&i| names[..i].contains(&names[i])).map(|i| names[i].to_owned())
-        };
-        if let Some(name) = twice(|v| &v.name).or_else(|| twice(Variant::title)) {
-            return Err(Error::new(format!("two variants are called `{name}`"))
-                .at(&at)
-                .help("give each a name and a title of its own"));
-        }
-        let own = Table::try_from(&self.settings).or_fail(|| Error::new("cannot list the settings"))?;
-        let mut branches = Vec::new();
-        for seed in self.settings.seed..self.settings.seed + seeds.max(1) {
-            for variant in &list.variant {
-                let layer = overrides(std::slice::from_ref(&variant.set))?;
-                let seeded = Table::from_iter([("seed".to_owned(), Value::Integer(seed as i64))]);
-                let layers = [("settings", own.clone()), ("seed", seeded), (variant.name.as_str(), layer)];
-                let settings = Settings::layered(layers)?;
-                branches.push(Branch {
-                    suffix: format!(".{}.seed{seed}", variant.name),
-                    variant: variant.title().to_owned(),
-                    settings,
-                });
-            }
-        }
-        Ok(branches)
+        let evaluate = wiring.add(suffix, evaluate, (images, labels, warm, trained))?;
+        Ok(Findings {
+            statistics: wiring.name_of(statistics)?,
+            distilled: distilled.map(|handle| wiring.name_of(handle)).transpose()?,
+            evaluation: wiring.name_of(evaluate)?,
+        })
     }
 
     fn download(&self) -> Download {
@@ -244,12 +207,22 @@ impl Experiment {
     }
 }
 
-/// A graph, and the nodes that evaluate its branches, in their order.
+/// A graph, and what says how its branches went, in their order.
 pub struct Wired {
     /// The graph.
     pub graph: Graph,
-    /// Names of the evaluating nodes.
-    pub evaluations: Vec<String>,
+    /// Of each branch, the nodes to ask.
+    pub branches: Vec<Findings>,
+}
+
+/// Names of the nodes that say how a branch went.
+pub struct Findings {
+    /// How good the labels are.
+    pub statistics: String,
+    /// The plain student, if there is one.
+    pub distilled: Option<String>,
+    /// How good the student is.
+    pub evaluation: String,
 }
 
 /// A graph under construction, and what was added to it.
@@ -281,38 +254,29 @@ impl Wiring {
         self.made.push(Box::new((stage, inputs, handle)));
         Ok(handle)
     }
-}
 
-/// One set of settings on a graph that others share.
-#[derive(Clone, Debug)]
-pub struct Branch {
-    /// What its nodes' names end with.
-    pub suffix: String,
-    /// The variant's title.
-    pub variant: String,
-    /// The settings.
-    pub settings: Settings,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Variants {
-    variant: Vec<Variant>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Variant {
-    name: String,
-    title: Option<String>,
-    #[serde(default)]
-    set: String,
-}
-
-impl Variant {
-    fn title(&self) -> &str {
-        self.title.as_deref().unwrap_or(&self.name)
+    fn name_of<T>(&self, handle: Handle<T>) -> Result<String> {
+        let name = self.graph.name_of(handle).map(str::to_owned);
+        name.ok_or_else(|| Error::new("a node is not in its own graph"))
     }
+}
+
+/// `LABELS` as a layer: the source, and for synthetic labels their settings.
+fn labels_layer(text: &str) -> Result<Table> {
+    let (source, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
+    let mut layer = Table::from_iter([("labels".to_owned(), Value::String(source.to_owned()))]);
+    let own = overrides(&[rest.to_owned()])?;
+    if !own.is_empty() {
+        layer.insert(source.to_owned(), Value::Table(own));
+    }
+    Ok(layer)
+}
+
+/// The text of a profile.
+fn profile(name: &str) -> Result<&'static str> {
+    let found = PROFILES.iter().find(|(known, _)| *known == name);
+    let names = || PROFILES.iter().map(|(name, _)| (*name).to_owned());
+    found.map(|(_, text)| *text).ok_or_else(|| unknown("profile", name, names()))
 }
 
 /// What a data set says of the settings (method §§3 and 9).
@@ -343,4 +307,45 @@ fn of_data_set(data_set: &DataSet) -> Table {
     ]);
     settings.extend(clip);
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn settings(profile: &str, labels: Option<&str>, set: &str) -> Result<Settings> {
+        let choice = Choice {
+            data_set: "demo".to_owned(),
+            profile: profile.to_owned(),
+            labels: labels.map(str::to_owned),
+            set: vec![set.to_owned()],
+            ..Choice::default()
+        };
+        Ok(Experiment::new(&choice, Place::Cpu)?.settings)
+    }
+
+    #[test]
+    fn a_data_sets_part_of_a_profile_lies_between_the_profile_and_the_users_settings() {
+        let own = DataSet::find("demo").unwrap().profile["quick"].clone();
+        let own = own["co-reg"]["epochs"].as_integer().unwrap() as usize;
+        let quick = settings("quick", None, "seed=3").unwrap();
+        assert_eq!((quick.co_reg.epochs, quick.warm_up.batch), (own, 64));
+        assert_eq!(settings("quick", None, "co-reg.epochs=1").unwrap().co_reg.epochs, 1);
+        assert_ne!(settings("paper", None, "").unwrap().co_reg.epochs, own);
+    }
+
+    #[test]
+    fn labels_are_chosen_with_their_settings() {
+        let labels = |text: &str| settings("quick", Some(text), "");
+        assert_eq!(labels("clip").unwrap().labels, Source::Clip);
+        let synthetic = labels("synthetic q=0.03 eta=0.2").unwrap();
+        assert_eq!(synthetic.labels, Source::Synthetic);
+        assert_eq!((synthetic.synthetic.q, synthetic.synthetic.eta), (0.03, 0.2));
+        for (wrong, said) in [("synthetic p=1", "synthetic.p"), ("people", "people"), ("clip q=1", "clip.q")]
+        {
+            let error = labels(wrong).unwrap_err().to_string();
+            assert!(error.contains("LABELS") && error.contains(said), "{error}");
+        }
+    }
 }

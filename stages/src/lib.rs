@@ -1,8 +1,8 @@
 //! The stages of coreg, from images on a hub to an evaluated student, and the program that runs them.
 //!
-//! Each stage has its room: [`download`], [`embed`], [`annotate`], [`label`], [`statistics`], [`warm_up`],
+//! Each stage has its room: [`download`], [`embed`], [`annotate`], [`label`] or [`synthetic`], [`statistics`], [`warm_up`],
 //! [`co_reg`], [`evaluate`]. What they exchange is in [`artifacts`]; how they are wired, and all settings,
-//! in [`experiment`] and [`settings`]. [`ahead`] prepares batches while others are in use. None of them knows
+//! in [`experiment`] and [`settings`]; [`variants`] lays several of them side by side. [`ahead`] prepares batches while others are in use. None of them knows
 //! of caching or scheduling: that is the crate [`pipeline`].
 
 pub mod ahead;
@@ -26,7 +26,9 @@ pub mod network;
 pub mod settings;
 pub mod statistics;
 pub mod supervised;
+pub mod synthetic;
 pub mod tally;
 pub mod training_set;
+pub mod variants;
 pub mod vision;
 pub mod warm_up;

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 use crate::co_reg::Method;
 use crate::label::Label;
 use crate::learner::Optimizer;
+use crate::synthetic::Synthesise;
 use crate::training_set::Input;
 
 /// Everything that decides what an experiment computes.
@@ -18,6 +19,8 @@ use crate::training_set::Input;
 pub struct Settings {
     /// Seed of weights, orders, views and mixing.
     pub seed: u64,
+    /// Where the candidates come from.
+    pub labels: Source,
     /// Which images.
     pub download: Download,
     /// Which CLIP.
@@ -26,6 +29,8 @@ pub struct Settings {
     pub annotate: Annotate,
     /// Which candidates.
     pub label: Label,
+    /// Synthetic candidates.
+    pub synthetic: Synthesise,
     /// How images become input.
     pub input: Input,
     /// What the student looks like.
@@ -40,6 +45,16 @@ pub struct Settings {
     pub co_reg: Method,
     /// Plain distillation, for comparison.
     pub distill: Distill,
+}
+
+/// Where the candidates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A CLIP votes (method §1).
+    Clip,
+    /// They are made from the truth (method §12).
+    Synthetic,
 }
 
 /// Which images are used.
@@ -110,10 +125,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             seed: 0,
+            labels: Source::Clip,
             download: Download { seed: 0, limit_train: 0, limit_test: 0 },
             clip: Clip { model: "openai/clip-vit-base-patch32".to_owned(), revision: "main".to_owned() },
             annotate: Annotate { prompts: "photo27".to_owned(), logit_scale: 100.0 },
             label: Label::default(),
+            synthetic: Synthesise::default(),
             input: Input {
                 size: 32,
                 channels: 3,
@@ -160,7 +177,7 @@ fn in_plain_words(message: &str) -> String {
 }
 
 /// The values of a layer with their dotted names.
-fn leaves(path: &str, table: Table) -> Vec<(String, Value)> {
+pub(crate) fn leaves(path: &str, table: Table) -> Vec<(String, Value)> {
     let below = |(key, value): (String, Value)| {
         let at = if path.is_empty() { key } else { format!("{path}.{key}") };
         match value {
@@ -172,7 +189,7 @@ fn leaves(path: &str, table: Table) -> Vec<(String, Value)> {
 }
 
 /// A layer with one value, under its dotted name.
-fn nested(at: &str, value: Value) -> Table {
+pub(crate) fn nested(at: &str, value: Value) -> Table {
     match at.split_once('.') {
         None => Table::from_iter([(at.to_owned(), value)]),
         Some((key, rest)) => Table::from_iter([(key.to_owned(), Value::Table(nested(rest, value)))]),

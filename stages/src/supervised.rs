@@ -3,6 +3,8 @@
 //!
 //! It knows nothing of what the targets mean: the loss comes from the stage.
 
+use std::time::Instant;
+
 use candle_core::Tensor;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::random;
@@ -113,6 +115,7 @@ impl Supervised<'_> {
         context.progress().begin(settings.epochs as u64, "epochs");
         context.progress().advance(first as u64);
         for epoch in first..settings.epochs {
+            let began = Instant::now();
             for (n, learner) in learners.iter_mut().enumerate() {
                 history.push(self.epoch(epoch, n, learner, &views, context, &loss)?);
             }
@@ -122,7 +125,8 @@ impl Supervised<'_> {
             let states = states.or_fail(|| Error::new("cannot copy the networks"))?;
             checkpoint::save(context, &checkpoint::join(states), &history)?;
             context.progress().advance(1);
-            context.progress().note(describe(&history, learners.len()));
+            let seconds = began.elapsed().as_secs_f64();
+            context.progress().note(format!("{}, {seconds:.1} s", describe(&history, learners.len())));
         }
         Ok((learners, history))
     }

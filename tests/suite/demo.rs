@@ -10,16 +10,18 @@ use arrow::datatypes::{Float64Type, Int32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tests::child::{Coreg, Output};
 
-/// `coreg run --dataset demo` up to `stage`, where nobody answers on the network.
-fn run(folder: &Path, stage: &str, set: &str) -> Output {
-    Coreg::new(folder.join(format!("log-{stage}")))
+/// The program where nobody answers on the network.
+fn coreg(folder: &Path) -> Coreg {
+    Coreg::new(folder.join("log"))
         .env("HF_HUB_OFFLINE", "1")
         .env("HF_ENDPOINT", "http://127.0.0.1:9")
         .env("HOME", folder)
         .args([Path::new("--artifacts"), &folder.join("artifacts")])
-        .args(["run", "--dataset", "demo", "--device", "cpu", "--only", stage])
-        .set(set)
-        .ok()
+}
+
+/// `coreg run` up to `stage`. The demo is the data set that nobody has to name.
+fn run(folder: &Path, stage: &str, set: &str) -> Output {
+    coreg(folder).args(["run", "--device", "cpu", "--only", stage]).set(set).ok()
 }
 
 fn read(folder: &Path, file: &str) -> Vec<RecordBatch> {
@@ -47,6 +49,52 @@ fn the_demo_is_drawn_whole_balanced_and_with_its_truth() {
         assert_eq!(count, if split == "train" { 200 } else { 100 }, "{split} {class}");
     }
     assert_eq!([&ids[0], &ids[2999]], ["train/000000", "test/000999"]);
+}
+
+/// Few images, few epochs, every term of the loss.
+const TINY: &str = "download.limit_train=200 download.limit_test=100 warm-up.epochs=1 co-reg.epochs=2 \
+                    co-reg.regularise_after=1 distill.epochs=1 optimizer.recalibrate=0";
+
+#[test]
+fn a_run_ends_with_what_a_person_wants_to_know_and_the_next_one_is_instant() {
+    let folder = tempfile::tempdir().unwrap();
+    let command = |words: &[&str]| coreg(folder.path()).args(words).args(["--device", "cpu"]).set(TINY).ok();
+    let first = command(&["run"]);
+    let lines = [
+        "Demo: 200 training and 100 test images, 10 classes",
+        "candidates an image",
+        "CLIP, the average of its templates",
+        "a plain student of that average, 1 epochs",
+        "Co-Reg, both networks",
+        "points above CLIP's average",
+        "images a second",
+        "0.88 M",
+        "not the paper's numbers",
+        "make pipeline DATASET=eurosat",
+        "duckdb -c \"FROM '",
+    ];
+    for line in lines {
+        assert!(first.stdout.contains(line), "no `{line}` in:\n{}", first.stdout);
+    }
+    let plan = command(&["plan"]).stdout;
+    assert!(!plan.contains("runs"), "{plan}");
+    let second = command(&["run"]);
+    assert_eq!(second.stdout, first.stdout);
+    assert!(second.stderr.contains("10 stages cached"), "{}", second.stderr);
+}
+
+#[test]
+fn the_ablations_run_on_the_demo() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = coreg(folder.path()).args(["ablations", "--device", "cpu"]).set(TINY).ok().stdout;
+    assert!(
+        table.contains("| variant | CLIP, average | plain student | after warm-up | after Co-Reg | seeds |")
+    );
+    for variant in ["Co-Reg", "w/o Co-PL", "w/ SupCont", "w/o proto", "w/o unlabeled"] {
+        assert!(table.contains(&format!("| {variant} | ")), "{table}");
+    }
+    let rows: usize = read(folder.path(), "ablations.parquet").iter().map(RecordBatch::num_rows).sum();
+    assert_eq!(rows, 5 * 4);
 }
 
 #[test]

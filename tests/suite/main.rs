@@ -8,3 +8,4 @@ mod download;
 mod eurosat;
 mod interrupt;
 mod offline;
+mod synthetic;

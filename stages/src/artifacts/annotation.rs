@@ -110,7 +110,7 @@ pub struct Labels {
     pub splits: Vec<Split>,
     /// Candidate classes of each image, ascending.
     pub candidates: Vec<Vec<u16>>,
-    /// The class with the highest mean probability.
+    /// The class with the highest mean probability; of synthetic labels, one of the candidates at random.
     pub single: Vec<u16>,
     /// The true class, where known.
     pub labels: Vec<Option<i32>>,

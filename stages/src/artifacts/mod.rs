@@ -8,7 +8,7 @@ pub mod evaluation;
 pub mod images;
 pub mod model;
 pub mod statistics;
-mod table;
+pub(crate) mod table;
 pub mod training;
 
 #[cfg(test)]

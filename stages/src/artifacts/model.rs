@@ -25,6 +25,8 @@ pub struct ModelFile {
 pub struct Model {
     /// The files, sorted by name.
     pub files: Vec<ModelFile>,
+    /// Trained numbers in both towers.
+    pub parameters: u64,
 }
 
 impl Artifact for Model {

@@ -49,7 +49,7 @@ pub struct ClassStatistics {
     /// Share of its images that the averaged probabilities get right.
     pub zero_shot_mean: Option<f64>,
     /// Mean probability of the class over all images and templates (method §1, the prior).
-    pub prior: f64,
+    pub prior: Option<f64>,
 }
 
 /// All statistics of an annotation (method §2).
@@ -90,7 +90,7 @@ impl Artifact for Statistics {
             .u64("single_label_of", self.classes.iter().map(|c| c.single_label_of))
             .f64_or_null("eta", self.classes.iter().map(|c| c.eta))
             .f64_or_null("zero_shot_mean", self.classes.iter().map(|c| c.zero_shot_mean))
-            .f64("prior", self.classes.iter().map(|c| c.prior))
+            .f64_or_null("prior", self.classes.iter().map(|c| c.prior))
             .write(&folder.join("classes.parquet"))
     }
 
@@ -115,7 +115,7 @@ impl Artifact for Statistics {
         let zero_shot_mean: Vec<_> = rows.nullable::<Float64Array>("zero_shot_mean")?.iter().collect();
         let candidate_in = rows.column::<UInt64Array>("candidate_in")?.values();
         let single_label_of = rows.column::<UInt64Array>("single_label_of")?.values();
-        let prior = rows.column::<Float64Array>("prior")?.values();
+        let prior: Vec<_> = rows.nullable::<Float64Array>("prior")?.iter().collect();
         let classes = names.into_iter().enumerate().map(|(i, class)| ClassStatistics {
             class,
             split: splits[i],

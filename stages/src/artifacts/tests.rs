@@ -109,7 +109,7 @@ fn statistics_and_evaluations_come_back() {
             single_label_of: 1,
             eta: Some(0.5),
             zero_shot_mean: None,
-            prior: 0.1,
+            prior: Some(0.1),
         }],
     };
     assert_eq!(round_trip(&statistics), statistics);

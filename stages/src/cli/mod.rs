@@ -99,7 +99,7 @@ struct RunArgs {
 #[derive(Args)]
 struct ChoiceArgs {
     /// A data set of the catalog, or a TOML file that describes one.
-    #[arg(long, default_value = "eurosat", value_name = "NAME|FILE")]
+    #[arg(long, default_value = "demo", value_name = "NAME|FILE")]
     dataset: String,
     /// `quick` for two CPU cores, `paper` for the paper's schedule and network.
     #[arg(long, default_value = "quick")]
@@ -107,6 +107,9 @@ struct ChoiceArgs {
     /// A CLIP in hub format: owner/name, or a folder.
     #[arg(long, value_name = "MODEL")]
     clip: Option<String>,
+    /// Where the candidates come from: `clip`, or "synthetic q=0.05 eta=0.3" where the truth is known.
+    #[arg(long, value_name = "SOURCE")]
+    labels: Option<String>,
     /// Settings, as "stage.key=value …"; may be given several times.
     #[arg(long, value_name = "SETTINGS")]
     set: Vec<String>,
@@ -118,8 +121,8 @@ struct ChoiceArgs {
 impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
-        let choice = Choice { data_set: self.dataset, profile: self.profile, clip: self.clip, set: self.set };
-        Experiment::new(&choice, place)
+        let Self { dataset, profile, clip, labels, set, .. } = self;
+        Experiment::new(&Choice { data_set: dataset, profile, clip, labels, set }, place)
     }
 }
 

@@ -8,9 +8,12 @@ use pipeline::store::Store;
 
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::Split;
+use crate::artifacts::model::Model;
 use crate::artifacts::statistics::Statistics;
 use crate::artifacts::training::Distilled;
+use crate::evaluate;
 use crate::experiment::Experiment;
+use crate::settings::Source;
 
 /// Prints the summary of a run; what the run's targets left out is left out.
 pub(super) fn print(
@@ -23,54 +26,121 @@ pub(super) fn print(
     let statistics = result("statistics").map(|record| store.load::<Statistics>(record)).transpose()?;
     let evaluation = result("evaluate").map(|record| store.load::<Evaluation>(record)).transpose()?;
     let distilled = result("distill").map(|record| store.load::<Distilled>(record)).transpose()?;
-    let percent = |value: f64| format!("{:5.1} %", 100.0 * value);
-    let line = |what: &str, value: Option<String>| -> Result<()> {
-        if let Some(value) = value {
-            out!("  {what:<52} {value}");
-        }
-        Ok(())
-    };
-    if let Some(s) = &statistics {
-        let count = |split| s.get("images", split).unwrap_or(0.0);
-        out!(
-            "\n{}: {} training and {} test images, {} classes",
-            experiment.data_set.title,
-            count(Split::Train),
-            count(Split::Test),
-            experiment.data_set.classes.names.len()
-        );
-        out!(
-            "\nWhat CLIP says ({}, {} templates)",
-            experiment.settings.clip.model,
-            s.templates.iter().filter(|t| t.split == Split::Train).count()
-        );
-        line("candidates an image", s.get("avg_candidates", Split::Train).map(|v| format!("{v:5.2}")))?;
-        line("images whose candidates lack the truth (eta)", s.get("eta", Split::Train).map(percent))?;
-        line("test accuracy, first template", s.get("zero_shot", Split::Test).map(percent))?;
-        line("test accuracy, average of all templates", s.get("zero_shot_mean", Split::Test).map(percent))?;
+    let model = result("clip").map(|record| store.load::<Model>(record)).transpose()?;
+    if let Some(statistics) = &statistics {
+        votes(experiment, statistics)?;
     }
-    if let Some(e) = &evaluation {
-        let parameters = e.get("parameters").unwrap_or(0.0) / 1e6;
-        out!("\nWhat the student says ({parameters:.2} million parameters a network)");
-        let plain = distilled.as_ref().and_then(Distilled::accuracy);
-        line("test accuracy of a plain student of the same shape", plain.map(percent))?;
-        line("test accuracy after warm-up", e.get("accuracy_after_warm_up").map(percent))?;
-        line("test accuracy after Co-Reg", e.get("accuracy").map(percent))?;
-        line(
-            "one network alone, 1 and 2",
-            e.get("accuracy_network1")
-                .zip(e.get("accuracy_network2"))
-                .map(|(a, b)| format!("{} {}", percent(a), percent(b))),
-        )?;
-        line("both networks agree", e.get("agreement").map(percent))?;
-        line("student agrees with CLIP", e.get("agreement_with_clip").map(percent))?;
+    if let Some(evaluation) = &evaluation {
+        accuracies(experiment, statistics.as_ref(), distilled.as_ref(), evaluation)?;
     }
-    let view = artifacts.join(&experiment.data_set.name);
-    out!(
-        "\nTables: {}/STAGE/*.parquet, for example\n  coreg show {}/label\n  duckdb -c \"FROM '{}'\"",
-        view.display(),
-        experiment.data_set.name,
-        view.join("label/labels.parquet").display()
-    );
+    if let (Some(model), Some(statistics), Some(evaluation)) = (&model, &statistics, &evaluation) {
+        out!("\n  {:<50}{:>12}{:>20}", "", "parameters", "images a second");
+        let images: f64 = Split::ALL.iter().filter_map(|&split| statistics.get("images", split)).sum();
+        let clip = result("embed").map(|record| rate(images, record.made.seconds)).unwrap_or_default();
+        size_and_speed("CLIP, its image tower timed", model.parameters as f64, &clip)?;
+        let passes = evaluate::PASSES as f64 * evaluation.get("images").unwrap_or(0.0);
+        let student = result("evaluate").map(|record| rate(passes, record.made.seconds)).unwrap_or_default();
+        size_and_speed("one student network", evaluation.get("parameters").unwrap_or(0.0), &student)?;
+        out!("  Timed as the stages `embed` and `evaluate` ran here, with reading and decoding.");
+    }
+    if let Some(note) = &experiment.data_set.note {
+        out!("\n{}", note.trim());
+    }
+    let name = &experiment.data_set.name;
+    let view = artifacts.join(name);
+    out!("\nTables: {}/STAGE/*.parquet, for example", view.display());
+    out!("  coreg show {name}/label");
+    out!("  duckdb -c \"FROM '{}'\"", view.join("label/labels.parquet").display());
     Ok(())
+}
+
+fn line(what: &str, value: Option<String>) -> Result<()> {
+    match value {
+        Some(value) => Ok(out!("  {what:<50}{value:>12}")),
+        None => Ok(()),
+    }
+}
+
+fn percent(value: f64) -> String {
+    format!("{:.1} %", 100.0 * value)
+}
+
+/// What CLIP's votes are like.
+fn votes(experiment: &Experiment, statistics: &Statistics) -> Result<()> {
+    let Experiment { data_set, settings, .. } = experiment;
+    let count = |split| statistics.get("images", split).unwrap_or(0.0);
+    let (title, classes) = (&data_set.title, data_set.classes.names.len());
+    let [train, test] = [Split::Train, Split::Test].map(count);
+    out!("\n{title}: {train} training and {test} test images, {classes} classes\n");
+    let templates = statistics.templates.iter().filter(|t| t.split == Split::Train).count();
+    match settings.labels {
+        Source::Clip => out!("What CLIP says ({}, {templates} templates)", settings.clip.model),
+        Source::Synthetic => {
+            out!("Synthetic labels (q = {}, eta = {})", settings.synthetic.q, settings.synthetic.eta);
+        }
+    }
+    let figure = |name| statistics.get(name, Split::Train);
+    line("candidates an image", figure("avg_candidates").map(|value| format!("{value:.2}  ")))?;
+    line("images whose candidates lack the truth (eta)", figure("eta").map(percent))
+}
+
+/// Who gets how much of the test right, from the annotator to the student; without truth, who agrees with whom.
+fn accuracies(
+    experiment: &Experiment,
+    statistics: Option<&Statistics>,
+    distilled: Option<&Distilled>,
+    evaluation: &Evaluation,
+) -> Result<()> {
+    let clip = |name| statistics.and_then(|statistics| statistics.get(name, Split::Test));
+    let student = |name| evaluation.get(name);
+    let accuracy = student("accuracy");
+    if accuracy.is_some() {
+        let epochs = experiment.settings.distill.epochs;
+        let teacher = clip("zero_shot_mean");
+        out!("\n  {:<50}{:>12}", "", "test accuracy");
+        line("CLIP, its first template", clip("zero_shot").map(percent))?;
+        line("CLIP, the average of its templates", teacher.map(percent))?;
+        let plain = distilled.and_then(Distilled::accuracy).map(percent);
+        line(&format!("a plain student of that average, {epochs} epochs"), plain)?;
+        line("Co-Reg, after warm-up", student("accuracy_after_warm_up").map(percent))?;
+        line("Co-Reg, network 1 alone", student("accuracy_network1").map(percent))?;
+        line("Co-Reg, network 2 alone", student("accuracy_network2").map(percent))?;
+        line("Co-Reg, both networks", accuracy.map(percent))?;
+        let gain = accuracy.zip(teacher).map(|(student, teacher)| 100.0 * (student - teacher));
+        line("   points above CLIP's average", gain.map(|gain| format!("{gain:+.1}  ")))?;
+    } else {
+        out!("\nNo test image has a true label, so there is no accuracy.");
+        line("mean confidence", student("mean_confidence").map(percent))?;
+    }
+    line("both networks agree", student("agreement").map(percent))?;
+    let clip = experiment.settings.labels == Source::Clip;
+    let agreement = clip.then(|| student("agreement_with_annotation")).flatten();
+    line("the student agrees with CLIP", agreement.map(percent))
+}
+
+/// Images a second of a stage that looked at so many in so many seconds.
+fn rate(images: f64, seconds: f64) -> String {
+    let rate = images / seconds.max(1e-3);
+    // Two digits: what one run on a busy machine is good for.
+    let unit = 10f64.powf(rate.max(1.0).log10().floor() - 1.0);
+    let rounded = (rate / unit).round() * unit;
+    if rounded < 10.0 { format!("{rounded:.1}") } else { format!("{rounded:.0}") }
+}
+
+fn size_and_speed(who: &str, parameters: f64, rate: &str) -> Result<()> {
+    out!("  {who:<50}{:>12}{rate:>20}", format!("{:.2} M", parameters / 1e6));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_two_digits() {
+        assert_eq!(rate(2468.0, 2.0), "1200");
+        assert_eq!(rate(2468.0, 100.0), "25");
+        assert_eq!(rate(2468.0, 1000.0), "2.5");
+        assert_eq!(rate(0.0, 0.0), "0.0");
+    }
 }

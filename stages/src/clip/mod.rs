@@ -35,7 +35,7 @@ pub use tokenizer::{TokenizedText, Tokenizer};
 use encoder::Place;
 use text_tower::TextTower;
 use vision_tower::VisionTower;
-use weights::Weights;
+use weights::{Shapes, Weights};
 
 /// The files of one CLIP, as the hub has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,15 +79,15 @@ impl ClipFiles {
     }
 
     /// Whether config, tokenizer and preprocessing are readable and every tensor of both towers is there in its
-    /// shape. Cheap: of the weights only the header is read.
-    pub fn check(&self) -> Result<()> {
+    /// shape, and how many numbers these tensors hold. Cheap: of the weights only the header is read.
+    pub fn check(&self) -> Result<u64> {
         let config = Config::read(&self.config)?;
         let weights = Weights::open(&self.weights)?;
-        weights.check_all(&VisionTower::shapes(&config))?;
-        weights.check_all(&TextTower::shapes(&config))?;
+        let towers = [VisionTower::shapes(&config), TextTower::shapes(&config)];
+        towers.iter().try_for_each(|shapes| weights.check_all(shapes))?;
         self.preprocess(&config)?;
         Tokenizer::read(&self.tokenizer, &config.text)?;
-        Ok(())
+        Ok(towers.iter().map(Shapes::count).sum())
     }
 
     /// The scale that the model was trained to multiply similarities by, for information: the paper fixes 100.

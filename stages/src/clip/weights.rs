@@ -141,6 +141,11 @@ impl Shapes {
         self.tensor(&format!("{name}.bias"), &[outputs]);
     }
 
+    /// How many numbers all of them hold.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|(_, shape)| shape.iter().map(|&side| side as u64).product::<u64>()).sum()
+    }
+
     /// These and those.
     pub fn and(mut self, more: Self) -> Self {
         self.0.extend(more.0);

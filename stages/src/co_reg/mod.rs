@@ -20,6 +20,8 @@ pub mod schedule;
 mod step;
 mod training;
 
+use std::time::Instant;
+
 use pipeline::error::{Error, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use serde::{Deserialize, Serialize};
@@ -218,10 +220,15 @@ impl Stage for CoReg {
         context.progress().begin(self.method.epochs as u64, "epochs");
         context.progress().advance(training.epoch as u64);
         while training.epoch < self.method.epochs {
+            let began = Instant::now();
             training.epoch(context)?;
             training.save(context)?;
             context.progress().advance(1);
-            context.progress().note(training.describe());
+            context.progress().note(format!(
+                "{}, {:.1} s",
+                training.describe(),
+                began.elapsed().as_secs_f64()
+            ));
         }
         training.finish(context)
     }

@@ -3,6 +3,7 @@
 //! Everything particular to a data set is in its file in `data/catalog/`; the files are part of the
 //! program. A user may name a file of his own instead. This file knows nothing of hubs or of reading.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use pipeline::error::{Error, OrFail, Result};
@@ -32,6 +33,8 @@ pub struct DataSet {
     pub name: String,
     /// Name for people: `EuroSAT`.
     pub title: String,
+    /// What people should know who see a result on it.
+    pub note: Option<String>,
     /// The CLIP that annotates it unless another is named; left out where that is the usual one.
     pub clip: Option<String>,
     /// Where its rows come from.
@@ -46,6 +49,9 @@ pub struct DataSet {
     pub augmentation: Augmentation,
     /// Lengths of training (method §9).
     pub schedule: Schedule,
+    /// Settings that this data set wants laid over a profile, by the profile's name.
+    #[serde(default)]
+    pub profile: BTreeMap<String, toml::Table>,
 }
 
 /// Where the rows of a data set come from; `kind` in the file says it, and where it is left out a hub is meant.

@@ -23,7 +23,7 @@ fn classes_and_schedules_are_those_of_the_method() {
     let method = [
         ("cifar10", 10, 50, 800),
         ("cifar100", 100, 100, 800),
-        ("demo", 10, 6, 18),
+        ("demo", 10, 16, 48),
         ("eurosat", 10, 50, 100),
         ("fer2013", 7, 50, 100),
         ("fmnist", 10, 50, 100),
@@ -42,6 +42,7 @@ fn inputs_and_augmentations_are_those_of_the_method() {
         let (channels, size, flip, strong) = match set.name.as_str() {
             "fmnist" => (1, 28, true, false),
             "fer2013" => (1, 64, true, false),
+            "demo" => (3, 32, true, false),
             "svhn" => (3, 32, false, true),
             "gtsrb" => (3, 64, false, true),
             "eurosat" => (3, 64, true, true),

@@ -96,7 +96,7 @@ impl Stage for FetchClip {
     type Inputs = ();
     type Output = Model;
     const NAME: &'static str = "clip";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn files(&self) -> Vec<PathBuf> {
         let Origin::Folder(folder) = &self.origin else { return Vec::new() };
@@ -106,7 +106,7 @@ impl Stage for FetchClip {
 
     fn check(&self) -> Result<()> {
         match &self.origin {
-            Origin::Folder(folder) => ClipFiles::in_folder(folder)?.check(),
+            Origin::Folder(folder) => ClipFiles::in_folder(folder)?.check().map(drop),
             Origin::BuiltIn(_) => Ok(()),
             Origin::Hub { repository, .. }
                 if repository.split('/').count() == 2 && !repository.starts_with(['/', '.']) =>
@@ -134,10 +134,10 @@ impl Stage for FetchClip {
             }
             Origin::BuiltIn(name) => built_in(name).iter().map(describe_built_in).collect(),
         };
-        let model = Model { files };
+        let model = Model { files, parameters: 0 };
         // What does not fit together should fail now, not after an hour of downloads.
-        locate(&model, &self.origin, context)?.check()?;
-        Ok(model)
+        let parameters = locate(&model, &self.origin, context)?.check()?;
+        Ok(Model { parameters, ..model })
     }
 }
 
