@@ -29,7 +29,7 @@ help:
 	@echo 'make ablations [SEEDS=3] [VARIANTS=file.toml]'
 	@echo 'make show [DATASET=demo] [STAGE=label]'
 	@echo 'make verify          read every kept result and check it'
-	@echo 'make clean-cache     remove results that no newest run uses'
+	@echo 'make clean-cache [OLDER_THAN=30d] [KEEP_UNDER=10GB] [DRY_RUN=1]    remove results that no newest run uses'
 	@echo 'make bench [WORK=step|clip|augment|epoch|memory|all] [BATCH=64] [REPEATS=5] [THREADS=2] [DEVICE=cpu|cuda]'
 	@echo 'make demo-clip       train the miniature CLIP of the demo again, from nothing'
 	@echo 'make test | test-fast | check'
@@ -53,7 +53,8 @@ verify: build
 	@"$(COREG)" verify --artifacts "$(ARTIFACTS)"
 
 clean-cache: build
-	@"$(COREG)" clean --artifacts "$(ARTIFACTS)"
+	@"$(COREG)" clean --artifacts "$(ARTIFACTS)" $(if $(OLDER_THAN),--older-than "$(OLDER_THAN)") \
+		$(if $(KEEP_UNDER),--keep-under "$(KEEP_UNDER)") $(if $(DRY_RUN),--dry-run)
 
 # Quiet unless there is something to build; cargo itself decides whether there is.
 build:

@@ -4,6 +4,7 @@
 //! It knows nothing of graphs and schedules. [`Store::lookup`] gives a [`Hit`](Lookup::Hit) or a
 //! [`Slot`] to fill, and committing a slot is the only way to write.
 
+mod checksum;
 mod collect;
 mod damage;
 mod disk;
@@ -18,7 +19,7 @@ mod view;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use collect::{Freed, Policy};
+pub use collect::{Freed, Item, Kind, Policy};
 pub use damage::Damage;
 pub(crate) use disk::DISK_FULL;
 pub use object::FileEntry;
@@ -36,6 +37,12 @@ use session::Session;
 
 /// The first line of `FORMAT`. A store with another one is left alone.
 const FORMAT: &str = "pipeline store 1\n";
+
+/// The help where `FORMAT` is spoilt. Nothing guesses: of a store of another format all would be damage.
+const WRITE_FORMAT: &str = "if this program made the store, write the line `pipeline store 1` into that file; all \
+                            else is kept and is checked before use. If not, name another folder";
+
+const FOLDERS: [&str; 7] = ["objects", "results", "checkpoints", "tmp", "locks", "heads", "damaged"];
 
 /// A store of results, open in this process. Several processes may have it open.
 #[derive(Debug)]
@@ -92,15 +99,24 @@ impl Store {
         fs::create_dir_all(&root).map_err(fail("make the store's folder", &root))?;
         let format = root.join("FORMAT");
         match read_if_there(&format)? {
-            Some(text) if text == FORMAT => {}
-            Some(text) => {
-                return Err(Error::new(format!("the store has format `{}`", text.trim())).at(&root).help(
-                    format!("this program reads and writes `{}`: name another folder", FORMAT.trim()),
-                ));
+            Some(text) if text == FORMAT.as_bytes() => {}
+            Some(text) if text.starts_with(b"pipeline store ") => {
+                let text = String::from_utf8_lossy(&text).trim().to_owned();
+                return Err(Error::new(format!("the store has format `{text}`")).at(&root).help(format!(
+                    "this program reads and writes `{}`: name another folder",
+                    FORMAT.trim()
+                )));
+            }
+            Some(_) => {
+                return Err(Error::new("the store's file FORMAT is damaged").at(&format).help(WRITE_FORMAT));
             }
             None => {
+                let names = disk::names_in(&root)?;
+                if FOLDERS.iter().all(|folder| names.iter().any(|name| name == folder)) {
+                    return Err(Error::new("the store's file FORMAT is gone").at(&format).help(WRITE_FORMAT));
+                }
                 // A process that was killed right here may have left its unnamed file.
-                if disk::names_in(&root)?.iter().any(|name| !name.starts_with("file-") && name != "FORMAT") {
+                if names.iter().any(|name| !name.starts_with("file-") && name != "FORMAT") {
                     return Err(Error::new("the folder is not empty and not a store")
                         .at(&root)
                         .help("name an empty or a new folder"));
@@ -108,7 +124,7 @@ impl Store {
                 replace(&format, FORMAT.as_bytes(), &root)?;
             }
         }
-        for name in ["objects", "results", "checkpoints", "tmp", "locks", "heads", "damaged"] {
+        for name in FOLDERS {
             let folder = root.join(name);
             fs::create_dir_all(&folder).map_err(fail("make the store's folder", &folder))?;
         }
@@ -142,9 +158,9 @@ impl Store {
     pub fn record(&self, fingerprint: &Fingerprint) -> Result<Option<Record>> {
         let path = self.record_path(fingerprint);
         let text = read_if_there(&path)?;
-        text.map(|text| Record::read(&text, fingerprint))
-            .transpose()
-            .or_fail(|| Error::new("a result's record is damaged").at(&path))
+        text.map(|text| Record::read(&text, fingerprint)).transpose().or_fail(|| {
+            Error::new("a result's record is damaged").at(&path).help("run again: it is made anew")
+        })
     }
 
     /// Looks for a result. Reads its record and the names and sizes of its files, no contents;
@@ -155,8 +171,11 @@ impl Store {
     pub fn peek(&self, fingerprint: &Fingerprint) -> Result<Peek> {
         let record = match fs::read(self.record_path(fingerprint)) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Peek::Nothing),
+            Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {
+                return Ok(Peek::Damaged("a folder is in the place of its record".to_owned()));
+            }
             Err(error) => return Err(fail("read the record", &self.record_path(fingerprint))(error)),
-            Ok(text) => Record::read(&String::from_utf8_lossy(&text), fingerprint),
+            Ok(text) => Record::read(&text, fingerprint),
         };
         let record = match record {
             Ok(record) => record,
@@ -271,14 +290,18 @@ impl Store {
     /// A store that cannot be read. A head that is no fingerprint counts as none.
     pub fn head(&self, graph: &str, node: &str) -> Result<Option<Fingerprint>> {
         let text = read_if_there(&self.root.join("heads").join(graph).join(node))?;
-        Ok(text.and_then(|text| text.trim().parse().ok()))
+        Ok(text.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok()))
     }
 
-    /// Remembers the result that a node of a graph used.
+    /// Remembers the result that a node of a graph used, and when.
     ///
     /// # Errors
     /// A store that cannot be written.
     pub fn set_head(&self, graph: &str, node: &str, fingerprint: &Fingerprint) -> Result<()> {
+        // The age of a result counts from its last use. Where that cannot be written down it counts from
+        // an earlier one: no reason to fail.
+        let _ = fs::File::open(self.record_path(fingerprint))
+            .and_then(|record| record.set_modified(std::time::SystemTime::now()));
         if self.head(graph, node)?.as_ref() == Some(fingerprint) {
             return Ok(());
         }

@@ -17,6 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub type Tensors = BTreeMap<String, Tensor>;
 
 const FILE: &str = "checkpoint.safetensors";
+const UNFINISHED: &str = "checkpoint.part";
 const NOTES: &str = "coreg checkpoint 1";
 
 /// Writes `tensors` and `notes` as the checkpoint, in place of the one before.
@@ -34,12 +35,16 @@ pub fn save<T: Serialize>(context: &Context, tensors: &Tensors, notes: &T) -> Re
     let notes = serde_json::to_string(notes).or_fail(cannot)?;
     let bytes =
         safetensors::serialize(tensors, Some(HashMap::from([(NOTES.to_owned(), notes)]))).or_fail(cannot)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).or_fail(cannot)?;
-    file.write_all(&bytes).or_fail(cannot)?;
-    file.write_all(blake3::hash(&bytes).as_bytes()).or_fail(cannot)?;
-    file.as_file().sync_all().or_fail(cannot)?;
-    file.persist(folder.join(FILE)).or_fail(cannot)?;
-    Ok(())
+    // Always the same name: what a killed process left half written is written over, and never piles up.
+    let unfinished = folder.join(UNFINISHED);
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::File::create(&unfinished)?;
+        file.write_all(&bytes)?;
+        file.write_all(blake3::hash(&bytes).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, folder.join(FILE))
+    };
+    write().or_fail(cannot).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
 /// The checkpoint's tensors and notes, if there is a whole one.

@@ -7,6 +7,7 @@ mod demo;
 mod download;
 mod eurosat;
 mod interrupt;
+mod kills;
 mod offline;
 mod readme;
 mod synthetic;

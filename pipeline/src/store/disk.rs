@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 pub(crate) const DISK_FULL: &str =
     "the disk is full: free some space on it and run again; results that are finished are kept";
 
+/// ENOLCK of Linux: a network file system whose server keeps no locks.
+const NO_LOCKS: i32 = 37;
+
 /// `fs::read(path).map_err(fail("read the record", path))`.
 pub(crate) fn fail<'a>(what: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
     move |cause| {
@@ -23,6 +26,9 @@ pub(crate) fn fail<'a>(what: &'a str, path: &'a Path) -> impl FnOnce(io::Error) 
             }
             Kind::NotADirectory | Kind::AlreadyExists => {
                 Some("a file is where a folder is needed: move it away, or name another folder")
+            }
+            _ if cause.raw_os_error() == Some(NO_LOCKS) || cause.kind() == Kind::Unsupported => {
+                Some("the file system lacks what a store needs (locks, renames): keep it on a local disk")
             }
             _ => None,
         };
@@ -52,9 +58,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], scratch: &Path) -> Result<()> {
     path.parent().map_or(Ok(()), sync_folder)
 }
 
-/// The file's text, or none where there is no such file.
-pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
+/// The file's bytes, or none where there is no such file.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(fail("read the file", path)(error)),
@@ -100,6 +106,14 @@ pub(crate) fn host() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_told_apart_and_comes_with_help() {
+        for code in [NO_LOCKS, 95] {
+            let error = fail("lock the file", Path::new("/store/x"))(io::Error::from_raw_os_error(code));
+            assert!(error.to_string().contains("help: the file system lacks what a store needs"), "{error}");
+        }
+    }
 
     #[test]
     fn a_full_disk_is_told_apart_and_comes_with_help() {

@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::checksum::{self, Inside};
 use super::disk::{fail, replace};
 use super::object::{self, FileEntry};
 use crate::error::{Error, Result};
@@ -76,7 +77,12 @@ impl Identity {
 impl Outside {
     /// Reads the memory; one that cannot be read is begun anew, for it can be made again.
     pub(crate) fn open(path: PathBuf) -> Self {
-        let files = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        // A wrong digest in it would become part of keys: hence the checksum.
+        let whole = |text: Vec<u8>| match checksum::open(&text) {
+            Inside::Whole(text) => serde_json::from_slice(&text).ok(),
+            Inside::Unsealed | Inside::Damaged => None,
+        };
+        let files = fs::read(&path).ok().and_then(whole);
         let known = Known { files: files.unwrap_or_default(), ..Known::default() };
         Self { path, known: Mutex::new(known), settled_ns: SETTLED_NS }
     }
@@ -148,7 +154,7 @@ impl Outside {
         let Ok(mut known) = self.known.lock() else { return Ok(()) };
         if std::mem::take(&mut known.changed) {
             let text = serde_json::to_vec_pretty(&known.files).unwrap_or_default();
-            replace(&self.path, &text, scratch)?;
+            replace(&self.path, &checksum::seal(text), scratch)?;
         }
         Ok(())
     }
@@ -227,6 +233,23 @@ mod tests {
         let memory = folder.path().join("stat-cache.json");
         fs::write(&memory, "{\"half a").unwrap();
         assert_eq!(Outside::open(memory).digest(&path).unwrap(), blake3::hash(b"a photo of a {}").into());
+    }
+
+    #[test]
+    fn a_memory_with_any_other_byte_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, memory) = (file(folder.path()), folder.path().join("stat-cache.json"));
+        let outside = trusting(memory.clone());
+        let right = outside.digest(&path).unwrap();
+        outside.keep(folder.path()).unwrap();
+        let whole = fs::read(&memory).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            fs::write(&memory, flipped).unwrap();
+            let later = trusting(memory.clone());
+            assert_eq!((later.digest(&path).unwrap(), reads(&later)), (right, 1), "byte {at}");
+        }
     }
 
     #[test]

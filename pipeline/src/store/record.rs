@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::checksum::{self, Inside};
 use super::object::{self, FileEntry};
 use crate::error::{Error, OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
@@ -45,21 +46,22 @@ impl Record {
         self.files.iter().map(|file| file.size).sum()
     }
 
-    /// When it was finished, in seconds since 1970; none if its record does not say it properly.
-    pub(crate) fn made_at(&self) -> Option<i64> {
-        self.made.at.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
-    }
-
+    /// The record as JSON, whose second line is the checksum of all other lines.
     pub(crate) fn write(&self) -> Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self).or_fail(|| Error::new("cannot write a record"))?;
-        text.push(b'\n');
-        Ok(text)
+        let text = serde_json::to_vec_pretty(self).or_fail(|| Error::new("cannot write a record"))?;
+        Ok(checksum::seal(text))
     }
 
     /// Reads a record and checks that it is the one of `fingerprint`.
-    pub(crate) fn read(text: &str, fingerprint: &Fingerprint) -> Result<Self> {
+    pub(crate) fn read(text: &[u8], fingerprint: &Fingerprint) -> Result<Self> {
+        let text = match checksum::open(text) {
+            Inside::Whole(text) => text,
+            // The first records had no checksum.
+            Inside::Unsealed => text.to_owned(),
+            Inside::Damaged => return Err(Error::new("the record does not have the checksum that it says")),
+        };
         let record: Self =
-            serde_json::from_str(text).or_fail(|| Error::new("the record cannot be read as JSON"))?;
+            serde_json::from_slice(&text).or_fail(|| Error::new("the record cannot be read as JSON"))?;
         if record.fingerprint() != *fingerprint {
             return Err(Error::new("the record's manifest has another fingerprint than its name"));
         }
@@ -74,6 +76,7 @@ impl Record {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use crate::fingerprint::Named;
     use rand::Rng;
 
     #[test]
@@ -88,7 +91,31 @@ mod tests {
             files: Vec::new(),
             made: Made { at: "2026-01-01T00:00:00Z".into(), host: "here".into(), seconds: 0.1 },
         };
-        let text = String::from_utf8(record.write().unwrap()).unwrap();
+        let text = record.write().unwrap();
         assert_eq!(Record::read(&text, &record.fingerprint()).unwrap(), record);
+        let first = serde_json::to_vec_pretty(&record).unwrap();
+        assert_eq!(Record::read(&first, &record.fingerprint()).unwrap(), record);
+    }
+
+    #[test]
+    fn a_record_with_any_other_byte_is_no_record() {
+        let name = |name: &str| Named { name: name.to_owned(), digest: object::digest(&[]) };
+        let record = Record {
+            manifest: Manifest::new("stage", 1, &[0.5, 2.0], vec![name("a")], vec![name("/a file")]).unwrap(),
+            digest: object::digest(&[]),
+            files: Vec::new(),
+            made: Made { at: "2026-01-01T00:00:00Z".into(), host: "here".into(), seconds: 0.1 },
+        };
+        let (text, fingerprint) = (record.write().unwrap(), record.fingerprint());
+        for at in 0..text.len() {
+            for bit in 0..8 {
+                let mut flipped = text.clone();
+                flipped[at] ^= 1 << bit;
+                assert!(Record::read(&flipped, &fingerprint).is_err(), "byte {at}, bit {bit}");
+            }
+            assert!(Record::read(&text[..at], &fingerprint).is_err(), "cut at {at}");
+            let removed = [&text[..at], &text[at + 1..]].concat();
+            assert!(Record::read(&removed, &fingerprint).is_err(), "without byte {at}");
+        }
     }
 }

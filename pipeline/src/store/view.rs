@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
 use super::Store;
-use super::disk::fail;
+use super::disk::{fail, names_in};
 use crate::error::{Error, Result};
 use crate::fingerprint::Digest;
 
@@ -43,6 +43,28 @@ impl Store {
         }
         symlink(&target, &fresh).map_err(fail("make the link", &fresh))?;
         fs::rename(&fresh, &link).map_err(fail("replace the link", &link))
+    }
+
+    /// Removes the links `view/<graph>/<node>` to objects of this store that are gone.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn unlink_view(&self, view: &Path) -> Result<()> {
+        let objects = self.root.join("objects");
+        let objects = fs::canonicalize(&objects).map_err(fail("find the folder", &objects))?;
+        for graph in names_in(view)?.iter().map(|graph| view.join(graph)) {
+            if !fs::symlink_metadata(&graph).is_ok_and(|metadata| metadata.is_dir()) {
+                continue;
+            }
+            for link in names_in(&graph)?.iter().map(|node| graph.join(node)) {
+                let Ok(target) = fs::read_link(&link) else { continue };
+                let folder = target.parent().and_then(|parent| fs::canonicalize(graph.join(parent)).ok());
+                if folder.as_ref() == Some(&objects) && !link.exists() {
+                    fs::remove_file(&link).map_err(fail("remove the link", &link))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

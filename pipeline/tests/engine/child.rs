@@ -15,6 +15,8 @@ use crate::project::{Project, Source};
 
 const WHAT: &str = "ENGINE_TEST_CHILD";
 const FOLDER: &str = "ENGINE_TEST_FOLDER";
+/// The name of the store in the folder, if it is not `store`.
+pub const STORE: &str = "ENGINE_TEST_STORE";
 
 /// Starts this binary as another process that does `what` in `folder`.
 pub fn command(what: &str, folder: &Path) -> Command {
@@ -46,6 +48,7 @@ fn the_other_process() {
     let folder = std::path::PathBuf::from(std::env::var(FOLDER).unwrap());
     match what.as_str() {
         "work-for-ever" => work_for_ever(&folder),
+        "share a" | "share b" => share(what.strip_prefix("share ").unwrap(), &folder),
         "hold" => run(&held(&Project::new(), &folder), &folder),
         "open" => match Store::open(folder.join("store")) {
             Ok(_) => {}
@@ -89,4 +92,49 @@ fn work_for_ever(folder: &Path) {
         run(&round(&project, n), folder);
         std::fs::write(folder.join("rounds"), n.to_string()).unwrap();
     }
+}
+
+/// How many graphs each process that shares runs.
+pub const SHARED: usize = 8;
+
+/// Runs graphs that others run as well, but for their last node, and notes each stage that comes to its end.
+fn share(who: &str, folder: &Path) {
+    let store = std::env::var(STORE).unwrap_or_else(|_| "store".to_owned());
+    for n in 0..SHARED {
+        let graph = shared(n, who, Some(folder));
+        let store = Store::open(folder.join(&store)).unwrap();
+        let listener = Arc::new(|_: &Event| {});
+        Scheduler::new(listener, Cancel::default())
+            .run(&graph, &store, None, None)
+            .unwrap()
+            .into_result()
+            .unwrap();
+    }
+}
+
+/// Each stage takes a moment and, with `folder`, adds a line to `worked` once it is through.
+pub fn shared(n: usize, who: &str, folder: Option<&Path>) -> Graph {
+    let project = Project::new();
+    let mut graph = Graph::new("demo").unwrap();
+    let tiny = |node: &str, says: String| {
+        let folder = folder.map(Path::to_owned);
+        let line = format!("{node} {says}\n");
+        let hook = move |_: &pipeline::stage::Context| {
+            std::thread::sleep(std::time::Duration::from_millis(15));
+            if let Some(folder) = &folder {
+                let mut log = std::fs::OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open(folder.join("worked"))
+                    .unwrap();
+                log.write_all(line.as_bytes()).unwrap();
+            }
+            Ok(())
+        };
+        crate::project::Tiny { says, ..project.with_hook(node, hook) }
+    };
+    let a = project.source(&mut graph, tiny("images", format!("i{n}")));
+    let b = project.join(&mut graph, tiny("labels", "l".to_owned()), a);
+    project.join(&mut graph, tiny("report", format!("{who}{}", "r".repeat(20_000))), b);
+    graph
 }

@@ -20,7 +20,7 @@ pub struct Text(pub String);
 
 impl Artifact for Text {
     fn save(&self, folder: &Path) -> Result<()> {
-        fs::create_dir(folder.join("more")).or_fail(|| Error::new("cannot make the folder"))?;
+        fs::create_dir(folder.join("more")).or_fail(|| Error::new("cannot make the folder").at(folder))?;
         for (name, text) in [("text.txt", self.0.clone()), ("more/length.txt", self.0.len().to_string())] {
             let path = folder.join(name);
             fs::write(&path, text).or_fail(|| Error::new("cannot write the text").at(&path))?;

@@ -75,14 +75,7 @@ enum Command {
         rows: usize,
     },
     /// Remove results that no data set's newest run uses.
-    Clean {
-        /// Say what would be freed, and free nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// Everything, the results in use too.
-        #[arg(long)]
-        all: bool,
-    },
+    Clean(clean::CleanArgs),
     /// Read every kept result and check it against its digest.
     Verify,
 }
@@ -151,7 +144,7 @@ fn dispatch(Cli { artifacts, command }: Cli) -> Result<()> {
             ablations::ablations(&choice.experiment()?, &artifacts, variants.as_deref(), seeds)
         }
         Command::Show { what, rows } => show::show(&artifacts, &what, rows),
-        Command::Clean { dry_run, all } => clean::clean(&artifacts, dry_run, all),
+        Command::Clean(args) => clean::clean(&artifacts, &args),
         Command::Verify => clean::verify(&artifacts, &on_interrupt()?),
     }
 }

@@ -1,0 +1,174 @@
+//! SIGKILL at random moments over whole runs, downloads and commits included.
+//!
+//! The suite has a short version. The long one, with its figures on standard output:
+//! `COREG_KILLS=200 cargo nextest run --release -p tests --run-ignored all --no-capture kills::`
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tests::child::Running;
+use tests::shapes::Random;
+use tests::world::{STAGES, World};
+
+/// Epochs enough to fall into the middle of.
+const LONG: &str = "warm-up.epochs=6 co-reg.epochs=6 distill.epochs=3";
+
+#[test]
+fn kills_at_random_moments_and_in_commits_cost_nothing_that_was_finished() {
+    kill(10, 1);
+}
+
+#[test]
+#[ignore = "takes many minutes: COREG_KILLS says how many"]
+fn as_many_kills_as_the_environment_asks_for() {
+    let kills = std::env::var("COREG_KILLS").map_or(200, |n| n.parse().unwrap());
+    let seed = std::env::var("COREG_SEED").map_or(1, |n| n.parse().unwrap());
+    kill(kills, seed);
+}
+
+/// What came of the kills.
+#[derive(Default, Debug)]
+struct Tally {
+    kills: usize,
+    restarts: usize,
+    rounds: usize,
+    compared: usize,
+    /// Kills by the number of results that were kept by then.
+    by_results: BTreeMap<usize, usize>,
+    /// Kills that left something unfinished in `tmp/`, or a checkpoint.
+    with_unfinished: usize,
+    with_checkpoint: usize,
+}
+
+/// Kills runs until there were `kills`, each round in a new folder and without a cache of the hub, until a
+/// run comes to its end undisturbed; then compares every artifact.
+fn kill(kills: usize, seed: u64) {
+    let world = World::new();
+    let begun = Instant::now();
+    world.run_into("undisturbed").set(LONG).ok();
+    let whole = begun.elapsed();
+    let expected = world.artifact_bytes_in("undisturbed");
+    let mut random = Random(seed);
+    let mut tally = Tally::default();
+    while tally.kills < kills {
+        tally.rounds += 1;
+        remove(&world.path("cache"));
+        remove(&world.path("artifacts"));
+        // A run is killed six times or so before it comes to its end.
+        while tally.kills < kills {
+            let mut running = world.run().set(LONG).start();
+            tally.restarts += 1;
+            let over = match random.below(2) {
+                0 => after_a_while(&mut running, whole, &mut random),
+                _ => after_a_change(&mut running, &world.path("artifacts/store"), &mut random),
+            };
+            if over {
+                assert_eq!(running.end().code, Some(0));
+                break;
+            }
+            running.signal("KILL");
+            assert_eq!(running.end().code, None);
+            tally.kills += 1;
+            look(&world, &mut tally);
+            let store = world.path("artifacts/store");
+            if store.join("FORMAT").exists() {
+                world.is_whole();
+                assert_eq!(names(&store.join("damaged")), [] as [String; 0]);
+            }
+        }
+        let last = world.run().set(LONG).ok();
+        tally.restarts += 1;
+        assert!(!last.stderr.contains("damaged"), "{}", last.stderr);
+        compare(&world, &expected);
+        tally.compared += expected.len();
+        for folder in ["tmp", "checkpoints", "damaged"] {
+            assert_eq!(names(&world.path("artifacts/store").join(folder)), [] as [String; 0], "in {folder}");
+        }
+        let stray: Vec<String> = all_below(&world.path("artifacts")).into_iter().filter(stray).collect();
+        assert_eq!(stray, [] as [String; 0]);
+    }
+    println!("{tally:#?}\nan undisturbed run: {whole:?}; all: {:?}", begun.elapsed());
+    assert!(tally.by_results.len() > 2, "all kills fell on the same stage: {tally:?}");
+}
+
+/// Waits for a random part of a run. Whether the run ended before.
+fn after_a_while(running: &mut Running, whole: Duration, random: &mut Random) -> bool {
+    let until = Instant::now() + whole * random.below(1000) / 2500;
+    while Instant::now() < until {
+        if running.is_over() {
+            return true;
+        }
+        sleep(Duration::from_millis(1));
+    }
+    running.is_over()
+}
+
+/// Waits for one of the next changes in the store: an object, record, head or checkpoint that came or
+/// went, or a file begun. So that many kills fall into the short time of a commit.
+fn after_a_change(running: &mut Running, store: &Path, random: &mut Random) -> bool {
+    let look = || all_below(store);
+    let mut before = look();
+    let mut left = 1 + random.below(60);
+    while left > 0 {
+        if running.is_over() {
+            return true;
+        }
+        let now = look();
+        left -= u32::from(now != before);
+        before = now;
+    }
+    sleep(Duration::from_micros(u64::from(random.below(3000))));
+    running.is_over()
+}
+
+/// Notes where the kill fell.
+fn look(world: &World, tally: &mut Tally) {
+    let store = world.path("artifacts/store");
+    *tally.by_results.entry(names(&store.join("results")).len()).or_default() += 1;
+    let unfinished = all_below(&store.join("tmp")).iter().any(|path| path.matches('/').count() > 1);
+    tally.with_unfinished += usize::from(unfinished);
+    tally.with_checkpoint += usize::from(!names(&store.join("checkpoints")).is_empty());
+}
+
+fn compare(world: &World, expected: &BTreeMap<String, Vec<u8>>) {
+    let found = world.artifact_bytes();
+    assert!(found.len() > 2 * STAGES.len());
+    let differ: Vec<_> = expected.iter().filter(|(name, bytes)| found.get(*name) != Some(bytes)).collect();
+    let differ: Vec<_> = differ.iter().map(|(name, _)| name).collect();
+    assert!(differ.is_empty() && expected.len() == found.len(), "these differ: {differ:?}");
+}
+
+/// A name that only something unfinished has.
+fn stray(path: &String) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with("file-") || name.starts_with(".") || name.ends_with(".part")
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+}
+
+/// The paths of all that is below a folder while others write there, `/name/name`, links not followed.
+fn all_below(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in names(folder) {
+        if folder.join(&name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            found.extend(all_below(&folder.join(&name)).into_iter().map(|below| format!("/{name}{below}")));
+        }
+        found.push(format!("/{name}"));
+    }
+    found.sort();
+    found
+}
+
+fn remove(folder: &Path) {
+    if folder.exists() {
+        // Kept files are read-only, their folders are not.
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
