@@ -234,6 +234,14 @@ fn cannot_predict(cause: candle_core::Error) -> pipeline::error::Error {
     pipeline::error::Error::new("cannot predict").because(cause)
 }
 
+/// An error of a prediction, with the epoch and network in which it was made; both count from 0.
+pub fn in_epoch(epoch: usize, network: usize, error: pipeline::error::Error) -> pipeline::error::Error {
+    if error.is_cancelled() {
+        return error;
+    }
+    pipeline::error::Error::new(format!("epoch {}, network {} failed", epoch + 1, network + 1)).because(error)
+}
+
 /// Refuses figures of an epoch that are not finite.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use crate::ahead::ahead;
 use crate::artifacts::training::Epoch;
 use crate::checkpoint;
 use crate::device::Place;
-use crate::learner::{Learner, Optimizer, finite, predict};
+use crate::learner::{Learner, Optimizer, finite, in_epoch, predict};
 use crate::network::{Architecture, Pass};
 use crate::tally::{Tally, Terms};
 use crate::training_set::{Input, TrainingSet, accuracy, argmax_rows};
@@ -169,12 +169,15 @@ impl Supervised<'_> {
                 Ok(())
             },
         )?;
+        // First of all, so that a loss that is no number is told with its step.
+        let terms = tally.means(failed)?;
         let again = |step| draw("recalibrate", step);
         learner.recalibrate(&set.train, views, settings.optimizer.recalibrate, again, context)?;
         let plain = |step| draw("test: plain views draw nothing", step);
-        let test = predict(&learner.network, &set.test, views, View::Plain, plain, context)?;
+        let test = predict(&learner.network, &set.test, views, View::Plain, plain, context);
+        let test = test.map_err(|error| in_epoch(epoch, n, error))?;
         let mut values = vec![("learning_rate", Some(rate))];
-        values.extend(tally.means(failed)?);
+        values.extend(terms);
         values.push(("accuracy_test", accuracy(argmax_rows(&test, set.classes), &set.test_truth)));
         finite(epoch, n, &values)?;
         let values = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();

@@ -76,10 +76,17 @@ pub(super) fn clean(artifacts: &Path, args: &CleanArgs) -> Result<()> {
     for item in &freed.items {
         out!("{}", line(item, now));
     }
-    let counts = [(Kind::Object, "objects of no result"), (Kind::Checkpoint, "checkpoints"), (Kind::Damaged, "damaged")]
-        .map(|(kind, words)| (freed.count(kind), words));
-    let more: String =
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}, ")).collect();
+    let more: String = [
+        (Kind::Object, ["object of no result", "objects of no result"]),
+        (Kind::Checkpoint, ["checkpoint", "checkpoints"]),
+        (Kind::Damaged, ["damaged", "damaged"]),
+    ]
+    .into_iter()
+    .filter_map(|(kind, words)| match freed.count(kind) {
+        0 => None,
+        count => Some(format!("{count} {}, ", words[usize::from(count > 1)])),
+    })
+    .collect();
     out!(
         "{} {} results, {more}{}; {} stay",
         if args.dry_run { "would free" } else { "freed" },
@@ -158,7 +165,9 @@ mod tests {
     #[test]
     fn ages_and_sizes_are_read_as_people_write_them() {
         let days = |n: u64| Duration::from_secs(n * 86_400);
-        for (text, expected) in [("30d", days(30)), ("2 weeks", days(14)), ("12h", days(1) / 2), ("0s", days(0))] {
+        for (text, expected) in
+            [("30d", days(30)), ("2 weeks", days(14)), ("12h", days(1) / 2), ("0s", days(0))]
+        {
             assert_eq!(age(text).unwrap(), expected, "{text}");
         }
         assert!(age("1 month").unwrap() >= days(28));
@@ -182,7 +191,9 @@ mod tests {
             Line::try_parse_from(["clean"].iter().chain(words)).map(|line| line.args.policy())
         };
         let age = ["--older-than", "3d"];
-        for words in [&[][..], &age, &["--keep-under", "1GB"], &["--damaged"], &["--checkpoints", "--dry-run"]] {
+        for words in
+            [&[][..], &age, &["--keep-under", "1GB"], &["--damaged"], &["--checkpoints", "--dry-run"]]
+        {
             assert!(!policy(words).unwrap().in_use, "{words:?}");
         }
         assert_eq!(policy(&["--all"]).unwrap(), Policy::EVERYTHING);

@@ -18,7 +18,7 @@ use super::{CoReg, NETWORKS};
 use crate::ahead::ahead;
 use crate::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
 use crate::checkpoint;
-use crate::learner::{Learner, finite, logits, predict};
+use crate::learner::{Learner, finite, in_epoch, logits, predict};
 use crate::network::Network;
 use crate::tally::Tally;
 use crate::training_set::{TrainingSet, accuracy, argmax_rows, share};
@@ -114,7 +114,8 @@ impl<'a> Training<'a> {
     fn divide(&mut self, me: usize, context: &Context) -> Result<Division> {
         let draw = |step| self.draw(me, "divide", step);
         let network = &self.learners[me].network;
-        let probs = predict(network, &self.set.train, &self.views, View::Weak, draw, context)?;
+        let probs = predict(network, &self.set.train, &self.views, View::Weak, draw, context)
+            .map_err(|error| in_epoch(self.epoch, me, error))?;
         let settings = &self.stage.method.divide;
         let mut division =
             divide(probs, &self.set.candidates, self.set.classes, &mut self.losses[me], settings);
@@ -164,12 +165,13 @@ impl<'a> Training<'a> {
                 Ok(())
             },
         )?;
+        let terms = tally.means(|step| self.failed(me, step))?;
         let again = |step| self.draw(me, "recalibrate", step);
         let count = self.stage.optimizer.recalibrate;
         self.learners[me].recalibrate(&self.set.train, &self.views, count, again, context)?;
         let mut figures = self.describe_division(division);
         figures.push(("learning_rate", Some(rate)));
-        figures.extend(tally.means(|step| self.failed(me, step))?);
+        figures.extend(terms);
         let labels = Tensor::cat(&labels, 0).and_then(|labels| labels.to_vec1());
         let labels: Vec<u32> =
             labels.or_fail(|| Error::new("cannot read the pseudo-labels from the device"))?;
