@@ -111,7 +111,10 @@ impl Store {
     /// What is wrong with an object, by its digest alone; none if it is whole or not there.
     fn object_damage(&self, digest: &Digest) -> Option<String> {
         let place = self.object(digest);
-        fs::symlink_metadata(&place).ok()?;
+        // A link to a folder is none: what it leads to is nobody's to keep.
+        if !fs::symlink_metadata(&place).ok()?.is_dir() {
+            return Some(format!("object {} is no folder", digest.short()));
+        }
         match object::list(&place) {
             Ok(files) if object::digest(&files) == *digest => None,
             Ok(_) => Some(format!("object {} does not hold what it held", digest.short())),

@@ -9,8 +9,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Store;
 use super::disk::{fail, names_in};
+use super::lock::Lock;
 use crate::error::{Error, Result};
 use crate::fingerprint::Digest;
+use crate::stage::Cancel;
 
 impl Store {
     /// Makes `view/graph/node` a relative link to the object, replacing an older link in one step.
@@ -34,7 +36,10 @@ impl Store {
             Ok(_) if fs::read_link(&link).is_ok_and(|old| old == target) => return Ok(()),
             _ => {}
         }
-        let fresh = folder.join(format!(".{node}.{}", std::process::id()));
+        // Always the same name, one process at a time: what a kill left here is replaced by the next run,
+        // which finds the link as it was.
+        let _linking = Lock::take(&self.root.join("locks").join("view.lock"), &Cancel::default())?;
+        let fresh = folder.join(format!(".{node}"));
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(fail("remove an old link", &fresh)(error));

@@ -1,6 +1,7 @@
 //! The other process: this same test binary, told by its environment what to do.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -34,6 +35,27 @@ pub fn spawn(what: &str, folder: &Path) -> Child {
     command(what, folder).spawn().unwrap()
 }
 
+/// The same command for a user who is not root, for whom permissions count. `copy` is a folder that this
+/// user may enter.
+pub fn as_nobody(command: &Command, copy: &Path) -> Command {
+    let program = copy.join("engine");
+    if !program.exists() {
+        std::fs::copy(command.get_program(), &program).unwrap();
+    }
+    let mut other = Command::new(program);
+    other
+        .args(command.get_args())
+        .envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .uid(NOBODY)
+        .gid(NOBODY);
+    other
+}
+
+/// The user whom every system has.
+pub const NOBODY: u32 = 65_534;
+
 /// Waits until a file is there.
 pub fn await_file(path: &Path) {
     while !path.exists() {
@@ -50,6 +72,10 @@ fn the_other_process() {
         "work-for-ever" => work_for_ever(&folder),
         "share a" | "share b" => share(what.strip_prefix("share ").unwrap(), &folder),
         "hold" => run(&held(&Project::new(), &folder), &folder),
+        "share or say why not" => {
+            let told = std::panic::catch_unwind(|| share("a", &folder));
+            std::process::exit(if told.is_ok() { 0 } else { 3 });
+        }
         "open" => match Store::open(folder.join("store")) {
             Ok(_) => {}
             Err(error) => {

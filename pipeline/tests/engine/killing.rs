@@ -46,3 +46,18 @@ fn a_kill_at_any_moment_leaves_nothing_half_done() {
     assert!(project.run(&graph).is_ok());
     assert!(project.shown("labels").starts_with("join(0:iii"));
 }
+
+#[test]
+fn a_link_that_a_kill_left_half_made_is_replaced() {
+    let project = Project::new();
+    let graph = round(&project, 0);
+    let view = project.view().join("demo");
+    fs::create_dir_all(&view).unwrap();
+    std::os::unix::fs::symlink("half made", view.join(".labels")).unwrap();
+    project.made(&graph);
+    let names: Vec<_> = fs::read_dir(view).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        names.len() == 4 && names.iter().all(|name| !name.to_string_lossy().starts_with('.')),
+        "{names:?}"
+    );
+}

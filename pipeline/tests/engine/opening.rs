@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 
 use pipeline::store::Store;
 
-use crate::child::command;
+use crate::child::{as_nobody, command};
 use crate::project::{Project, files_below};
 
 #[test]
@@ -17,14 +16,7 @@ fn a_folder_that_cannot_be_written_is_an_error_with_path_and_help() {
     // Nothing is read-only for root: then somebody else opens it.
     if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
         let copy = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
-        let program = copy.path().join("engine");
-        fs::copy(command.get_program(), &program).unwrap();
-        let mut other = std::process::Command::new(program);
-        other
-            .args(command.get_args())
-            .envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        other.uid(65534).gid(65534);
-        command = other;
+        command = as_nobody(&command, copy.path());
         check(&project, &mut command);
         return;
     }
