@@ -87,7 +87,8 @@ fn what_dead_processes_left_half_written_is_removed() {
 fn every_test_that_store_md_names_is_there() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(here.join("STORE.md")).unwrap();
-    let sources: String = [here.join("src"), here.join("tests")]
+    let there = [here.join("../stages/tests"), here.join("../tests/suite")];
+    let sources: String = [here.join("src"), here.join("tests"), there[0].clone(), there[1].clone()]
         .iter()
         .flat_map(|folder| files_below(folder).into_values())
         .map(|bytes| String::from_utf8(bytes).unwrap())
