@@ -129,7 +129,27 @@ impl Store {
             fs::create_dir_all(&folder).map_err(fail("make the store's folder", &folder))?;
         }
         let session = Session::begin(&root.join("tmp"), &root.join("locks"))?;
-        Ok(Self { outside: Outside::open(root.join("stat-cache.json")), session, root })
+        let store = Self { outside: Outside::open(root.join("stat-cache.json")), session, root };
+        store.forget_finished_checkpoints()?;
+        Ok(store)
+    }
+
+    /// A kill between the last two steps of a commit leaves the checkpoint of a result that is kept.
+    fn forget_finished_checkpoints(&self) -> Result<()> {
+        for name in disk::names_in(&self.root.join("checkpoints"))? {
+            let Ok(fingerprint) = name.parse::<Fingerprint>() else { continue };
+            if let Peek::Kept(_) = self.peek(&fingerprint)?
+                && let Taken::Ours(_alone) = Lock::try_take(&self.lock_path(&fingerprint))?
+                && let Peek::Kept(_) = self.peek(&fingerprint)?
+            {
+                disk::remove_folder(&self.checkpoint(&fingerprint))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lock_path(&self, fingerprint: &Fingerprint) -> PathBuf {
+        self.root.join("locks").join(format!("{fingerprint}.lock"))
     }
 
     /// The store's folder.
@@ -215,7 +235,7 @@ impl Store {
         report: &mut dyn FnMut(Incident),
     ) -> Result<Lookup<'_>> {
         let fingerprint = manifest.fingerprint();
-        let path = self.root.join("locks").join(format!("{fingerprint}.lock"));
+        let path = self.lock_path(&fingerprint);
         let mut told = false;
         loop {
             if let Peek::Kept(record) = self.peek(&fingerprint)? {

@@ -20,6 +20,7 @@ pub mod download;
 pub mod embed;
 pub mod evaluate;
 pub mod experiment;
+pub mod foreign;
 pub mod label;
 pub mod learner;
 pub mod network;

@@ -61,3 +61,19 @@ fn a_link_that_a_kill_left_half_made_is_replaced() {
         "{names:?}"
     );
 }
+
+#[test]
+fn a_checkpoint_that_a_kill_left_of_a_finished_result_goes_when_the_store_is_opened() {
+    let project = Project::new();
+    project.made(&project.diamond("i", "p", "r"));
+    let head = fs::read_to_string(project.root().join("heads/demo/report")).unwrap();
+    let checkpoint = |name: &str| {
+        let folder = project.root().join("checkpoints").join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("epoch"), "7").unwrap();
+        folder
+    };
+    let (finished, unfinished) = (checkpoint(head.trim()), checkpoint(&"0".repeat(64)));
+    drop(project.store());
+    assert!(!finished.exists() && unfinished.exists());
+}

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::table::{self, ROW_GROUP, Rows, Table};
+use crate::foreign::guarded;
 
 const FILE: &str = "images.parquet";
 /// The entry in which Hugging Face `datasets` looks for the columns' features; the class names are in it
@@ -124,7 +125,10 @@ impl Images {
                 let starts = (0..=chunks.len()).map(|n| (n * ROW_GROUP).min(encoded.len())).collect();
                 Ok(Encoded { starts, chunks })
             }
-            Source::Folder(folder) => Encoded::read(&folder.join(FILE)),
+            Source::Folder(folder) => {
+                let path = folder.join(FILE);
+                guarded(|| Encoded::read(&path)).or_fail(|| Error::new("cannot read the images").at(&path))?
+            }
         }
     }
 }

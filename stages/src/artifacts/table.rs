@@ -20,6 +20,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use pipeline::error::{Error, OrFail, Result};
 
+use crate::foreign::guarded;
+
 /// Rows a row group holds: small enough that readers may take images piece by piece.
 pub(crate) const ROW_GROUP: usize = 2048;
 
@@ -151,6 +153,10 @@ pub(crate) struct Rows {
 impl Rows {
     /// Reads the named columns of `path` whole.
     pub(crate) fn read(path: &Path, columns: &[&str]) -> Result<Self> {
+        guarded(|| Self::read_all(path, columns)).or_fail(|| Error::new("cannot read the table").at(path))?
+    }
+
+    fn read_all(path: &Path, columns: &[&str]) -> Result<Self> {
         let (reader, metadata) = reader(path, columns)?;
         let schema = reader.schema();
         let cannot = || Error::new("cannot read the table").at(path);

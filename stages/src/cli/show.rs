@@ -9,6 +9,8 @@ use arrow::util::pretty::pretty_format_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pipeline::error::{Error, OrFail, Result};
 
+use crate::foreign::guarded;
+
 pub(super) fn show(artifacts: &Path, what: &Path, rows: usize) -> Result<()> {
     let path = if what.exists() { what.to_owned() } else { artifacts.join(what) };
     let mut files = Vec::new();
@@ -19,7 +21,8 @@ pub(super) fn show(artifacts: &Path, what: &Path, rows: usize) -> Result<()> {
             .help("name DATASET/STAGE as under `artifacts`, such as eurosat/label, or a Parquet file"));
     }
     for file in files {
-        let (count, table) = first_rows(&file, rows)?;
+        let cannot = || Error::new("cannot read the table").at(&file);
+        let (count, table) = guarded(|| first_rows(&file, rows)).or_fail(cannot)??;
         out!("{} ({count} rows)\n{table}\n", file.display());
     }
     Ok(())

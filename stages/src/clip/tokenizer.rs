@@ -7,6 +7,7 @@ use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::config::{Pooling, TextConfig};
 use super::content::Content;
+use crate::foreign::guarded;
 
 /// One text as the text tower takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,8 @@ impl Tokenizer {
                 .help("tokenizer.json must be that of the same repository as config.json")
         };
         let bytes = file.read().or_fail(cannot)?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).or_fail(cannot)?;
+        let inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).or_fail(cannot)?;
+        let mut inner = inner.or_fail(cannot)?;
         inner.with_padding(None);
         let truncation = TruncationParams {
             direction: TruncationDirection::Right,
@@ -43,7 +45,7 @@ impl Tokenizer {
         };
         inner.with_truncation(Some(truncation)).or_fail(cannot)?;
         let tokenizer = Self { inner, vocabulary: config.vocabulary, pooling: config.pooling };
-        tokenizer.tokenize(&["a"]).or_fail(cannot)?; // a file that does not fit is refused here, before any work
+        guarded(|| tokenizer.tokenize(&["a"])).or_fail(cannot)?.or_fail(cannot)?; // a file that does not fit is refused here, before any work
         Ok(tokenizer)
     }
 

@@ -4,9 +4,9 @@
 //! class names. Images are not decoded here, and nothing is known of splits or ids.
 
 use std::fs::File;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
+use crate::foreign::guarded;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, LargeBinaryArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema};
@@ -283,9 +283,9 @@ fn decode<T, E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     path: &Path,
     step: impl FnOnce() -> Result<T, E>,
 ) -> Result<T> {
-    match panic::catch_unwind(AssertUnwindSafe(step)) {
+    match guarded(step) {
         Ok(result) => result.map_err(|e| damaged(path, e)),
-        Err(_) => Err(damaged(path, "its pages contradict each other")),
+        Err(cause) => Err(damaged(path, cause)),
     }
 }
 
