@@ -94,7 +94,8 @@ fn kill(kills: usize, seed: u64) {
         for folder in ["tmp", "checkpoints", "damaged"] {
             assert_eq!(names(&world.path("artifacts/store").join(folder)), [] as [String; 0], "in {folder}");
         }
-        let stray: Vec<String> = all_below(&world.path("artifacts")).into_iter().filter(stray).collect();
+        let stray: Vec<String> =
+            all_below(&world.path("artifacts")).into_iter().filter(|path| stray(path)).collect();
         assert_eq!(stray, [] as [String; 0]);
     }
     println!("{tally:#?}\nan undisturbed run: {whole:?}; all: {:?}", begun.elapsed());
@@ -150,7 +151,7 @@ fn compare(world: &World, expected: &BTreeMap<String, Vec<u8>>) {
 }
 
 /// A name that only something unfinished has.
-fn stray(path: &String) -> bool {
+fn stray(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.starts_with("file-") || name.starts_with(".") || name.ends_with(".part")
 }
