@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod hub;
 pub mod images;
 pub mod model;
+pub mod own;
 mod persist;
 pub mod read;
 mod request;
