@@ -20,8 +20,9 @@ bench-device = $(if $(filter file,$(origin DEVICE)),cpu,$(DEVICE))
 # Some shells have a variable NAME of their own, so only the command line counts.
 own     = --images "$(IMAGES)" $(if $(filter command,$(origin NAME)),--name "$(NAME)") \
           $(if $(filter command,$(origin DATASET)),--dataset "$(DATASET)")
-choice = --artifacts "$(ARTIFACTS)" $(if $(IMAGES),$(own),--dataset "$(DATASET)") $(if $(CLASSES),--classes "$(CLASSES)") --profile "$(PROFILE)" --device "$(DEVICE)" \
-         $(if $(CLIP),--clip "$(CLIP)") $(if $(LABELS),--labels "$(LABELS)") $(if $(SET),--set "$(SET)")
+choice  = --artifacts "$(ARTIFACTS)" $(if $(IMAGES),$(own),--dataset "$(DATASET)") --profile "$(PROFILE)" \
+          --device "$(DEVICE)" $(if $(CLASSES),--classes "$(CLASSES)") \
+          $(if $(CLIP),--clip "$(CLIP)") $(if $(LABELS),--labels "$(LABELS)") $(if $(SET),--set "$(SET)")
 
 .PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check bench demo-clip help
 
@@ -51,7 +52,7 @@ ablations: build
 	@"$(COREG)" ablations $(choice) --seeds "$(SEEDS)" $(if $(VARIANTS),--variants "$(VARIANTS)")
 
 show: build
-	@"$(COREG)" show --artifacts "$(ARTIFACTS)" "$(DATASET)$(if $(STAGE),/$(STAGE))"
+	@"$(COREG)" show --artifacts "$(ARTIFACTS)" "$(if $(filter command,$(origin NAME)),$(NAME),$(DATASET))$(if $(STAGE),/$(STAGE))"
 
 verify: build
 	@"$(COREG)" verify --artifacts "$(ARTIFACTS)"

@@ -1,5 +1,6 @@
 //! The stage `annotate` (method §1): every prompt template votes on every image.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::DType;
@@ -73,17 +74,24 @@ impl Stage for Annotate {
         let clip =
             TextEncoder::load(&locate(&model, &self.clip, context)?, &self.place.device()?, DType::F32)?;
         context.progress().begin(self.templates.len() as u64, "templates");
-        let mut texts = Vec::new();
+        let (mut texts, mut cut) = (Vec::new(), BTreeSet::new());
         for template in &self.templates {
             context.safe_point()?;
             let all = self.class_texts.iter().flat_map(|text| wordings(text));
             let prompts: Vec<String> = all.map(|wording| template.replace("{}", wording)).collect();
+            cut.extend(prompts.iter().filter(|prompt| clip.tokenizer().cuts(prompt)).cloned());
             let features = clip.encode(&prompts)?; // (wordings, P)
             let values = features.flatten_all().and_then(|values| values.to_vec1::<f32>());
             let values = values.or_fail(|| Error::new("cannot encode the prompts"))?;
             let counts = self.class_texts.iter().map(|text| wordings(text).count());
             texts.extend(mean_by_class(&values, counts, clip.width())); // (C, P)
             context.progress().advance(1);
+        }
+        if let Some(first) = cut.first() {
+            let count = cut.len();
+            context.progress().note(format!(
+                "CLIP cannot take {count} prompts whole, and does not see their ends: `{first}`"
+            ));
         }
         let texts = Features { values: &texts, width: clip.width() }; // (T, C, P)
         let features = Features { values: &embeddings.features, width: embeddings.width }; // (N, P)

@@ -131,7 +131,13 @@ impl Default for Settings {
             seed: 0,
             labels: Source::Clip,
             // CLIP looks at no more than 336 pixels, and a photograph has a hundred times as many.
-            download: Download { seed: 0, limit_train: 0, limit_test: 0, skip_unreadable: false, shrink: 512 },
+            download: Download {
+                seed: 0,
+                limit_train: 0,
+                limit_test: 0,
+                skip_unreadable: false,
+                shrink: 512,
+            },
             clip: Clip { model: "openai/clip-vit-base-patch32".to_owned(), revision: "main".to_owned() },
             annotate: Annotate { prompts: "photo27".to_owned(), logit_scale: 100.0 },
             label: Label::default(),

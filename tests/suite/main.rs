@@ -8,4 +8,5 @@ mod download;
 mod eurosat;
 mod interrupt;
 mod offline;
+mod own_images;
 mod synthetic;

@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_line_is_a_name_or_a_name_and_its_texts() {
-        let text = "\u{feff}# clothes\r\nT-shirt/top: t-shirt|  top \r\n\r\nankle_boot\n12:30\nC#\n  猫: a cat\n";
+        let text =
+            "\u{feff}# clothes\r\nT-shirt/top: t-shirt|  top \r\n\r\nankle_boot\n12:30\nC#\n  猫: a cat\n";
         let classes = parse(text).unwrap();
         assert_eq!(classes.names, ["T-shirt/top", "ankle_boot", "12:30", "C#", "猫"]);
         assert_eq!(classes.texts, ["t-shirt | top", "ankle boot", "12:30", "C#", "a cat"]);

@@ -87,7 +87,8 @@ impl Folder {
     fn paths(&self) -> impl Iterator<Item = (String, PathBuf)> {
         self.parts.iter().flat_map(|part| {
             part.files.iter().map(|file| {
-                let id = if part.folder.is_empty() { file.clone() } else { format!("{}/{file}", part.folder) };
+                let id =
+                    if part.folder.is_empty() { file.clone() } else { format!("{}/{file}", part.folder) };
                 let path = self.root.join(&id);
                 (id, path)
             })
@@ -95,7 +96,8 @@ impl Folder {
     }
 
     pub(super) fn files(&self) -> Vec<Reads> {
-        let reads = |part: &Part| Reads::Chosen { folder: self.root.join(&part.folder), files: part.files.clone() };
+        let reads =
+            |part: &Part| Reads::Chosen { folder: self.root.join(&part.folder), files: part.files.clone() };
         self.parts.iter().map(reads).collect()
     }
 
@@ -157,7 +159,9 @@ fn lay_out<'a>(files: &[&'a str]) -> Result<Layout<'a>> {
     for ((name, files), split) in folders.into_iter().zip(splits) {
         let Some(split) = split else {
             let count = files.len();
-            layout.notes.push(format!("{count} images in `{name}` are left out: there are test images besides"));
+            layout
+                .notes
+                .push(format!("{count} images in `{name}` are left out: there are test images besides"));
             continue;
         };
         let (loose, folders) = by_folder(&files);
@@ -189,7 +193,9 @@ fn classes_of<'a>(
                 if loose.len() == 1 { "is" } else { "are" },
                 few(folders.keys())
             ))
-            .help("put every image into the folder of its class, or all of them into one folder without others"))
+            .help(
+                "put every image into the folder of its class, or all of them into one folder without others",
+            ))
         }
     }
 }
@@ -203,8 +209,7 @@ fn barren(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
     let inside = folders.iter().filter_map(|folder| folder.strip_prefix(layout.wrapping.as_str()));
     let name = |folder: &str| {
         let (parent, name) = folder.rsplit_once('/').unwrap_or(("", folder));
-        let split_of_its_own = parent.is_empty() && !parents.contains("");
-        (parents.contains(parent) && !split_of_its_own && !used.contains(&bare(name))).then(|| name.to_owned())
+        (parents.contains(parent) && !used.contains(&bare(name))).then(|| name.to_owned())
     };
     inside.filter_map(name).collect()
 }
@@ -239,7 +244,8 @@ fn settle_classes(
         return Ok((Classes { names, texts, renamed: Vec::new() }, indices));
     };
     let indices = indices(&list.names);
-    let unknown: Vec<&str> = folders.iter().filter(|(bare, _)| !indices.contains_key(*bare)).map(|(_, name)| *name).collect();
+    let unknown: Vec<&str> =
+        folders.iter().filter(|(bare, _)| !indices.contains_key(*bare)).map(|(_, name)| *name).collect();
     let without: Vec<&String> = list.names.iter().filter(|name| !folders.contains_key(&bare(name))).collect();
     if !unknown.is_empty() {
         let (of, classes) = match without.len() {
@@ -325,7 +331,11 @@ mod tests {
         }
     }
 
-    fn settled(files: &[&str], list: Option<&[&str]>, folders: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
+    fn settled(
+        files: &[&str],
+        list: Option<&[&str]>,
+        folders: &[&str],
+    ) -> Result<(Vec<String>, Vec<String>)> {
         let mut layout = lay_out(files).unwrap();
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let list = list.map(|list| Classes { names: names(list), texts: names(list), renamed: Vec::new() });

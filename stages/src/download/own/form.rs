@@ -66,7 +66,8 @@ impl Form {
 fn look(source: impl BufRead + Seek) -> Option<(u32, bool)> {
     let decoder = ImageReader::new(source).with_guessed_format().ok()?.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
-    let grey = matches!(decoder.color_type(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
+    let grey =
+        matches!(decoder.color_type(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
     Some((width.min(height), grey))
 }
 

@@ -154,7 +154,9 @@ fn png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>> {
     let image = GrayImage::from_raw(width, height, pixels.to_vec());
     let image = image.ok_or_else(|| Error::new("an IDX image is cut off"))?;
     let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png).or_fail(|| Error::new("cannot encode an IDX image as PNG"))?;
+    image
+        .write_to(&mut bytes, ImageFormat::Png)
+        .or_fail(|| Error::new("cannot encode an IDX image as PNG"))?;
     Ok(bytes.into_inner())
 }
 
@@ -170,7 +172,8 @@ impl Values {
         let cannot = || damaged(path);
         let file = BufReader::new(File::open(path).or_fail(cannot)?);
         let packed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
-        let mut rest: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let mut rest: Box<dyn Read> =
+            if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         let mut word = [0; 4];
         rest.read_exact(&mut word).or_fail(cannot)?;
         let [0, 0, 8, dimensions] = word else {
@@ -202,7 +205,9 @@ impl Values {
         self.rest.take(size + 1).read_to_end(&mut values).or_fail(|| damaged(&self.path))?;
         if values.len() as u64 != size {
             let found = if values.len() as u64 > size { "more".to_owned() } else { values.len().to_string() };
-            return Err(damaged(&self.path).because(format!("it holds {found} values and claims to hold {size}")));
+            return Err(
+                damaged(&self.path).because(format!("it holds {found} values and claims to hold {size}"))
+            );
         }
         Ok(values)
     }

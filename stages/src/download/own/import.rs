@@ -47,8 +47,10 @@ impl Import {
         let (mut good, mut bad) = (Vec::with_capacity(kept.len()), Vec::new());
         for rows in kept.chunks(AT_ONCE) {
             context.safe_point()?;
-            let read: Vec<Result<Vec<u8>>> =
-                rows.par_iter().map(|&row| self.image(source, &found.ids[row], &found.rows[row].bytes)).collect();
+            let read: Vec<Result<Vec<u8>>> = rows
+                .par_iter()
+                .map(|&row| self.image(source, &found.ids[row], &found.rows[row].bytes))
+                .collect();
             for (&row, read) in rows.iter().zip(read) {
                 match read {
                     Ok(bytes) => {
@@ -90,7 +92,8 @@ impl Import {
             return Ok(bytes);
         }
         let side = |side: u32| (u64::from(side) * u64::from(most)).div_ceil(u64::from(short)) as u32;
-        let image = if large { resize_rgb(&image, side(width), side(height), Filter::Bicubic) } else { image };
+        let image =
+            if large { resize_rgb(&image, side(width), side(height), Filter::Bicubic) } else { image };
         let mut image = DynamicImage::from(image);
         image.apply_orientation(orientation);
         let mut jpeg = Cursor::new(Vec::new());

@@ -112,9 +112,9 @@ impl Own {
         if metadata.is_file() {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             if walk::kind(&name) != Some(walk::Kind::Table) {
-                return Err(Error::new("this is neither a folder nor a Parquet file").at(path).help(
-                    "name the folder that the images are in, or a file whose name ends in .parquet",
-                ));
+                return Err(Error::new("this is neither a folder nor a Parquet file")
+                    .at(path)
+                    .help("name the folder that the images are in, or a file whose name ends in .parquet"));
             }
             let folder = path.parent().unwrap_or(Path::new(""));
             return Tables::describe(folder, &[name], list);

@@ -44,8 +44,11 @@ pub(super) fn settle(parts: &[(&str, Option<Role>)]) -> Result<(Vec<Option<Optio
     let has = |role| parts.iter().any(|(_, its)| *its == Some(role));
     let without: Vec<&str> = parts.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| *name).collect();
     if !without.is_empty() && without.len() < parts.len() {
-        return Err(Error::new(format!("it is not clear whether {} is for training or for testing", few(without)))
-            .help("call the parts train and test, or give none of them such a name"));
+        return Err(Error::new(format!(
+            "it is not clear whether {} is for training or for testing",
+            few(without)
+        ))
+        .help("call the parts train and test, or give none of them such a name"));
     }
     let held_out = if has(Role::Test) { Role::Test } else { Role::Validation };
     if !(has(Role::Train) && has(held_out)) {

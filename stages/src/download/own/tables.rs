@@ -139,13 +139,15 @@ fn columns(path: &Path) -> Result<Columns> {
     let builder = open(path)?;
     let schema: &Schema = builder.schema();
     let image = image_column(schema).ok_or_else(|| {
-        let there: Vec<_> = schema.fields().iter().map(|f| format!("{} ({})", f.name(), f.data_type())).collect();
+        let there: Vec<_> =
+            schema.fields().iter().map(|f| format!("{} ({})", f.name(), f.data_type())).collect();
         Error::new("no column holds images: a struct of bytes and path, or binary")
             .at(path)
             .help(format!("the table has: {}", there.join(", ")))
     })?;
     let features = builder.metadata().file_metadata().key_value_metadata();
-    let features = features.and_then(|entries| entries.iter().find(|entry| entry.key == "huggingface")?.value.clone());
+    let features =
+        features.and_then(|entries| entries.iter().find(|entry| entry.key == "huggingface")?.value.clone());
     let names = |column: &str| features.as_ref().and_then(|json| class_names(json, column));
     let is_label = |field: &Field| values(field).is_integer() || is_text(values(field));
     let there = |name: &str| schema.column_with_name(name).is_some_and(|(_, field)| is_label(field));

@@ -44,7 +44,8 @@ fn found(set: &DataSet, folder: &Path) -> Found {
 
 #[test]
 fn hidden_files_and_files_that_are_no_images_are_passed_over() {
-    let folder = folder(&["b.PNG", "a.Jpeg", ".hidden.png", "Thumbs.db", "list.csv", "@eaDir/a.png", ".git/a.png"]);
+    let folder =
+        folder(&["b.PNG", "a.Jpeg", ".hidden.png", "Thumbs.db", "list.csv", "@eaDir/a.png", ".git/a.png"]);
     fs::create_dir_all(folder.path().join("artifacts/store/objects")).unwrap();
     fs::write(folder.path().join("artifacts/store/objects/a.png"), "").unwrap();
     let tree = walk::walk(folder.path()).unwrap();
@@ -56,7 +57,10 @@ fn hidden_files_and_files_that_are_no_images_are_passed_over() {
 fn files_of_one_name_in_two_folders_are_two_images_and_any_language_may_name_them() {
     let folder = folder(&["train/été/猫.png", "train/Hund/猫.png", "test/Hund/猫.png"]);
     let set = describe(folder.path(), None).unwrap();
-    assert_eq!((set.classes.names.clone(), set.split), (vec!["Hund".into(), "été".into()], SplitRule::Standard));
+    assert_eq!(
+        (set.classes.names.clone(), set.split),
+        (vec!["Hund".into(), "été".into()], SplitRule::Standard)
+    );
     let found = found(&set, folder.path());
     assert_eq!(found.ids, ["test/Hund/猫.png", "train/Hund/猫.png", "train/été/猫.png"]);
     assert_eq!(found.given, [Some(Split::Test), Some(Split::Train), Some(Split::Train)]);
@@ -120,7 +124,8 @@ fn the_name_is_the_users_or_the_folders_and_no_other_data_sets() {
 
 #[test]
 fn ten_thousand_classes_are_described_at_once() {
-    let list: String = (0..10_000).map(|class| format!("class {class}: wording {class} | text {class}\n")).collect();
+    let list: String =
+        (0..10_000).map(|class| format!("class {class}: wording {class} | text {class}\n")).collect();
     let folder = folder(&["a.png", "b.png"]);
     let set = describe(folder.path(), Some(&list)).unwrap();
     assert_eq!(set.class_count(), 10_000);

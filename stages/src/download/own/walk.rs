@@ -58,7 +58,8 @@ impl Tree {
         }
         let mut endings: Vec<_> = self.others.iter().collect();
         endings.sort_by_key(|&(_, &count)| std::cmp::Reverse(count));
-        let endings: Vec<_> = endings.iter().take(5).map(|(ending, count)| format!("{ending}: {count}")).collect();
+        let endings: Vec<_> =
+            endings.iter().take(5).map(|(ending, count)| format!("{ending}: {count}")).collect();
         let files = if count == 1 { "file is no image" } else { "files are no images" };
         format!("{count} {files} by the ending of the name ({})", endings.join(", "))
     }
@@ -82,7 +83,9 @@ fn below(folder: &Path, prefix: &str, ancestors: &mut Vec<(u64, u64)>, tree: &mu
     let own = fs::metadata(folder).or_fail(cannot)?;
     let identity = (own.dev(), own.ino());
     if ancestors.contains(&identity) {
-        return Err(Error::new("a link leads back to a folder that it lies in").at(folder).help("remove the link"));
+        return Err(Error::new("a link leads back to a folder that it lies in")
+            .at(folder)
+            .help("remove the link"));
     }
     ancestors.push(identity);
     for entry in fs::read_dir(folder).or_fail(cannot)? {
