@@ -9,4 +9,5 @@ mod eurosat;
 mod interrupt;
 mod offline;
 mod own_images;
+mod readme;
 mod synthetic;

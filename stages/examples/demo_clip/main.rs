@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release -p stages --example demo_clip -- [folder]
 //!
-//! Writes config.json, tokenizer.json and model.safetensors in hub format; the ones that come with coreg are in
+//! Writes config.json, tokenizer.json, tokenizer_config.json and model.safetensors in hub format; the ones that come with coreg are in
 //! data/demo/clip. The same machine makes the same files every time, another one files that behave alike.
 
 mod captions;
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
     let words = templates.iter().chain(&more).map(|template| template.replace("{}", " "));
     let words: Vec<String> = words.collect();
     let vocabulary = Vocabulary::new(words.iter().map(String::as_str));
-    vocabulary.write(&folder.join("tokenizer.json"))?;
+    vocabulary.write(&folder)?;
     let config = format!("{:#}\n", Clip::config(vocabulary.len(), vocabulary.marks()));
     std::fs::write(folder.join("config.json"), config).or_fail(|| Error::new("cannot write").at(&folder))?;
 

@@ -40,8 +40,9 @@ impl Vocabulary {
         [0, self.len() - 2, self.len() - 1]
     }
 
-    /// Writes `tokenizer.json`, and checks that the library reads it.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    /// Writes `tokenizer.json`, after checking that the library reads it, and `tokenizer_config.json`, without which
+    /// `transformers` takes every CLIP's tokenizer for one of byte pairs.
+    pub fn write(&self, folder: &Path) -> Result<()> {
         let [padding, start, end] = self.marks();
         let special = |id: usize| {
             json!({"id": id, "content": self.0[id], "single_word": false, "lstrip": false, "rstrip": false,
@@ -74,7 +75,18 @@ impl Vocabulary {
         let text = format!("{file:#}\n");
         tokenizers::Tokenizer::from_bytes(text.as_bytes())
             .or_fail(|| Error::new("the tokenizer is not valid"))?;
-        std::fs::write(path, text).or_fail(|| Error::new("cannot write the tokenizer").at(path))
+        let config = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": START,
+            "eos_token": END,
+            "pad_token": self.0[padding],
+            "unk_token": UNKNOWN,
+        });
+        let files = [("tokenizer.json", text), ("tokenizer_config.json", format!("{config:#}\n"))];
+        files.into_iter().try_for_each(|(name, text)| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).or_fail(|| Error::new("cannot write the tokenizer").at(&path))
+        })
     }
 }
 

@@ -113,6 +113,8 @@ impl Queue {
 ///
 /// # Errors
 /// Shapes, types or devices that do not fit.
+#[doc(alias = "L_ncont")]
+#[doc(alias = "supcont")]
 pub fn contrastive_loss(
     queries: &Labelled,
     keys: &Labelled,

@@ -89,6 +89,7 @@ pub fn divide(
 }
 
 /// L_div(x) = −log max_{j: Y_j = 1} f_j(x), for one sample's probabilities and candidates (method §5).
+#[doc(alias = "L_div")]
 pub fn division_loss(probs: &[f32], candidates: &[u8]) -> f32 {
     let best = probs.iter().zip(candidates).filter(|&(_, &y)| y != 0).map(|(&p, _)| p).fold(0.0, f32::max);
     -best.max(1e-12).ln()
@@ -96,6 +97,7 @@ pub fn division_loss(probs: &[f32], candidates: &[u8]) -> f32 {
 
 /// Distribution alignment (method §5): f ← normalise(f · prior / mean prediction) with a uniform prior,
 /// in place, for the last predictions of all samples (N, C).
+#[doc(alias = "distribution alignment")]
 pub fn align(probs: &mut [f32], classes: usize) {
     let count = (probs.len() / classes.max(1)).max(1) as f64;
     let mut mean = vec![0f64; classes];

@@ -14,6 +14,7 @@ const TINY: f64 = 1e-12;
 ///
 /// A sample whose candidates are all classes carries no information and is skipped; the mean is over the
 /// others, and zero if there is none.
+#[doc(alias = "L_warm")]
 pub fn partial_cross_entropy(logits: &Tensor, candidates: &Tensor) -> Result<Tensor> {
     let classes = candidates.dim(D::Minus1)? as f64;
     let informative = candidates.sum(D::Minus1)?.lt(classes)?.to_dtype(logits.dtype())?; // (B)
@@ -25,18 +26,22 @@ pub fn partial_cross_entropy(logits: &Tensor, candidates: &Tensor) -> Result<Ten
 
 /// Second term of the warm-up loss: Σ_j f_j(x) log f_j(x), the negative entropy (method §4), from
 /// logits (B, C).
+#[doc(alias = "L_warm")]
 pub fn negative_entropy(logits: &Tensor) -> Result<Tensor> {
     let log_probs = log_softmax(logits, D::Minus1)?;
     (log_probs.exp()? * log_probs)?.sum(D::Minus1)?.mean_all()
 }
 
 /// Cross-entropy of logits (B, C) to soft targets (B, C): L_cr on 𝒫 (method §7).
+#[doc(alias = "L_cr")]
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     (log_softmax(logits, D::Minus1)? * targets)?.sum(D::Minus1)?.mean_all()?.neg()
 }
 
 /// Mean squared error between the probabilities of logits (B, C) and soft targets (B, C): L_cr on 𝒰
 /// (method §7). The mean is over samples and classes.
+#[doc(alias = "L_cr")]
+#[doc(alias = "L_prot")]
 pub fn mean_squared_error(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     (softmax(logits, D::Minus1)? - targets)?.sqr()?.mean_all()
 }
@@ -48,6 +53,7 @@ pub fn prototype_logits(embeddings: &Tensor, prototypes: &Tensor, temperature: f
 }
 
 /// KL(target ‖ softmax(logits)) for logits and targets (B, C): L_prot on 𝒫 (method §7).
+#[doc(alias = "L_prot")]
 pub fn kl_divergence(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let log_targets = targets.maximum(TINY)?.log()?;
     let difference = (log_targets - log_softmax(logits, D::Minus1)?)?;

@@ -38,6 +38,8 @@ impl Component {
 /// For every value the posterior probability of the component with the smaller mean.
 ///
 /// Where all values are equal there is nothing to divide: every posterior is 1.
+#[doc(alias = "w")]
+#[doc(alias = "gaussian mixture")]
 pub fn posterior_of_smaller(values: &[f32], fit: Fit) -> Vec<f32> {
     let lowest = values.iter().copied().fold(f32::INFINITY, f32::min);
     let highest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);

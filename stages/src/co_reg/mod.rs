@@ -1,7 +1,28 @@
 //! Co-Reg (method §§5–9): two networks that divide the training set for each other, purify each other's
 //! labels, and learn from them under consistency, prototype and contrastive terms.
 //!
-//! [`CoReg::run`] goes over the epochs; `training.rs` holds what changes from epoch to epoch.
+//! [`CoReg::run`] goes over the epochs; `training.rs` holds what changes from epoch to epoch, `step.rs` one step.
+//!
+//! # From the paper's symbols to the functions
+//!
+//! A search of these pages for a symbol finds its function, too.
+//!
+//! | symbol | what it is | function |
+//! |---|---|---|
+//! | p_i, Y | CLIP's probabilities for a template, the candidates | [`crate::clip::template_probabilities`], [`crate::label`] |
+//! | η | share of images whose candidates lack the truth | [`crate::statistics`] |
+//! | L_warm | warm-up: −log Σ Y f, and Σ f log f | [`losses::partial_cross_entropy`], [`losses::negative_entropy`] |
+//! | L_div | −log of the best candidate's probability | [`divide::division_loss`], after [`divide::align`] |
+//! | w, 𝒫, 𝒰 | posterior of the mixture, and the two splits | [`mixture::posterior_of_smaller`], [`divide::divide`] |
+//! | p | the other network's prediction, on the candidates | [`pseudo::rescale`] |
+//! | p̄ | mean over K weak views | [`pseudo::mean_of_views`] |
+//! | p′, p̃ | fused and sharpened | [`pseudo::fuse`], [`pseudo::sharpen`] |
+//! | L_cr | self-training on 𝒫, on 𝒰 | [`losses::cross_entropy`], [`losses::mean_squared_error`] |
+//! | o_j, s | prototypes, similarity to them | [`prototypes::Prototypes::update`], [`losses::prototype_logits`] |
+//! | L_prot | prototype alignment on 𝒫, on 𝒰 | [`losses::kl_divergence`], [`losses::mean_squared_error`] |
+//! | L_ncont | noisy contrastive loss with its queue | [`contrast::contrastive_loss`], [`contrast::Queue`] |
+//! | θ_k | key network | [`crate::network::Network::ema_from`] |
+//! | λ₁, λ₂, γ, T, T″, K | constants | [`Method`] |
 
 pub mod contrast;
 mod contrast_rows;
@@ -18,6 +39,8 @@ pub mod rehearsal;
 mod resume;
 pub mod schedule;
 mod step;
+#[cfg(test)]
+mod step_tests;
 mod training;
 
 use std::time::Instant;

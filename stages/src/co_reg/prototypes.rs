@@ -23,6 +23,7 @@ impl Prototypes {
     ///
     /// # Errors
     /// Shapes, types or devices that do not fit.
+    #[doc(alias = "o_j")]
     pub fn update(&mut self, embeddings: &Tensor, labels: &Tensor, momentum: f64) -> Result<()> {
         let (count, device) = (labels.elem_count(), labels.device());
         let classes = Tensor::arange(0u32, self.0.dim(0)? as u32, device)?.unsqueeze(1)?; // (C, 1)

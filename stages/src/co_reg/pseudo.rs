@@ -7,6 +7,7 @@ use candle_core::{D, Result, Tensor};
 /// p_j = Y_j f_j / Σ_k Y_k f_k: the other network's prediction (B, C), rescaled to the candidates (B, C).
 ///
 /// Where the prediction leaves the candidates no mass, they share it evenly.
+#[doc(alias = "co-pseudo-label")]
 pub fn rescale(probs: &Tensor, candidates: &Tensor) -> Result<Tensor> {
     let within = ((probs * candidates)? + (candidates * 1e-12)?)?;
     within.broadcast_div(&within.sum_keepdim(D::Minus1)?)
@@ -19,6 +20,7 @@ pub fn mean_of_views(probs: &Tensor, views: usize) -> Result<Tensor> {
 }
 
 /// p′ = w p + (1 − w) p̄ for a sample of 𝒫: `w` (B), `p` and `own` (B, C).
+#[doc(alias = "co-pseudo-label")]
 pub fn fuse(w: &Tensor, p: &Tensor, own: &Tensor) -> Result<Tensor> {
     let w = w.unsqueeze(1)?;
     p.broadcast_mul(&w)? + own.broadcast_mul(&w.affine(-1.0, 1.0)?)?
