@@ -113,7 +113,7 @@ fn the_name_is_the_users_or_the_folders_and_no_other_data_sets() {
     };
     let pair = |name: &str, title: &str| (name.to_owned(), title.to_owned());
     assert_eq!(names("My Photos (2024)", None).unwrap(), pair("my-photos-2024", "My Photos (2024)"));
-    assert_eq!(names("photos/.", Some("Mine")).unwrap(), pair("mine", "Mine"));
+    assert_eq!(names("photos", Some("Mine")).unwrap(), pair("mine", "Mine"));
     assert_eq!(names("eurosat", None).unwrap(), pair("own-eurosat", "eurosat"));
     assert_eq!(names("store", None).unwrap(), pair("own-store", "store"));
     assert_eq!(names("猫", None).unwrap(), pair("own-images", "猫"));

@@ -95,6 +95,9 @@ fn below(folder: &Path, prefix: &str, ancestors: &mut Vec<(u64, u64)>, tree: &mu
             continue;
         }
         let Some(name) = name.to_str() else {
+            if kind(&name.to_string_lossy()).is_none() && !path.is_dir() {
+                continue;
+            }
             return Err(Error::new("a file's name is not UTF-8").at(&path).help("rename it"));
         };
         let kind = kind(name);
