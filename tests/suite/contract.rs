@@ -44,7 +44,7 @@ fn lists<A: Array + Clone + 'static>(table: &RecordBatch, name: &str) -> Vec<A> 
 }
 
 /// All Parquet files below the view, with their columns.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     ("annotate/votes.parquet", "id: Utf8, split: Utf8, votes: List(UInt16), mean_probs: List(Float32)"),
     (
         "co-reg/history.parquet",
