@@ -52,10 +52,26 @@ impl Own {
         self.run().args(["--classes", self.world.path("classes.txt").to_str().unwrap()])
     }
 
+    fn table(&self) -> ParquetRecordBatchReaderBuilder<File> {
+        let file = File::open(self.world.path("artifacts/mine/download/images.parquet")).unwrap();
+        ParquetRecordBatchReaderBuilder::try_new(file).unwrap()
+    }
+
+    /// The image of this id, as it is kept.
+    fn image(&self, wanted: &str) -> Vec<u8> {
+        for batch in self.table().build().unwrap().map(Result::unwrap) {
+            let ids = batch.column_by_name("id").unwrap().as_string::<i32>();
+            if let Some(row) = ids.iter().position(|id| id == Some(wanted)) {
+                let images = batch.column_by_name("image").unwrap().as_struct();
+                return images.column_by_name("bytes").unwrap().as_binary::<i32>().value(row).to_vec();
+            }
+        }
+        panic!("there is no image {wanted}");
+    }
+
     /// Class names, and of every image its split, id and label.
     fn images(&self) -> (String, Vec<(String, String, Option<i32>)>) {
-        let file = File::open(self.world.path("artifacts/mine/download/images.parquet")).unwrap();
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let builder = self.table();
         let entries = builder.metadata().file_metadata().key_value_metadata().unwrap().clone();
         let features =
             entries.iter().find(|entry| entry.key == "huggingface").unwrap().value.clone().unwrap();
@@ -307,8 +323,9 @@ fn a_photograph_is_made_smaller_before_it_is_kept() {
     own.put("disc/photograph.png", &bytes.into_inner());
     let size = |set: &str| {
         own.run().args(["--only", "download"]).set(set).ok();
-        fs::metadata(own.world.path("artifacts/mine/download/images.parquet")).unwrap().len()
+        let image = image::load_from_memory(&own.image("disc/photograph.png")).unwrap();
+        (image.width(), image.height())
     };
-    let (small, whole) = (size("download.shrink=512"), size("download.shrink=0"));
-    assert!(small < whole, "{small} {whole}");
+    assert_eq!(size("download.shrink=512"), (768, 512));
+    assert_eq!(size("download.shrink=0"), (900, 600));
 }

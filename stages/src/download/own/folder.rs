@@ -167,6 +167,7 @@ fn lay_out<'a>(files: &[&'a str]) -> Result<Layout<'a>> {
         let (loose, folders) = by_folder(&files);
         layout.parts.extend(classes_of(name, split, loose, folders)?);
     }
+    layout.parts.sort_by_key(|part| part.split);
     layout.rule = rule;
     Ok(layout)
 }

@@ -77,6 +77,7 @@ impl Idx {
                 labelled: labels.is_some(),
             });
         }
+        pairs.sort_by_key(|pair| pair.split);
         let mut side = 0;
         for pair in &pairs {
             let [_, height, width] = Values::open(&pair.images)?.shape::<3>()?;
@@ -257,10 +258,10 @@ mod tests {
             ("train-labels-idx1-ubyte", idx(&[2], &[1, 0])),
         ])
         .unwrap();
-        assert_eq!(found.ids, ["t10k/000000", "train/000000", "train/000001"]);
-        assert_eq!(found.given, [Some(Split::Test), Some(Split::Train), Some(Split::Train)]);
-        assert_eq!(found.rows.iter().map(|row| row.label).collect::<Vec<_>>(), [None, Some(1), Some(0)]);
-        let second = image::load_from_memory(&found.rows[2].bytes).unwrap().into_luma8();
+        assert_eq!(found.ids, ["train/000000", "train/000001", "t10k/000000"]);
+        assert_eq!(found.given, [Some(Split::Train), Some(Split::Train), Some(Split::Test)]);
+        assert_eq!(found.rows.iter().map(|row| row.label).collect::<Vec<_>>(), [Some(1), Some(0), None]);
+        let second = image::load_from_memory(&found.rows[1].bytes).unwrap().into_luma8();
         assert_eq!((second.dimensions(), second.into_raw()), ((3, 2), vec![6, 7, 8, 9, 10, 11]));
     }
 

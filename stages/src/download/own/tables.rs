@@ -58,6 +58,7 @@ impl Tables {
                 None => left_out.push(file),
             }
         }
+        used.sort_by_key(|table| table.split);
         let mut notes = Vec::new();
         if !left_out.is_empty() {
             notes.push(format!("{} left out: there are test images besides", few(left_out)));

@@ -62,9 +62,9 @@ fn files_of_one_name_in_two_folders_are_two_images_and_any_language_may_name_the
         (vec!["Hund".into(), "été".into()], SplitRule::Standard)
     );
     let found = found(&set, folder.path());
-    assert_eq!(found.ids, ["test/Hund/猫.png", "train/Hund/猫.png", "train/été/猫.png"]);
-    assert_eq!(found.given, [Some(Split::Test), Some(Split::Train), Some(Split::Train)]);
-    assert_eq!(found.rows.iter().map(|row| row.label).collect::<Vec<_>>(), [Some(0), Some(0), Some(1)]);
+    assert_eq!(found.ids, ["train/Hund/猫.png", "train/été/猫.png", "test/Hund/猫.png"]);
+    assert_eq!(found.given, [Some(Split::Train), Some(Split::Train), Some(Split::Test)]);
+    assert_eq!(found.rows.iter().map(|row| row.label).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
 }
 
 #[cfg(unix)]
