@@ -17,13 +17,18 @@ FEATURES  ?= $(if $(filter cuda,$(DEVICE)),cuda)
 # A benchmark names its device; what is merely at hand does not decide.
 bench-device = $(if $(filter file,$(origin DEVICE)),cpu,$(DEVICE))
 
-choice = --artifacts "$(ARTIFACTS)" --dataset "$(DATASET)" --profile "$(PROFILE)" --device "$(DEVICE)" \
-         $(if $(CLIP),--clip "$(CLIP)") $(if $(LABELS),--labels "$(LABELS)") $(if $(SET),--set "$(SET)")
+# Some shells have a variable NAME of their own, so only the command line counts.
+own     = --images "$(IMAGES)" $(if $(filter command,$(origin NAME)),--name "$(NAME)") \
+          $(if $(filter command,$(origin DATASET)),--dataset "$(DATASET)")
+choice  = --artifacts "$(ARTIFACTS)" $(if $(IMAGES),$(own),--dataset "$(DATASET)") --profile "$(PROFILE)" \
+          --device "$(DEVICE)" $(if $(CLASSES),--classes "$(CLASSES)") \
+          $(if $(CLIP),--clip "$(CLIP)") $(if $(LABELS),--labels "$(LABELS)") $(if $(SET),--set "$(SET)")
 
 .PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check bench demo-clip help
 
 help:
 	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [DEVICE=cpu|cuda|auto]'
+	@echo 'make pipeline IMAGES=folder [CLASSES=classes.txt] [NAME=mine]   images of your own'
 	@echo 'make plan            what would run, and why'
 	@echo 'make explain STAGE=label'
 	@echo 'make ablations [SEEDS=3] [VARIANTS=file.toml]'
@@ -47,7 +52,7 @@ ablations: build
 	@"$(COREG)" ablations $(choice) --seeds "$(SEEDS)" $(if $(VARIANTS),--variants "$(VARIANTS)")
 
 show: build
-	@"$(COREG)" show --artifacts "$(ARTIFACTS)" "$(DATASET)$(if $(STAGE),/$(STAGE))"
+	@"$(COREG)" show --artifacts "$(ARTIFACTS)" "$(if $(filter command,$(origin NAME)),$(NAME),$(DATASET))$(if $(STAGE),/$(STAGE))"
 
 verify: build
 	@"$(COREG)" verify --artifacts "$(ARTIFACTS)"

@@ -3,6 +3,7 @@
 //! It knows nothing of where results are kept. `Manifest::facts` is the only walk over a manifest:
 //! the hash and the explanation both consume it, so nothing can change the one and not the other.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -175,15 +176,17 @@ impl Manifest {
     /// What changed from this manifest to a `newer` one; empty exactly when the fingerprints agree.
     pub fn changes_to(&self, newer: &Self) -> Vec<Change> {
         let (old, new) = (self.facts(), newer.facts());
-        let find = |facts: &[Fact], subject: &Subject| facts.iter().position(|f| f.subject == *subject);
+        // By subject: a data set of thousands of classes has thousands of facts.
+        let in_old: BTreeMap<_, _> = old.iter().map(|fact| (&fact.subject, fact)).collect();
+        let in_new: BTreeMap<_, _> = new.iter().map(|fact| (&fact.subject, fact)).collect();
         let mut changes = Vec::new();
         for fact in &new {
-            let before = find(&old, &fact.subject).map(|at| &old[at]);
+            let before = in_old.get(&fact.subject).copied();
             if before.is_none_or(|before| before.value != fact.value) {
                 changes.push(Change::between(before, Some(fact)));
             }
         }
-        for fact in old.iter().filter(|fact| find(&new, &fact.subject).is_none()) {
+        for fact in old.iter().filter(|fact| !in_new.contains_key(&fact.subject)) {
             changes.push(Change::between(Some(fact), None));
         }
         changes.sort_by(|a, b| a.subject.cmp(&b.subject));

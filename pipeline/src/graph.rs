@@ -15,7 +15,7 @@ use petgraph::visit::{Dfs, EdgeRef, Reversed};
 use serde_json::Value;
 
 use crate::error::{Error, OrFail, Result};
-use crate::stage::{Context, Inputs, Resources, Stage};
+use crate::stage::{Context, Inputs, Reads, Resources, Stage};
 
 /// A graph of stages.
 ///
@@ -267,7 +267,7 @@ pub(crate) trait Node: Send + Sync {
     fn name(&self) -> &'static str;
     fn version(&self) -> u32;
     fn settings(&self) -> Result<Value>;
-    fn files(&self) -> Vec<PathBuf>;
+    fn files(&self) -> Vec<Reads>;
     fn resources(&self) -> Resources;
     fn check(&self) -> Result<()>;
     /// Loads the inputs from their folders, runs, saves the output in the folder `to`.
@@ -287,7 +287,7 @@ impl<S: Stage> Node for S {
         serde_json::to_value(self).or_fail(|| Error::new("cannot write the settings as JSON"))
     }
 
-    fn files(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<Reads> {
         Stage::files(self)
     }
 

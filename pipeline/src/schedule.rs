@@ -282,8 +282,9 @@ fn identify(graph: &Graph, store: &Store, node: NodeIndex, inputs: &[Record]) ->
 
 fn manifest(graph: &Graph, store: &Store, node: NodeIndex, inputs: Vec<Named>) -> Result<Manifest> {
     let stage = graph.node(node);
-    let files = stage.files().into_iter().map(|path| {
-        Ok(Named { digest: store.digest_outside(&path)?, name: path.to_string_lossy().into_owned() })
+    let files = stage.files().into_iter().map(|reads| {
+        let name = reads.path().to_string_lossy().into_owned();
+        Ok(Named { digest: store.digest_outside(&reads)?, name })
     });
     Manifest::new(stage.name(), stage.version(), &stage.settings()?, inputs, files.collect::<Result<_>>()?)
 }

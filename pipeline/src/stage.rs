@@ -31,9 +31,9 @@ pub trait Stage: Serialize + Send + Sync + 'static {
         Resources::default()
     }
 
-    /// Files and folders outside the store that the stage reads: their content becomes part of the
-    /// key, their place does not. Files that are not touched are not read for it again.
-    fn files(&self) -> Vec<PathBuf> {
+    /// What the stage reads outside the store: its content becomes part of the key, its place does
+    /// not. Files that are not touched are not read for it again.
+    fn files(&self) -> Vec<Reads> {
         Vec::new()
     }
 
@@ -50,6 +50,35 @@ pub trait Stage: Serialize + Send + Sync + 'static {
     /// # Errors
     /// Whatever keeps the stage from its output; nothing is kept then but its checkpoint.
     fn run(&self, inputs: <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<Self::Output>;
+}
+
+/// What a stage reads outside the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// A file, or a folder and everything in it.
+    All(PathBuf),
+    /// Some files of a folder: they count as a folder does in which nothing else is.
+    Chosen {
+        /// The folder.
+        folder: PathBuf,
+        /// Paths of files in it, parts joined by `/`.
+        files: Vec<String>,
+    },
+}
+
+impl Reads {
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::All(path) | Self::Chosen { folder: path, .. } => path,
+        }
+    }
+}
+
+impl From<PathBuf> for Reads {
+    fn from(path: PathBuf) -> Self {
+        Self::All(path)
+    }
 }
 
 /// What a stage needs while it runs; the scheduler hands out no more than there is.

@@ -29,7 +29,7 @@ pub use slot::Slot;
 use crate::artifact::Artifact;
 use crate::error::{Error, OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
-use crate::stage::Cancel;
+use crate::stage::{Cancel, Reads};
 use disk::{fail, read_if_there, replace};
 use lock::{Lock, Shared, Taken, pause};
 use outside::Outside;
@@ -287,13 +287,16 @@ impl Store {
         A::load(&self.verified(record)?)
     }
 
-    /// The digest of a file, or of all files of a folder, outside the store. A file that was not
-    /// touched since its digest was taken is not read again.
+    /// The digest of a file, or of all or chosen files of a folder, outside the store. A file that was
+    /// not touched since its digest was taken is not read again.
     ///
     /// # Errors
     /// A file that cannot be read, or changes while it is.
-    pub fn digest_outside(&self, path: &Path) -> Result<Digest> {
-        self.outside.digest(path)
+    pub fn digest_outside(&self, reads: &Reads) -> Result<Digest> {
+        match reads {
+            Reads::All(path) => self.outside.digest(path),
+            Reads::Chosen { folder, files } => self.outside.digest_chosen(folder, files),
+        }
     }
 
     /// Writes down what [`digest_outside`](Self::digest_outside) learned.

@@ -1,5 +1,6 @@
 //! The stage `annotate` (method §1): every prompt template votes on every image.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::DType;
@@ -12,6 +13,7 @@ use crate::artifacts::images::Images;
 use crate::artifacts::model::Model;
 use crate::clip::{Features, TextEncoder, template_probabilities};
 use crate::device::Place;
+use crate::download::catalog::ALTERNATIVES;
 use crate::download::model::{Origin, locate};
 
 /// Settings of the stage.
@@ -19,7 +21,7 @@ use crate::download::model::{Origin, locate};
 pub struct Annotate {
     /// Prompt templates; `{}` takes the class text as it stands.
     pub templates: Vec<String>,
-    /// What CLIP is told of each class.
+    /// What CLIP is told of each class; several wordings are separated by [`ALTERNATIVES`].
     pub class_texts: Vec<String>,
     /// Factor before the softmax \[P: 100, CLIP's trained logit scale\].
     pub logit_scale: f64,
@@ -72,15 +74,24 @@ impl Stage for Annotate {
         let clip =
             TextEncoder::load(&locate(&model, &self.clip, context)?, &self.place.device()?, DType::F32)?;
         context.progress().begin(self.templates.len() as u64, "templates");
-        let mut texts = Vec::new();
+        let (mut texts, mut cut) = (Vec::new(), BTreeSet::new());
         for template in &self.templates {
             context.safe_point()?;
-            let prompts: Vec<String> =
-                self.class_texts.iter().map(|text| template.replace("{}", text)).collect();
-            let features = clip.encode(&prompts)?; // (C, P)
+            let all = self.class_texts.iter().flat_map(|text| wordings(text));
+            let prompts: Vec<String> = all.map(|wording| template.replace("{}", wording)).collect();
+            cut.extend(prompts.iter().filter(|prompt| clip.tokenizer().cuts(prompt)).cloned());
+            let features = clip.encode(&prompts)?; // (wordings, P)
             let values = features.flatten_all().and_then(|values| values.to_vec1::<f32>());
-            texts.extend(values.or_fail(|| Error::new("cannot encode the prompts"))?);
+            let values = values.or_fail(|| Error::new("cannot encode the prompts"))?;
+            let counts = self.class_texts.iter().map(|text| wordings(text).count());
+            texts.extend(mean_by_class(&values, counts, clip.width())); // (C, P)
             context.progress().advance(1);
+        }
+        if let Some(first) = cut.first() {
+            let count = cut.len();
+            context.progress().note(format!(
+                "CLIP cannot take {count} prompts whole, and does not see their ends: `{first}`"
+            ));
         }
         let texts = Features { values: &texts, width: clip.width() }; // (T, C, P)
         let features = Features { values: &embeddings.features, width: embeddings.width }; // (N, P)
@@ -94,6 +105,31 @@ impl Stage for Annotate {
             names: Names { templates: self.templates.clone(), classes: index.classes.clone() },
         })
     }
+}
+
+/// The wordings of a class text; the text as it stands where there is one alone.
+fn wordings(text: &str) -> impl Iterator<Item = &str> {
+    let several = text.contains(ALTERNATIVES);
+    text.split(ALTERNATIVES).map(move |wording| if several { wording.trim() } else { wording })
+}
+
+/// The unit vector along the mean of each class's features; `features` (wordings, P) are of unit length, `counts` how
+/// many each class has. The features of a class with one wording are given back bit for bit.
+fn mean_by_class(features: &[f32], counts: impl Iterator<Item = usize>, width: usize) -> Vec<f32> {
+    let (mut means, mut rest) = (Vec::new(), features);
+    for count in counts {
+        let (own, others) = rest.split_at(count * width);
+        rest = others;
+        if count == 1 {
+            means.extend(own);
+            continue;
+        }
+        let sum: Vec<f32> = (0..width).map(|at| own.iter().skip(at).step_by(width).sum()).collect();
+        // Opposite features have no mean direction: then the length is 0, and the class matches nothing.
+        let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+        means.extend(sum.iter().map(|value| value / length));
+    }
+    means
 }
 
 const PHOTO27: &str = include_str!("../../data/prompts/photo27.txt");
@@ -138,6 +174,15 @@ fn check_templates(templates: &[String]) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_class_with_several_wordings_stands_at_the_unit_vector_along_their_mean() {
+        let features = [0.6, 0.8, 1.0, 0.0, 0.0, 1.0];
+        let half = 0.5f32.sqrt();
+        assert_eq!(mean_by_class(&features, [1, 2].into_iter(), 2), [0.6, 0.8, half, half]);
+        assert_eq!(wordings("lorry | truck").collect::<Vec<_>>(), ["lorry", "truck"]);
+        assert_eq!(wordings(" as it stands ").collect::<Vec<_>>(), [" as it stands "]);
+    }
 
     #[test]
     fn the_built_in_lists_are_whole() {

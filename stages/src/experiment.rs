@@ -11,9 +11,10 @@ use crate::annotate::{Annotate, templates};
 use crate::co_reg::CoReg;
 use crate::device::Place;
 use crate::distill::Distill;
-use crate::download::catalog::DataSet;
+use crate::download::catalog::{DataSet, Source as ImageSource};
 use crate::download::images::Download;
 use crate::download::model::{FetchClip, Origin};
+use crate::download::own::{Import, Own};
 use crate::embed::Embed;
 use crate::evaluate::Evaluate;
 use crate::learner::Optimizer;
@@ -45,6 +46,8 @@ pub struct Experiment {
 pub struct Choice {
     /// A data set of the catalog, or a TOML file like those.
     pub data_set: String,
+    /// Images of one's own, in place of a data set.
+    pub own: Option<Own>,
     /// `quick` or `paper`.
     pub profile: String,
     /// A CLIP other than the default: repository or folder.
@@ -61,7 +64,10 @@ impl Experiment {
     /// # Errors
     /// An unknown data set, profile or setting, by its nearest known name.
     pub fn new(choice: &Choice, place: Place) -> Result<Self> {
-        let data_set = DataSet::find(&choice.data_set)?;
+        let data_set = match &choice.own {
+            Some(own) => own.describe()?,
+            None => DataSet::find(&choice.data_set)?,
+        };
         let profile = profile(&choice.profile)?.parse::<Table>();
         let profile = profile.or_fail(|| Error::new("the profile is no TOML"))?;
         // A misspelt name would silently be left out.
@@ -141,6 +147,8 @@ impl Experiment {
             limit_train: limits.limit_train,
             limit_test: limits.limit_test,
             seed: limits.seed,
+            import: matches!(self.data_set.source, ImageSource::Own(_))
+                .then_some(Import { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),
         }
     }
 

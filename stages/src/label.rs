@@ -13,7 +13,7 @@ use crate::artifacts::images::Images;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// Every class that at least one template voted for \[P\].
+    /// Every class that at least `min_votes` templates voted for \[P: 1\]; where none has so many, those with the most.
     Union,
     /// The `k` classes of the highest mean probability \[I\].
     TopK,
@@ -29,6 +29,8 @@ pub enum Rule {
 pub struct Label {
     /// How candidates are chosen.
     pub rule: Rule,
+    /// Votes that a candidate needs, for `union`.
+    pub min_votes: usize,
     /// Most candidates, for `top-k` and `ratio`.
     pub k: usize,
     /// Least share of the highest probability, for `ratio`.
@@ -37,7 +39,7 @@ pub struct Label {
 
 impl Default for Label {
     fn default() -> Self {
-        Self { rule: Rule::Union, k: 3, ratio: 0.2 }
+        Self { rule: Rule::Union, min_votes: 1, k: 3, ratio: 0.2 }
     }
 }
 
@@ -48,12 +50,11 @@ impl Stage for Label {
     const VERSION: u32 = 1;
 
     fn check(&self) -> Result<()> {
-        if self.k == 0 || !(0.0..=1.0).contains(&self.ratio) {
-            return Err(Error::new(format!(
-                "label.k = {}, label.ratio = {} choose nothing",
-                self.k, self.ratio
-            ))
-            .help("set label.k ≥ 1 and label.ratio between 0 and 1"));
+        let Self { min_votes, k, ratio, .. } = *self;
+        if k == 0 || min_votes == 0 || !(0.0..=1.0).contains(&ratio) {
+            let chosen = format!("label.min_votes = {min_votes}, label.k = {k}, label.ratio = {ratio}");
+            return Err(Error::new(format!("{chosen} choose nothing"))
+                .help("set label.min_votes ≥ 1, label.k ≥ 1 and label.ratio between 0 and 1"));
         }
         Ok(())
     }
@@ -82,7 +83,7 @@ impl Label {
         let top = &ranked[..self.k.min(ranked.len())];
         let least = (self.ratio * f64::from(probs[usize::from(ranked[0])])) as f32;
         let mut chosen = match self.rule {
-            Rule::Union => votes.to_vec(),
+            Rule::Union => self.voted_for(votes),
             Rule::TopK => top.to_vec(),
             Rule::Ratio => top.iter().copied().filter(|&c| probs[usize::from(c)] >= least).collect(),
             Rule::Single => ranked[..1].to_vec(),
@@ -90,6 +91,15 @@ impl Label {
         chosen.sort_unstable();
         chosen.dedup();
         chosen
+    }
+}
+
+impl Label {
+    /// The classes with votes enough; where none has, those with the most.
+    fn voted_for(&self, votes: &[u16]) -> Vec<u16> {
+        let count = |class: u16| votes.iter().filter(|&&vote| vote == class).count();
+        let most = votes.iter().map(|&class| count(class)).max().unwrap_or(0);
+        votes.iter().copied().filter(|&class| count(class) >= self.min_votes.min(most)).collect()
     }
 }
 
@@ -105,7 +115,7 @@ mod tests {
     use super::*;
 
     fn candidates(rule: Rule, votes: &[u16], probs: &[f32]) -> Vec<u16> {
-        Label { rule, k: 2, ratio: 0.5 }.candidates(votes, probs)
+        Label { rule, min_votes: 1, k: 2, ratio: 0.5 }.candidates(votes, probs)
     }
 
     const PROBS: [f32; 4] = [0.1, 0.4, 0.15, 0.35];
@@ -113,6 +123,15 @@ mod tests {
     #[test]
     fn the_union_holds_every_vote_once_ascending() {
         assert_eq!(candidates(Rule::Union, &[3, 1, 3, 0], &PROBS), [0, 1, 3]);
+    }
+
+    #[test]
+    fn a_candidate_needs_its_votes_unless_none_has_so_many() {
+        let union = |min_votes| Label { min_votes, ..Label::default() };
+        assert_eq!(union(2).candidates(&[3, 1, 3, 0, 1], &PROBS), [1, 3]);
+        assert_eq!(union(3).candidates(&[3, 1, 3, 0, 3], &PROBS), [3]);
+        assert_eq!(union(9).candidates(&[3, 1, 3, 0, 1], &PROBS), [1, 3]);
+        assert!(union(0).check().is_err());
     }
 
     #[test]

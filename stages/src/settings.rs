@@ -67,6 +67,10 @@ pub struct Download {
     pub limit_train: usize,
     /// Most test images; 0 for all.
     pub limit_test: usize,
+    /// Of images of one's own: leave out what cannot be read, where it would otherwise be an error.
+    pub skip_unreadable: bool,
+    /// Of images of one's own: those whose shorter side has more pixels are made smaller; 0 for none.
+    pub shrink: usize,
 }
 
 /// Which CLIP annotates.
@@ -126,7 +130,14 @@ impl Default for Settings {
         Self {
             seed: 0,
             labels: Source::Clip,
-            download: Download { seed: 0, limit_train: 0, limit_test: 0 },
+            // CLIP looks at no more than 336 pixels, and a photograph has a hundred times as many.
+            download: Download {
+                seed: 0,
+                limit_train: 0,
+                limit_test: 0,
+                skip_unreadable: false,
+                shrink: 512,
+            },
             clip: Clip { model: "openai/clip-vit-base-patch32".to_owned(), revision: "main".to_owned() },
             annotate: Annotate { prompts: "photo27".to_owned(), logit_scale: 100.0 },
             label: Label::default(),

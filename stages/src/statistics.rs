@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Split;
-use crate::artifacts::statistics::{ClassStatistics, Metric, Statistics, TemplateAccuracy};
+use crate::artifacts::statistics::{ClassStatistics, Metric, RuleStatistics, Statistics, TemplateAccuracy};
+use crate::label::{Label, Rule};
 use crate::training_set::share;
 
 /// The stage, for labels that come from votes; it has no settings.
@@ -23,7 +24,7 @@ impl Stage for Summarise {
     type Inputs = (Votes, Labels);
     type Output = Statistics;
     const NAME: &'static str = "statistics";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn run(&self, (votes, labels): (Arc<Votes>, Arc<Labels>), context: &Context) -> Result<Statistics> {
         Ok(of_both_splits(&labels, Some(&votes), context))
@@ -47,6 +48,7 @@ fn of_both_splits(labels: &Labels, votes: Option<&Votes>, context: &Context) -> 
         let rows: Vec<usize> = (0..labels.ids.len()).filter(|&i| labels.splits[i] == split).collect();
         if !rows.is_empty() {
             summarise(split, &rows, labels, votes, &mut all);
+            all.rules.extend(votes.into_iter().flat_map(|votes| compare_rules(split, &rows, labels, votes)));
         }
     }
     if labels.labels.iter().all(Option::is_none) {
@@ -104,4 +106,50 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
             }),
         }
     }));
+}
+
+/// What the candidates of these images would be under the rules that one may choose from (method §§1 and 2).
+fn compare_rules<'a>(
+    split: Split,
+    rows: &'a [usize],
+    labels: &'a Labels,
+    votes: &'a Votes,
+) -> impl Iterator<Item = RuleStatistics> + 'a {
+    let (classes, templates) = (votes.names.classes.len(), votes.names.templates.len());
+    let plain = Label::default();
+    let union = [1, 2, 3, 5, 9].map(|min_votes| {
+        let name = format!("label.rule=union label.min_votes={min_votes}");
+        (name, Label { min_votes, ..plain.clone() })
+    });
+    let top = [2, 3, 5]
+        .map(|k| (format!("label.rule=top-k label.k={k}"), Label { rule: Rule::TopK, k, ..plain.clone() }));
+    let ratio = [0.5, 0.2, 0.1].map(|ratio| {
+        let name = format!("label.rule=ratio label.k=5 label.ratio={ratio}");
+        (name, Label { rule: Rule::Ratio, k: 5, ratio, ..plain.clone() })
+    });
+    let single = [("label.rule=single".to_owned(), Label { rule: Rule::Single, ..plain.clone() })];
+    // Fewer templates than votes asked for, or fewer classes than k, make no rule of their own.
+    let apply = move |label: &Label| {
+        label.min_votes <= templates.max(1) && (label.rule != Rule::TopK || label.k < classes)
+    };
+    union.into_iter().chain(top).chain(ratio).chain(single).filter(move |(_, label)| apply(label)).map(
+        move |(rule, label)| {
+            let candidates = |row: usize| {
+                let of = |width: usize| row * width..(row + 1) * width;
+                label.candidates(&votes.votes[of(templates)], &votes.mean_probs[of(classes)])
+            };
+            let sets: Vec<(Option<i32>, Vec<u16>)> =
+                rows.iter().map(|&row| (labels.labels[row], candidates(row))).collect();
+            let lacking = |(truth, set): &(Option<i32>, Vec<u16>)| {
+                truth.map(|truth| !set.iter().any(|&class| i32::from(class) == truth))
+            };
+            RuleStatistics {
+                rule,
+                split,
+                avg_candidates: sets.iter().map(|(_, set)| set.len() as f64).sum::<f64>() / sets.len() as f64,
+                single: share(sets.iter().map(|(_, set)| set.len() == 1)).unwrap_or(0.0),
+                eta: share(sets.iter().filter_map(lacking)),
+            }
+        },
+    )
 }

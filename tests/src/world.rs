@@ -124,9 +124,18 @@ impl World {
 
     fn on_device(&self, device: &str, coreg: Coreg, command: &[&str]) -> Coreg {
         let set = self.path("shapes.toml");
+        let choice = ["--dataset", set.to_str().unwrap()];
+        self.with_settings(device, coreg.args(command).args(choice))
+    }
+
+    fn with_settings(&self, device: &str, coreg: Coreg) -> Coreg {
         let prompts = format!("annotate.prompts={}", self.path("prompts.txt").display());
-        let choice = ["--dataset", set.to_str().unwrap(), "--clip", "some/clip", "--device", device];
-        coreg.args(command).args(choice).set(TINY).set(&prompts)
+        coreg.args(["--clip", "some/clip", "--device", device]).set(TINY).set(&prompts)
+    }
+
+    /// `coreg run` on images of the user's own, which lie in the world's folder.
+    pub fn run_images(&self, images: &str) -> Coreg {
+        self.with_settings("cpu", self.coreg().args(["run", "--images"]).args([self.path(images)]))
     }
 
     /// `coreg run` on the world's data set.

@@ -24,7 +24,7 @@ fn a_second_run_does_nothing_and_asks_nobody() {
 fn a_second_run_says_what_the_first_one_said() {
     let world = World::new();
     let first = world.run().ok();
-    assert!(first.stdout.contains("test accuracy after Co-Reg"), "{}", first.stdout);
+    assert!(first.stdout.contains("Co-Reg, both networks"), "{}", first.stdout);
     assert_eq!(world.run().ok().stdout, first.stdout);
 }
 
@@ -72,7 +72,7 @@ fn a_plain_student_to_compare_with_changes_nothing_else() {
     let world = World::after_a_run();
     let run = world.run().set("distill.epochs=2").ok();
     assert_eq!(world.ran(), ["distill"]);
-    let line = run.stdout.lines().find(|line| line.contains("a plain student of the same shape"));
+    let line = run.stdout.lines().find(|line| line.contains("a plain student of that average, 2 epochs"));
     assert!(line.is_some_and(|line| line.ends_with(" %")), "{}", run.stdout);
     assert!(world.view("distill/network.safetensors").exists());
     assert!(world.view("distill/history.parquet").exists());

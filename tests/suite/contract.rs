@@ -44,7 +44,7 @@ fn lists<A: Array + Clone + 'static>(table: &RecordBatch, name: &str) -> Vec<A> 
 }
 
 /// All Parquet files below the view, with their columns.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 14] = [
     ("annotate/votes.parquet", "id: Utf8, split: Utf8, votes: List(UInt16), mean_probs: List(Float32)"),
     (
         "co-reg/history.parquet",
@@ -72,6 +72,10 @@ const TABLES: [(&str, &str); 13] = [
         "statistics/classes.parquet",
         "class: Utf8, split: Utf8, images: Float64, candidate_in: UInt64, single_label_of: UInt64, \
          eta: Float64, zero_shot_mean: Float64, prior: Float64",
+    ),
+    (
+        "statistics/rules.parquet",
+        "rule: Utf8, split: Utf8, avg_candidates: Float64, single: Float64, eta: Float64",
     ),
     ("statistics/summary.parquet", "metric: Utf8, split: Utf8, value: Float64"),
     ("statistics/templates.parquet", "template: Utf8, split: Utf8, accuracy: Float64"),
@@ -230,6 +234,13 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
     }
     let templates = table(&world, "statistics/templates.parquet");
     assert_eq!(texts(&templates, "template"), [TEMPLATES, TEMPLATES].concat());
+    let rules = table(&world, "statistics/rules.parquet");
+    assert_eq!(texts(&rules, "rule")[0], "label.rule=union label.min_votes=1");
+    let first = |name| column::<Float64Array>(&rules, name).value(0);
+    near("avg_candidates", first("avg_candidates"));
+    near("eta", first("eta"));
+    let sizes = column::<Float64Array>(&rules, "avg_candidates").values().to_vec();
+    assert!(sizes[1] < sizes[0] && sizes.iter().all(|&size| size >= 1.0), "{sizes:?}");
     let classes = table(&world, "statistics/classes.parquet");
     assert_eq!(texts(&classes, "class"), [CLASSES, CLASSES].concat());
     let images: f64 = column::<Float64Array>(&classes, "images").values().iter().sum();

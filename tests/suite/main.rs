@@ -11,5 +11,6 @@ mod interrupt;
 mod kills;
 mod numbers;
 mod offline;
+mod own_images;
 mod readme;
 mod synthetic;

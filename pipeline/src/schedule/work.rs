@@ -69,10 +69,10 @@ impl Work<'_> {
 
     fn commit(&self, slot: Slot<'_>, begun: Instant) -> Result<Message> {
         let files = self.graph.node(self.node).files();
-        for (path, file) in files.iter().zip(&self.manifest.files) {
-            if self.store.digest_outside(path)? != file.digest {
+        for (reads, file) in files.iter().zip(&self.manifest.files) {
+            if self.store.digest_outside(reads)? != file.digest {
                 return Err(Error::new("a file that the stage reads changed while it ran")
-                    .at(path)
+                    .at(reads.path())
                     .help("run again; nothing was kept under the old content"));
             }
         }

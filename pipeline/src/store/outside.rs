@@ -99,6 +99,19 @@ impl Outside {
         Ok(object::digest(&files))
     }
 
+    /// The digest of a folder that would hold these files alone.
+    pub(crate) fn digest_chosen(&self, folder: &Path, chosen: &[String]) -> Result<Digest> {
+        let mut files = Vec::with_capacity(chosen.len());
+        for name in chosen {
+            let path = folder.join(name);
+            let metadata = look(&path)?;
+            let blake3 = self.file(&path, &metadata)?;
+            files.push(FileEntry { path: name.clone(), size: metadata.len(), blake3 });
+        }
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(object::digest(&files))
+    }
+
     fn folder(&self, folder: &Path, prefix: &str, files: &mut Vec<FileEntry>) -> Result<()> {
         for entry in fs::read_dir(folder).map_err(fail("list the folder", folder))? {
             let entry = entry.map_err(fail("list the folder", folder))?;
@@ -262,5 +275,23 @@ mod tests {
         let before = outside.digest(&folder.path().join("inner")).unwrap();
         fs::write(inner.join("b"), "2").unwrap();
         assert_ne!(before, outside.digest(&folder.path().join("inner")).unwrap());
+    }
+
+    #[test]
+    fn chosen_files_count_as_a_folder_that_holds_them_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in [("few/in/a", "1"), ("few/b", "2"), ("many/in/a", "1"), ("many/b", "2")] {
+            fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
+            fs::write(folder.path().join(path), text).unwrap();
+        }
+        fs::write(folder.path().join("many/Thumbs.db"), "3").unwrap();
+        let outside = Outside::open(folder.path().join("stat-cache.json"));
+        let chosen = ["in/a".to_owned(), "b".to_owned()];
+        let digest = outside.digest_chosen(&folder.path().join("many"), &chosen).unwrap();
+        assert_eq!(digest, outside.digest(&folder.path().join("few")).unwrap());
+        assert_ne!(digest, outside.digest_chosen(&folder.path().join("many"), &chosen[..1]).unwrap());
+        fs::remove_file(folder.path().join("many/b")).unwrap();
+        let error = outside.digest_chosen(&folder.path().join("many"), &chosen).unwrap_err().to_string();
+        assert!(error.contains("many/b"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::event::Event;
 use pipeline::graph::{Graph, Handle};
 use pipeline::schedule::{RunReport, Scheduler, Status, plan};
-use pipeline::stage::{Cancel, Context, Inputs, Resources, Stage};
+use pipeline::stage::{Cancel, Context, Inputs, Reads, Resources, Stage};
 use pipeline::store::Store;
 use serde::Serialize;
 
@@ -99,8 +99,8 @@ macro_rules! tiny_stage {
                 self.0.resources
             }
 
-            fn files(&self) -> Vec<PathBuf> {
-                self.0.files.clone()
+            fn files(&self) -> Vec<Reads> {
+                self.0.files.iter().cloned().map(Reads::All).collect()
             }
 
             fn check(&self) -> Result<()> {

@@ -31,6 +31,21 @@ pub struct TemplateAccuracy {
     pub accuracy: Option<f64>,
 }
 
+/// What the candidates would be like under one rule, so that one can choose before training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleStatistics {
+    /// The rule, as it is set: `label.rule=union label.min_votes=2`.
+    pub rule: String,
+    /// The split.
+    pub split: Split,
+    /// Mean number of candidates.
+    pub avg_candidates: f64,
+    /// Share of images with one candidate.
+    pub single: f64,
+    /// Share of images whose candidates lack the truth; none without truth.
+    pub eta: Option<f64>,
+}
+
 /// How one class fares under the annotation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassStatistics {
@@ -61,6 +76,8 @@ pub struct Statistics {
     pub templates: Vec<TemplateAccuracy>,
     /// One row a class and split.
     pub classes: Vec<ClassStatistics>,
+    /// One row a candidate rule and split; of labels without votes none.
+    pub rules: Vec<RuleStatistics>,
 }
 
 impl Statistics {
@@ -82,6 +99,13 @@ impl Artifact for Statistics {
             .strings("split", self.templates.iter().map(|t| t.split.name()))
             .f64_or_null("accuracy", self.templates.iter().map(|t| t.accuracy))
             .write(&folder.join("templates.parquet"))?;
+        Table::new()
+            .strings("rule", self.rules.iter().map(|r| &r.rule))
+            .strings("split", self.rules.iter().map(|r| r.split.name()))
+            .f64("avg_candidates", self.rules.iter().map(|r| r.avg_candidates))
+            .f64("single", self.rules.iter().map(|r| r.single))
+            .f64_or_null("eta", self.rules.iter().map(|r| r.eta))
+            .write(&folder.join("rules.parquet"))?;
         Table::new()
             .strings("class", self.classes.iter().map(|c| &c.class))
             .strings("split", self.classes.iter().map(|c| c.split.name()))
@@ -126,6 +150,25 @@ impl Artifact for Statistics {
             zero_shot_mean: zero_shot_mean[i],
             prior: prior[i],
         });
-        Ok(Self { summary, templates: templates.collect(), classes: classes.collect() })
+
+        let columns = ["rule", "split", "avg_candidates", "single", "eta"];
+        let rows = Rows::read(&folder.join("rules.parquet"), &columns)?;
+        let sizes = rows.column::<Float64Array>("avg_candidates")?.values();
+        let single = rows.column::<Float64Array>("single")?.values();
+        let eta: Vec<_> = rows.nullable::<Float64Array>("eta")?.iter().collect();
+        let named = rows.strings("rule")?.into_iter().zip(Split::column(&rows)?).enumerate();
+        let rules = named.map(|(i, (rule, split))| RuleStatistics {
+            rule,
+            split,
+            avg_candidates: sizes[i],
+            single: single[i],
+            eta: eta[i],
+        });
+        Ok(Self {
+            summary,
+            templates: templates.collect(),
+            classes: classes.collect(),
+            rules: rules.collect(),
+        })
     }
 }

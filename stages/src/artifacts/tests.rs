@@ -10,7 +10,7 @@ use pipeline::artifact::Artifact;
 use super::annotation::{Embeddings, Labels, Names, Votes};
 use super::evaluation::Evaluation;
 use super::images::{Images, Index, Split};
-use super::statistics::{ClassStatistics, Metric, Statistics, TemplateAccuracy};
+use super::statistics::{ClassStatistics, Metric, RuleStatistics, Statistics, TemplateAccuracy};
 use super::training::Epoch;
 
 /// Saves twice, checks that the bytes are the same, and loads.
@@ -110,6 +110,13 @@ fn statistics_and_evaluations_come_back() {
             eta: Some(0.5),
             zero_shot_mean: None,
             prior: Some(0.1),
+        }],
+        rules: vec![RuleStatistics {
+            rule: "label.rule=single".into(),
+            split: Split::Test,
+            avg_candidates: 1.0,
+            single: 1.0,
+            eta: None,
         }],
     };
     assert_eq!(round_trip(&statistics), statistics);

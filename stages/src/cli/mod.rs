@@ -26,6 +26,7 @@ use pipeline::stage::Cancel;
 use pipeline::store::Store;
 
 use crate::device::Place;
+use crate::download::own::Own;
 use crate::experiment::{Choice, Experiment};
 
 /// Exit code after a stop that the user asked for, as shells have it for SIGINT.
@@ -94,6 +95,15 @@ struct ChoiceArgs {
     /// A data set of the catalog, or a TOML file that describes one.
     #[arg(long, default_value = "demo", value_name = "NAME|FILE")]
     dataset: String,
+    /// Images of your own: a folder of them, Parquet files or IDX files.
+    #[arg(long, value_name = "PATH", conflicts_with = "dataset")]
+    images: Option<PathBuf>,
+    /// A text file with a class a line: `name`, or `name: what CLIP is told | another wording`.
+    #[arg(long, value_name = "FILE", requires = "images")]
+    classes: Option<PathBuf>,
+    /// The name of your images; without it, their folder's.
+    #[arg(long, value_name = "NAME", requires = "images")]
+    name: Option<String>,
     /// `quick` for two CPU cores, `paper` for the paper's schedule and network.
     #[arg(long, default_value = "quick")]
     profile: String,
@@ -114,8 +124,9 @@ struct ChoiceArgs {
 impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
-        let Self { dataset, profile, clip, labels, set, .. } = self;
-        Experiment::new(&Choice { data_set: dataset, profile, clip, labels, set }, place)
+        let Self { dataset, images, classes, name, profile, clip, labels, set, .. } = self;
+        let own = images.map(|images| Own { images, classes, name });
+        Experiment::new(&Choice { data_set: dataset, own, profile, clip, labels, set }, place)
     }
 }
 

@@ -22,6 +22,7 @@ pub struct TokenizedText {
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     vocabulary: usize,
+    positions: usize,
     pooling: Pooling,
 }
 
@@ -44,8 +45,14 @@ impl Tokenizer {
             stride: 0,
         };
         inner.with_truncation(Some(truncation)).or_fail(cannot)?;
-        let tokenizer = Self { inner, vocabulary: config.vocabulary, pooling: config.pooling };
-        guarded(|| tokenizer.tokenize(&["a"])).or_fail(cannot)?.or_fail(cannot)?; // a file that does not fit is refused here, before any work
+        let tokenizer = Self {
+            inner,
+            vocabulary: config.vocabulary,
+            positions: config.positions,
+            pooling: config.pooling,
+        };
+        // A file that does not fit is refused here, before any work.
+        guarded(|| tokenizer.tokenize(&["a"])).or_fail(cannot)?.or_fail(cannot)?;
         Ok(tokenizer)
     }
 
@@ -59,6 +66,13 @@ impl Tokenizer {
             .zip(texts)
             .map(|(encoding, text)| self.pool(encoding.get_ids(), text.as_ref()))
             .collect()
+    }
+
+    /// Whether the text is longer than the model takes, so that its end is cut off.
+    pub fn cuts(&self, text: &str) -> bool {
+        // Start and end marks apart, every token stands for a byte or more.
+        text.len() + 2 > self.positions
+            && self.inner.encode_fast(text, true).is_ok_and(|encoding| !encoding.get_overflowing().is_empty())
     }
 
     fn pool(&self, ids: &[u32], text: &str) -> Result<TokenizedText> {

@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::contrast::{Labelled, Positives, Queue, contrastive_loss, rows_by_masks};
 use super::contrast_rows::ContrastRows;
 use super::divide::{Settings, align, divide, division_loss};
+use super::mix::mix;
 use super::mixture::{Fit, posterior_of_smaller};
 use super::prototypes::Prototypes;
+use super::schedule::cosine;
 use super::{losses, pseudo};
 
 struct Golden(Value);
@@ -109,11 +111,31 @@ fn division_loss_and_alignment_are_pytorchs() {
 #[test]
 fn the_mixture_divides_as_scikit_learns() {
     let golden = Golden::read();
-    let (losses, expected) = (golden.list("losses"), golden.list("posterior"));
-    let found = posterior_of_smaller(&losses, Fit::default());
-    let differ = found.iter().zip(&expected).filter(|(f, e)| (**f > 0.5) != (**e > 0.5)).count();
-    assert!(differ <= losses.len() / 1000, "{differ} of {} samples fall on the other side", losses.len());
-    close(&found, &expected, 2e-3);
+    for mixture in golden.0["mixtures"].as_array().unwrap() {
+        let mixture = Golden(mixture.clone());
+        let (losses, expected) = (mixture.list("losses"), mixture.list("posterior"));
+        let found = posterior_of_smaller(&losses, Fit::default());
+        let differ = found.iter().zip(&expected).filter(|(f, e)| (**f > 0.5) != (**e > 0.5)).count();
+        assert!(differ <= losses.len() / 1000, "{differ} of {} samples fall on the other side", losses.len());
+        close(&found, &expected, 2e-3);
+    }
+}
+
+#[test]
+fn mixed_rows_are_pytorchs() -> Result<()> {
+    let golden = Golden::read();
+    let mixed = mix(&golden.matrix("z", "E"), &golden.integers("mix_order"), golden.number("mix_lambda"))?;
+    close(&flat(&mixed), &golden.list("mixed"), 1e-6);
+    Ok(())
+}
+
+#[test]
+fn the_learning_rate_is_that_of_pytorchs_scheduler() {
+    let golden = Golden::read();
+    for (epoch, rate) in golden.0["rates"].as_object().unwrap() {
+        let (found, expected) = (cosine(0.01, 1e-5, epoch.parse().unwrap(), 800), rate.as_f64().unwrap());
+        assert!((found - expected).abs() < 1e-9, "epoch {epoch}: {found} where PyTorch has {expected}");
+    }
 }
 
 #[test]

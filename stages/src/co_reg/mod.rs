@@ -39,6 +39,8 @@ pub mod rehearsal;
 mod resume;
 pub mod schedule;
 mod step;
+#[cfg(test)]
+mod step_tests;
 mod training;
 
 use std::time::Instant;

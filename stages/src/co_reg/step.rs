@@ -117,12 +117,8 @@ impl Training<'_> {
         stacked.extend(targets.unlabeled.iter().flat_map(|u| [u, u]));
         let stacked = Tensor::cat(&stacked, 0)?; // (2p + 2u, C)
 
-        let mut rng = random::stream(self.stage.seed, &stream_name(me, self.epoch, &format!("mixup/{step}")));
-        let beta = Beta::new(method.mixup, method.mixup).map_err(candle_core::Error::wrap)?;
-        let lambda = beta.sample(&mut rng);
-        let lambda = lambda.max(1.0 - lambda);
-        let mut order: Vec<u32> = (0..rows as u32).collect();
-        order.shuffle(&mut rng);
+        let stream = stream_name(me, self.epoch, &format!("mixup/{step}"));
+        let (lambda, order) = mixing(self.stage.seed, &stream, method.mixup, rows)?;
         let images = mix(strong, &order, lambda)?;
         let partner = stacked.index_select(&Tensor::from_vec(order, rows, &self.device)?, 0)?;
         let weigh = |own: &Tensor, other: &Tensor| (own * lambda)? + (other * (1.0 - lambda))?;
@@ -191,4 +187,15 @@ impl Training<'_> {
         self.queues[me].push(&keys)?;
         Ok(loss)
     }
+}
+
+/// What MixUp draws for a batch of so many rows: λ ~ Beta(`mixup`, `mixup`), at least ½, and which row each is mixed
+/// with.
+pub(super) fn mixing(seed: u64, stream: &str, mixup: f64, rows: usize) -> Result<(f64, Vec<u32>)> {
+    let mut rng = random::stream(seed, stream);
+    let beta = Beta::new(mixup, mixup).map_err(candle_core::Error::wrap)?;
+    let lambda = beta.sample(&mut rng);
+    let mut order: Vec<u32> = (0..rows as u32).collect();
+    order.shuffle(&mut rng);
+    Ok((lambda.max(1.0 - lambda), order))
 }

@@ -3,13 +3,14 @@
 //! Everything particular to a data set is in its file in `data/catalog/`; the files are part of the
 //! program. A user may name a file of his own instead. This file knows nothing of hubs or of reading.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pipeline::error::{Error, OrFail, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
+use super::own::OwnImages;
 use super::split::{Split, SplitRule};
 use crate::demo::Drawn;
 
@@ -62,6 +63,8 @@ pub enum Source {
     Hub(Repository),
     /// Pictures that the project draws itself.
     Drawn(Drawn),
+    /// Files of the user's; never in a description, for they are given by IMAGES.
+    Own(OwnImages),
 }
 
 impl<'de> Deserialize<'de> for Source {
@@ -117,8 +120,8 @@ pub struct SourceFile {
 pub struct Classes {
     /// Names, as results show them.
     pub names: Vec<String>,
-    /// What CLIP is told of each class (method §1), put into the templates as it stands. Left out in
-    /// the file where the names serve.
+    /// What CLIP is told of each class (method §1), put into the templates as it stands; several
+    /// wordings are separated by [`ALTERNATIVES`]. Left out in the file where the names serve.
     #[serde(default)]
     pub texts: Vec<String>,
     /// Names that the source has differently: its name, and ours.
@@ -172,6 +175,10 @@ pub struct Schedule {
     pub total: usize,
 }
 
+/// What separates the wordings of a class text. A class with several stands where the mean of their
+/// features points.
+pub const ALTERNATIVES: char = '|';
+
 /// What to do about a description that is not valid.
 const LIKE_OURS: &str = "correct the file; those in data/catalog show every key";
 
@@ -218,12 +225,17 @@ impl DataSet {
         if set.classes.texts.is_empty() {
             set.classes.texts.clone_from(&set.classes.names);
         }
-        set.validate().map_err(|(key, fault)| {
-            Error::new(format!("the description of data set `{}` is not valid: {key} {fault}", set.name))
+        set.validated(path)
+    }
+
+    /// The data set, if nothing in it contradicts itself; `path` is for messages.
+    pub(super) fn validated(self, path: &Path) -> Result<Self> {
+        self.validate().map_err(|(key, fault)| {
+            Error::new(format!("the description of data set `{}` is not valid: {key} {fault}", self.name))
                 .at(path)
                 .help(LIKE_OURS)
         })?;
-        Ok(set)
+        Ok(self)
     }
 
     /// How many classes there are.
@@ -239,6 +251,7 @@ impl DataSet {
         })?;
         match &self.source {
             Source::Hub(repository) => self.validate_repository(repository)?,
+            Source::Own(_) => {}
             Source::Drawn(drawn) => {
                 check(self.split == SplitRule::Standard, "split.rule", || {
                     "must be `standard` for pictures that are drawn for train and test".to_owned()
@@ -259,10 +272,15 @@ impl DataSet {
             format!("has {} texts for {} names", texts.len(), names.len())
         })?;
         for (key, list) in [("classes.names", names), ("classes.texts", texts)] {
+            let mut seen = BTreeSet::new();
             for (at, text) in list.iter().enumerate() {
                 check(!text.trim().is_empty(), key, || format!("is empty at {at}"))?;
-                check(!list[..at].contains(text), key, || format!("has `{text}` twice"))?;
+                check(seen.insert(text), key, || format!("has `{text}` twice"))?;
             }
+        }
+        for text in texts {
+            let wordings = text.split(ALTERNATIVES).all(|wording| !wording.trim().is_empty());
+            check(wordings, "classes.texts", || format!("has an empty wording in `{text}`"))?;
         }
         for Renamed { from, to } in renamed {
             check(names.contains(to), "classes.renamed", || {

@@ -1,11 +1,12 @@
-//! The stage `download`: a data set's files from a hub, verified, split and limited, as one image table.
+//! The stage `download`: a data set's images from wherever they are, split and limited, as one image table.
 
 use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Stage};
+use pipeline::stage::{Context, Reads, Stage};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Classes, Repository, Source};
 use super::hub::{Hub, RepoKind, Wanted, Watch};
+use super::own::Import;
 use super::read::{LabelOrder, Row, Rows};
 use super::settings::HubSettings;
 use super::split::{Split, SplitRule, id, limit, prefixes, split};
@@ -26,6 +27,9 @@ pub struct Download {
     pub limit_test: usize,
     /// Seed of a random split and of the limits.
     pub seed: u64,
+    /// How images of one's own are taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Import>,
 }
 
 impl Stage for Download {
@@ -34,15 +38,22 @@ impl Stage for Download {
     const NAME: &'static str = "download";
     const VERSION: u32 = 1;
 
+    fn files(&self) -> Vec<Reads> {
+        match &self.source {
+            Source::Own(own) => own.files(),
+            Source::Hub(_) | Source::Drawn(_) => Vec::new(),
+        }
+    }
+
     fn check(&self) -> Result<()> {
         match self.source {
             Source::Hub(_) => HubSettings::from_env().map(drop),
-            Source::Drawn(_) => Ok(()),
+            Source::Drawn(_) | Source::Own(_) => Ok(()),
         }
     }
 
     fn run(&self, (): (), context: &Context) -> Result<Images> {
-        let Found { mut rows, mut ids, given } = match &self.source {
+        let mut found = match &self.source {
             Source::Hub(repository) => self.fetch(repository, context)?,
             Source::Drawn(drawn) => {
                 let mut found = Found::default();
@@ -53,10 +64,15 @@ impl Stage for Download {
                 }
                 found
             }
+            Source::Own(own) => own.rows(&self.classes, context)?,
         };
-        let splits = split(&self.split, &given, self.seed)?;
+        let splits = split(&self.split, &found.given, self.seed)?;
         let most = |limit: usize| (limit > 0).then_some(limit);
-        let kept = limit(&splits, most(self.limit_train), most(self.limit_test), self.seed);
+        let mut kept = limit(&splits, most(self.limit_train), most(self.limit_test), self.seed);
+        if let (Source::Own(own), Some(import)) = (&self.source, self.import) {
+            kept = import.run(own, &mut found, kept, context)?;
+        }
+        let Found { mut rows, mut ids, .. } = found;
         let mut index = Index { classes: self.classes.names.clone(), ..Index::default() };
         let (mut encoded, mut paths) = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
         for row in kept {
@@ -107,14 +123,7 @@ impl Download {
                     .progress()
                     .note(format!("{} names its classes {names}; taken in this order", file.path));
             }
-            context.progress().begin(table.row_count(), "images read");
-            for (number, row) in table.enumerate() {
-                found.push(row?, id(&prefix, number), file.split);
-                if number % 256 == 255 {
-                    context.safe_point()?;
-                    context.progress().advance(256);
-                }
-            }
+            found.take(table, |row| id(&prefix, row), file.split, context)?;
         }
         Ok(found)
     }
@@ -122,15 +131,34 @@ impl Download {
 
 /// What a source has.
 #[derive(Default)]
-struct Found {
-    rows: Vec<Row>,
-    ids: Vec<String>,
+pub(super) struct Found {
+    pub(super) rows: Vec<Row>,
+    pub(super) ids: Vec<String>,
     /// The split that the source gives each row.
-    given: Vec<Option<Split>>,
+    pub(super) given: Vec<Option<Split>>,
 }
 
 impl Found {
-    fn push(&mut self, row: Row, id: String, split: Option<Split>) {
+    /// Takes all rows of a table.
+    pub(super) fn take(
+        &mut self,
+        table: Rows,
+        id: impl Fn(usize) -> String,
+        split: Option<Split>,
+        context: &Context,
+    ) -> Result<()> {
+        context.progress().begin(table.row_count(), "images read");
+        for (number, row) in table.enumerate() {
+            self.push(row?, id(number), split);
+            if number % 256 == 255 {
+                context.safe_point()?;
+                context.progress().advance(256);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn push(&mut self, row: Row, id: String, split: Option<Split>) {
         self.rows.push(row);
         self.ids.push(id);
         self.given.push(split);

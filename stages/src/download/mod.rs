@@ -1,11 +1,12 @@
-//! Images and weights from a hub: what a data set is, how its files come, what is in them, and which
-//! rows are for training and which for testing.
+//! Images, from a hub or the user's own, and a hub's weights: what a data set is, how its files come, what is in
+//! them, and which rows are for training and which for testing.
 
 mod cache;
 pub mod catalog;
 pub mod hub;
 pub mod images;
 pub mod model;
+pub mod own;
 mod persist;
 pub mod read;
 mod request;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, OrFail, Result};
-use pipeline::stage::{Context, Stage};
+use pipeline::stage::{Context, Reads, Stage};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -98,10 +98,10 @@ impl Stage for FetchClip {
     const NAME: &'static str = "clip";
     const VERSION: u32 = 2;
 
-    fn files(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<Reads> {
         let Origin::Folder(folder) = &self.origin else { return Vec::new() };
         let all = REQUIRED.into_iter().chain([PREPROCESSOR]).map(|name| folder.join(name));
-        all.filter(|path| path.exists() || !path.ends_with(PREPROCESSOR)).collect()
+        all.filter(|path| path.exists() || !path.ends_with(PREPROCESSOR)).map(Reads::All).collect()
     }
 
     fn check(&self) -> Result<()> {
@@ -130,7 +130,7 @@ impl Stage for FetchClip {
                 Self::fetch(repository, revision, &hub, &Watch::of(context))?
             }
             Origin::Folder(_) => {
-                self.files().iter().map(|path| describe(path, context)).collect::<Result<_>>()?
+                self.files().iter().map(|file| describe(file.path(), context)).collect::<Result<_>>()?
             }
             Origin::BuiltIn(name) => built_in(name).iter().map(describe_built_in).collect(),
         };

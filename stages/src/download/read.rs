@@ -261,11 +261,11 @@ fn find_columns(schema: &Schema, image: &str, label: Option<&str>) -> Result<Vec
     Ok(columns)
 }
 
-fn is_binary(kind: &DataType) -> bool {
+pub(super) fn is_binary(kind: &DataType) -> bool {
     matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }
 
-fn is_text(kind: &DataType) -> bool {
+pub(super) fn is_text(kind: &DataType) -> bool {
     matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
@@ -279,7 +279,7 @@ fn strings(array: &ArrayRef) -> arrow::error::Result<StringArray> {
 
 /// Runs a step of decoding. On damaged files the parquet crate sometimes panics instead of returning an
 /// error (60.1: a wrong count of levels); what it was working on is never used again after that.
-fn decode<T, E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+pub(super) fn decode<T, E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     path: &Path,
     step: impl FnOnce() -> Result<T, E>,
 ) -> Result<T> {
@@ -297,7 +297,7 @@ fn damaged(path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync
 }
 
 /// The class names of a column in the metadata that the `datasets` library writes into a table.
-fn class_names(json: &str, label: &str) -> Option<Vec<String>> {
+pub(super) fn class_names(json: &str, label: &str) -> Option<Vec<String>> {
     let json: serde_json::Value = serde_json::from_str(json).ok()?;
     let names = json.get("info")?.get("features")?.get(label)?.get("names")?.as_array()?;
     names.iter().map(|name| name.as_str().map(str::to_owned)).collect()
@@ -327,11 +327,15 @@ fn label_order(source: Vec<String>, classes: &Classes) -> Result<LabelOrder> {
 
 /// The class that a source means by a name, whatever its case, spaces, hyphens and underscores.
 fn class_of(name: &str, classes: &Classes) -> Option<usize> {
-    let bare = |name: &str| name.to_lowercase().replace([' ', '-', '_'], "");
     let renamed =
         classes.renamed.iter().find(|renamed| renamed.from == name).map(|renamed| renamed.to.as_str());
     let name = bare(renamed.unwrap_or(name));
     classes.names.iter().position(|known| bare(known) == name)
+}
+
+/// A class name as it is compared: case, spaces, hyphens and underscores do not count.
+pub(super) fn bare(name: &str) -> String {
+    name.to_lowercase().replace([' ', '-', '_'], "")
 }
 
 fn shown(names: &[String]) -> String {

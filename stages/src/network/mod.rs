@@ -39,7 +39,7 @@ mod pool;
 mod program;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod update;
 mod winograd;
 

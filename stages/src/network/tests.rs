@@ -47,7 +47,7 @@ pub(super) fn goldens() -> Goldens {
 }
 
 /// The formula of make_goldens.py.
-pub(super) fn formula(count: usize, seed: usize) -> Vec<f32> {
+pub(crate) fn formula(count: usize, seed: usize) -> Vec<f32> {
     let one = |i: usize| (i as f64 * 1.7 + seed as f64 * 0.913 + ((i * i) % 97) as f64 * 0.31).sin() as f32;
     (0..count).map(one).collect()
 }
@@ -59,10 +59,16 @@ fn network(architecture: &Architecture) -> Network {
 /// A network with weights of the formula.
 pub(super) fn network_on(architecture: &Architecture, device: &Device) -> Network {
     let network = Network::new(architecture, &mut pipeline::random::stream(1, "test"), device).unwrap();
+    fill(&network, 0);
+    network
+}
+
+/// Gives a network weights of the formula; the first parameter by name has the seed `first`.
+pub(crate) fn fill(network: &Network, first: usize) {
     let mut state: HashMap<String, Tensor> = network.state().unwrap().into_iter().collect();
     let mut names: Vec<String> = state.keys().filter(|n| !n.contains("running")).cloned().collect();
     names.sort();
-    for (seed, name) in names.into_iter().enumerate() {
+    for (seed, name) in (first..).zip(names) {
         let shape = state[&name].dims().to_vec();
         let fan_in = shape[1..].iter().product::<usize>() as f64;
         let values = formula(shape.iter().product(), seed).into_iter().map(|v| match shape.len() {
@@ -74,7 +80,6 @@ pub(super) fn network_on(architecture: &Architecture, device: &Device) -> Networ
         state.insert(name, tensor);
     }
     network.load_state(&state).unwrap();
-    network
 }
 
 pub(super) fn batch(a: &Architecture, count: usize, seed: usize) -> (Tensor, Tensor) {
@@ -90,17 +95,17 @@ fn loss_of(logits: &Tensor, z: &Tensor, y: &Tensor) -> Tensor {
     (cross_entropy(logits, y).unwrap() + (z * weights).unwrap().mean_all().unwrap()).unwrap()
 }
 
-fn digest(values: &[f32]) -> [f64; 2] {
+pub(crate) fn digest(values: &[f32]) -> [f64; 2] {
     let norm = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     let dot = values.iter().zip(formula(values.len(), 77)).map(|(v, f)| f64::from(*v) * f64::from(f)).sum();
     [norm, dot]
 }
 
-pub(super) fn flat(t: &Tensor) -> Vec<f32> {
+pub(crate) fn flat(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn assert_digest(what: &str, found: [f64; 2], wanted: [f64; 2], tolerance: f64) {
+pub(crate) fn assert_digest(what: &str, found: [f64; 2], wanted: [f64; 2], tolerance: f64) {
     for (f, w) in found.iter().zip(wanted) {
         assert!((f - w).abs() <= tolerance * wanted[0] + 1e-6, "{what}: {found:?}, PyTorch has {wanted:?}");
     }

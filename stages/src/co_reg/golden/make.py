@@ -89,11 +89,31 @@ def contrastive(supervised):
 noisy, supervised = contrastive(False), contrastive(True)
 grad_noisy = torch.autograd.grad(noisy, queries)[0]
 
-# The mixture on losses as training gives them: most near zero, a long tail.
+# The mixture on losses as training gives them: most near zero and a long tail; early, when the two heaps still overlap;
+# late, when nearly all samples are believed.
 rng = np.random.default_rng(0)
-losses = np.concatenate([rng.gamma(1.2, 0.06, 700), 0.25 + rng.beta(2, 3, 300) * 0.75]).clip(0, 1).astype(np.float32)
-mixture = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0).fit(losses[:, None])
-posterior = mixture.predict_proba(losses[:, None])[:, mixture.means_.argmin()]
+loss_sets = [
+    [rng.gamma(1.2, 0.06, 700), 0.25 + rng.beta(2, 3, 300) * 0.75],
+    [rng.gamma(3.0, 0.07, 1200), rng.normal(0.5, 0.14, 800)],
+    [rng.exponential(0.02, 1850), 0.1 + rng.beta(1.5, 2, 150) * 0.9],
+]
+mixtures = []
+for heaps in loss_sets:
+    losses = np.concatenate(heaps).clip(0, 1).round(5).astype(np.float32)
+    mixture = GaussianMixture(2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=0).fit(losses[:, None])
+    posterior = mixture.predict_proba(losses[:, None])[:, mixture.means_.argmin()]
+    mixtures.append({"losses": [round(float(v), 5) for v in losses], "posterior": [round(float(v), 4) for v in posterior]})
+
+# MixUp of rows with a shuffled copy, and the learning rate as PyTorch's scheduler has it.
+mix_lambda, mix_order = 0.7, [3, 0, 5, 1, 2, 4]
+mixed = mix_lambda * z + (1 - mix_lambda) * z[mix_order]
+optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=800, eta_min=1e-5)
+rates = []
+for epoch in range(800):
+    rates.append(optimizer.param_groups[0]["lr"])
+    optimizer.step()
+    scheduler.step()
 
 print(json.dumps({
     "shapes": {"B": B, "C": C, "E": E, "K": K, "Q": Q},
@@ -109,5 +129,7 @@ print(json.dumps({
     "queries": flat(queries), "keys": flat(keys), "queue": flat(queue), "own_partial": own_partial,
     "queue_labels": queue_labels, "queue_partial": queue_partial,
     "noisy": float(noisy), "supervised": float(supervised), "grad_noisy": flat(grad_noisy),
-    "losses": flat(torch.from_numpy(losses)), "posterior": flat(torch.from_numpy(posterior)),
+    "mixtures": mixtures,
+    "mix_lambda": mix_lambda, "mix_order": mix_order, "mixed": flat(mixed),
+    "rates": {str(epoch): rates[epoch] for epoch in (0, 1, 10, 50, 100, 400, 799)},
 }))

@@ -67,10 +67,10 @@ class Net(nn.Module):
         return self.classifier(h), F.normalize(self.projector(h), dim=1), h
 
 
-def build(a):
+def build(a, first=0):
     net = Net(a)
     with torch.no_grad():
-        for seed, (name, p) in enumerate(sorted(net.named_parameters())):
+        for seed, (name, p) in enumerate(sorted(net.named_parameters()), first):
             v = values(p.numel(), seed).reshape(p.shape)
             if p.dim() > 1:
                 v = v * (1.5 / math.sqrt(p[0].numel()))
