@@ -223,8 +223,8 @@ fn the_header_of_the_weights_of_a_clip() {
     let mut trial = Trial::new("safetensors header");
     for n in 0..tries() {
         // The first as it is, to know that it would be read.
-        let header = &whole[8..8 + header];
-        let bent = if n == 0 { header.to_vec() } else { bend_json(header, &mut trial.random) };
+        let good = &whole[8..8 + header];
+        let bent = if n == 0 { good.to_vec() } else { bend_json(good, &mut trial.random) };
         let bytes = [&(bent.len() as u64).to_le_bytes()[..], &bent, &whole[8 + header..]].concat();
         fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
         trial.of(|| {
