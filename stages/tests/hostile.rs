@@ -185,7 +185,7 @@ fn clip(file: &'static str, as_json: bool) {
             files.check().ok()?;
             let _ = files.logit_scale();
             let images = ImageEncoder::load(&files, &Device::Cpu, DType::F32).ok()?;
-            images.encode(&images.batch(&[image.clone()]).ok()?).ok()?;
+            images.encode(&images.batch(std::slice::from_ref(&image)).ok()?).ok()?;
             let texts = TextEncoder::load(&files, &Device::Cpu, DType::F32).ok()?;
             texts.encode(&["a photo of a cat", "", "\u{202e}…"]).ok()
         });
