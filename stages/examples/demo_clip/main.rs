@@ -2,8 +2,9 @@
 //!
 //!     cargo run --release -p stages --example demo_clip -- [folder]
 //!
-//! Writes config.json, tokenizer.json, tokenizer_config.json and model.safetensors in hub format; the ones that come with coreg are in
-//! data/demo/clip. The same machine makes the same files every time, another one files that behave alike.
+//! Writes config.json, tokenizer.json, tokenizer_config.json and model.safetensors in hub format; the ones that come with
+//! coreg are in data/demo/clip. Seeds are fixed; trained again it votes alike, with weights that may differ in their last
+//! bits.
 
 mod captions;
 mod draw;
