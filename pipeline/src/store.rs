@@ -98,6 +98,9 @@ impl Store {
         let root = std::path::absolute(root).map_err(fail("find the folder", root))?;
         fs::create_dir_all(&root).map_err(fail("make the store's folder", &root))?;
         let format = root.join("FORMAT");
+        // Before FORMAT is read: who makes a store writes FORMAT first, so that where a folder of one was seen
+        // FORMAT is there by now, however many processes open the new store at once.
+        let names = disk::names_in(&root)?;
         match read_if_there(&format)? {
             Some(text) if text == FORMAT.as_bytes() => {}
             Some(text) if text.starts_with(b"pipeline store ") => {
@@ -111,7 +114,6 @@ impl Store {
                 return Err(Error::new("the store's file FORMAT is damaged").at(&format).help(WRITE_FORMAT));
             }
             None => {
-                let names = disk::names_in(&root)?;
                 if FOLDERS.iter().all(|folder| names.iter().any(|name| name == folder)) {
                     return Err(Error::new("the store's file FORMAT is gone").at(&format).help(WRITE_FORMAT));
                 }

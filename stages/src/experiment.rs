@@ -11,7 +11,7 @@ use crate::annotate::{Annotate, templates};
 use crate::co_reg::CoReg;
 use crate::device::Place;
 use crate::distill::Distill;
-use crate::download::catalog::{DataSet, Source as ImageSource};
+use crate::download::catalog::{DataSet, Source};
 use crate::download::images::Download;
 use crate::download::model::{FetchClip, Origin};
 use crate::download::own::{Import, Own};
@@ -19,7 +19,7 @@ use crate::embed::Embed;
 use crate::evaluate::Evaluate;
 use crate::learner::Optimizer;
 use crate::network::Architecture;
-use crate::settings::{Settings, Source, overrides, unknown};
+use crate::settings::{LabelSource, Settings, overrides, unknown};
 use crate::statistics::{Summarise, SummariseLabels};
 use crate::supervised;
 use crate::variants::Branch;
@@ -79,8 +79,7 @@ impl Experiment {
             ("CLIP", Table::from_iter([("clip".to_owned(), Value::Table(model))]))
         });
         let layers = [("data set", of_data_set(&data_set)), ("profile", profile)];
-        let labels = choice.labels.iter().map(|labels| Ok(("LABELS", labels_layer(labels)?)));
-        let labels = labels.collect::<Result<Vec<_>>>()?;
+        let labels = choice.labels.as_deref().map(labels_layer).transpose()?.map(|layer| ("LABELS", layer));
         let chosen = clip.chain(labels).chain([("SET", overrides(&choice.set)?)]);
         let settings = Settings::layered(layers.into_iter().chain(own).chain(chosen))?;
         Ok(Self { data_set, settings, place })
@@ -108,7 +107,7 @@ impl Experiment {
         let mut distilled = None;
         let images = wiring.add(suffix, self.download(), ())?;
         let (labels, statistics) = match s.labels {
-            Source::Clip => {
+            LabelSource::Clip => {
                 let origin = Origin::new(&s.clip.model, &s.clip.revision);
                 let clip = wiring.add(suffix, FetchClip { origin: origin.clone() }, ())?;
                 let embeddings = wiring.add(suffix, Embed { clip: origin, place }, (images, clip))?;
@@ -119,7 +118,7 @@ impl Experiment {
                 }
                 (labels, wiring.add(suffix, Summarise {}, (votes, labels))?)
             }
-            Source::Synthetic => {
+            LabelSource::Synthetic => {
                 let labels = wiring.add(suffix, s.synthetic.clone(), (images,))?;
                 (labels, wiring.add(suffix, SummariseLabels {}, (labels,))?)
             }
@@ -147,7 +146,7 @@ impl Experiment {
             limit_train: limits.limit_train,
             limit_test: limits.limit_test,
             seed: limits.seed,
-            import: matches!(self.data_set.source, ImageSource::Own(_))
+            import: matches!(self.data_set.source, Source::Own(_))
                 .then_some(Import { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),
         }
     }
@@ -346,9 +345,9 @@ mod tests {
     #[test]
     fn labels_are_chosen_with_their_settings() {
         let labels = |text: &str| settings("quick", Some(text), "");
-        assert_eq!(labels("clip").unwrap().labels, Source::Clip);
+        assert_eq!(labels("clip").unwrap().labels, LabelSource::Clip);
         let synthetic = labels("synthetic q=0.03 eta=0.2").unwrap();
-        assert_eq!(synthetic.labels, Source::Synthetic);
+        assert_eq!(synthetic.labels, LabelSource::Synthetic);
         assert_eq!((synthetic.synthetic.q, synthetic.synthetic.eta), (0.03, 0.2));
         for (wrong, said) in [("synthetic p=1", "synthetic.p"), ("people", "people"), ("clip q=1", "clip.q")]
         {

@@ -20,7 +20,7 @@ pub struct Settings {
     /// Seed of weights, orders, views and mixing.
     pub seed: u64,
     /// Where the candidates come from.
-    pub labels: Source,
+    pub labels: LabelSource,
     /// Which images.
     pub download: Download,
     /// Which CLIP.
@@ -50,7 +50,7 @@ pub struct Settings {
 /// Where the candidates come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum LabelSource {
     /// A CLIP votes (method §1).
     Clip,
     /// They are made from the truth (method §12).
@@ -129,7 +129,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             seed: 0,
-            labels: Source::Clip,
+            labels: LabelSource::Clip,
             // CLIP looks at no more than 336 pixels, and a photograph has a hundred times as many.
             download: Download {
                 seed: 0,

@@ -117,14 +117,14 @@ impl Written {
         if self.variant.is_empty() && self.grid.is_empty() {
             return Err(Error::new("there is no variant").help("write at least one [[variant]] or a [grid]"));
         }
-        let nothing = || Variant { name: String::new(), title: String::new(), layers: Vec::new() };
         let mut variants = Vec::new();
         for Listed { name, title, set } in self.variant {
             let layers = vec![overrides(&[set])?];
             variants.push(Variant { title: title.unwrap_or_else(|| name.clone()), name, layers });
         }
         if variants.is_empty() {
-            variants.push(nothing());
+            // A grid alone: what it varies is the experiment as it is.
+            variants.push(Variant { name: String::new(), title: String::new(), layers: Vec::new() });
         }
         for (key, values) in leaves("", self.grid) {
             let Value::Array(values) = values else {
@@ -223,5 +223,15 @@ mod tests {
     fn the_built_in_ablations_are_the_papers_five() {
         let titles: Vec<_> = expand(ABLATIONS).unwrap().into_iter().map(|variant| variant.title).collect();
         assert_eq!(titles, ["Co-Reg", "w/o Co-PL", "w/ SupCont", "w/o proto", "w/o unlabeled"]);
+    }
+
+    #[test]
+    fn the_grid_of_noises_has_the_papers_nine() {
+        let variants = expand(include_str!("../../data/variants/noise.toml")).unwrap();
+        assert_eq!(variants.len(), 9);
+        let layers = variants[8].layers.iter().map(|layer| ("test", layer.clone()));
+        let settings = Settings::layered(layers).unwrap();
+        assert_eq!((settings.synthetic.q, settings.synthetic.eta), (0.05, 0.3));
+        assert_eq!(settings.labels, crate::settings::LabelSource::Synthetic);
     }
 }

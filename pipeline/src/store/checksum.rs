@@ -16,26 +16,10 @@ pub(super) fn seal(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-/// What is inside.
-pub(super) enum Inside {
-    /// The text as it was before the checksum was put in.
-    Whole(Vec<u8>),
-    /// The text has no checksum.
-    Unsealed,
-    /// Not the text that the checksum is of.
-    Damaged,
-}
-
-/// Takes the checksum out and compares it.
-pub(super) fn open(text: &[u8]) -> Inside {
-    let parts = text.strip_prefix(OPENING.as_bytes()).and_then(|rest| {
-        let (checksum, rest) = rest.strip_prefix(BEFORE.as_bytes())?.split_at_checked(2 * blake3::OUT_LEN)?;
-        Some((checksum, rest.strip_prefix(AFTER.as_bytes())?))
-    });
-    let Some((checksum, rest)) = parts else { return Inside::Unsealed };
-    let text = [OPENING.as_bytes(), rest].concat();
-    match blake3::hash(&text).to_hex().as_bytes() == checksum {
-        true => Inside::Whole(text),
-        false => Inside::Damaged,
-    }
+/// Takes the checksum out and compares it: the text as it was before, or none if this is not what was sealed.
+pub(super) fn open(text: &[u8]) -> Option<Vec<u8>> {
+    let rest = text.strip_prefix(OPENING.as_bytes())?.strip_prefix(BEFORE.as_bytes())?;
+    let (checksum, rest) = rest.split_at_checked(2 * blake3::OUT_LEN)?;
+    let text = [OPENING.as_bytes(), rest.strip_prefix(AFTER.as_bytes())?].concat();
+    (blake3::hash(&text).to_hex().as_bytes() == checksum).then_some(text)
 }

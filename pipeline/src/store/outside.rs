@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::checksum::{self, Inside};
+use super::checksum;
 use super::disk::{fail, replace};
 use super::object::{self, FileEntry};
 use crate::error::{Error, Result};
@@ -78,11 +78,8 @@ impl Outside {
     /// Reads the memory; one that cannot be read is begun anew, for it can be made again.
     pub(crate) fn open(path: PathBuf) -> Self {
         // A wrong digest in it would become part of keys: hence the checksum.
-        let whole = |text: Vec<u8>| match checksum::open(&text) {
-            Inside::Whole(text) => serde_json::from_slice(&text).ok(),
-            Inside::Unsealed | Inside::Damaged => None,
-        };
-        let files = fs::read(&path).ok().and_then(whole);
+        let whole = fs::read(&path).ok().and_then(|text| checksum::open(&text));
+        let files = whole.and_then(|text| serde_json::from_slice(&text).ok());
         let known = Known { files: files.unwrap_or_default(), ..Known::default() };
         Self { path, known: Mutex::new(known), settled_ns: SETTLED_NS }
     }

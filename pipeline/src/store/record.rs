@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::checksum::{self, Inside};
+use super::checksum;
 use super::object::{self, FileEntry};
 use crate::error::{Error, OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
@@ -54,12 +54,8 @@ impl Record {
 
     /// Reads a record and checks that it is the one of `fingerprint`.
     pub(crate) fn read(text: &[u8], fingerprint: &Fingerprint) -> Result<Self> {
-        let text = match checksum::open(text) {
-            Inside::Whole(text) => text,
-            // The first records had no checksum.
-            Inside::Unsealed => text.to_owned(),
-            Inside::Damaged => return Err(Error::new("the record does not have the checksum that it says")),
-        };
+        let text = checksum::open(text)
+            .ok_or_else(|| Error::new("the record does not have the checksum that it says"))?;
         let record: Self =
             serde_json::from_slice(&text).or_fail(|| Error::new("the record cannot be read as JSON"))?;
         if record.fingerprint() != *fingerprint {
@@ -93,8 +89,8 @@ mod tests {
         };
         let text = record.write().unwrap();
         assert_eq!(Record::read(&text, &record.fingerprint()).unwrap(), record);
-        let first = serde_json::to_vec_pretty(&record).unwrap();
-        assert_eq!(Record::read(&first, &record.fingerprint()).unwrap(), record);
+        let unsealed = serde_json::to_vec_pretty(&record).unwrap();
+        assert!(Record::read(&unsealed, &record.fingerprint()).is_err());
     }
 
     #[test]

@@ -99,3 +99,20 @@ fn every_test_that_store_md_names_is_there() {
         assert!(sources.contains(&format!("fn {name}()")), "{name}");
     }
 }
+
+#[test]
+fn a_new_store_opens_for_all_who_come_at_once() {
+    for _ in 0..60 {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        let start = std::sync::Barrier::new(8);
+        let open = || {
+            start.wait();
+            Store::open(&root).map(drop)
+        };
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            opened.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        });
+    }
+}

@@ -15,13 +15,15 @@ use crate::artifacts::table::Table;
 use crate::artifacts::training::Distilled;
 use crate::experiment::{Experiment, Findings};
 
-/// Test accuracies of a branch, in the order of the table's columns.
+/// Test accuracies of a branch, by metric and title, in the order of [`figures`].
 const COLUMNS: [(&str, &str); 4] = [
     ("zero_shot_mean", "CLIP, average"),
     ("accuracy_distilled", "plain student"),
     ("accuracy_after_warm_up", "after warm-up"),
-    ("accuracy", "after Co-Reg"),
+    LAST,
 ];
+/// The column that stands in every table, even where no truth is known.
+const LAST: (&str, &str) = ("accuracy", "after Co-Reg");
 
 /// A variant's title, and for each of its seeds the figures of [`COLUMNS`].
 type Row = (String, Vec<(u64, [Option<f64>; 4])>);
@@ -67,10 +69,10 @@ fn figures(nodes: &Findings, report: &RunReport, store: &Store) -> Result<[Optio
     let distilled =
         nodes.distilled.as_deref().map(|node| store.load::<Distilled>(result(node)?)).transpose()?;
     Ok([
-        statistics.get(COLUMNS[0].0, Split::Test),
+        statistics.get("zero_shot_mean", Split::Test),
         distilled.as_ref().and_then(Distilled::accuracy),
-        evaluation.get(COLUMNS[2].0),
-        evaluation.get(COLUMNS[3].0),
+        evaluation.get("accuracy_after_warm_up"),
+        evaluation.get("accuracy"),
     ])
 }
 
@@ -79,7 +81,8 @@ fn markdown(rows: &[Row]) -> String {
     let value_of = |column: usize| move |(_, values): &(u64, [Option<f64>; 4])| values[column];
     let some =
         |column: usize| rows.iter().flat_map(|(_, seeds)| seeds).any(|row| value_of(column)(row).is_some());
-    let columns: Vec<usize> = (0..COLUMNS.len()).filter(|&column| some(column) || column == 3).collect();
+    let columns: Vec<usize> =
+        (0..COLUMNS.len()).filter(|&column| some(column) || COLUMNS[column] == LAST).collect();
     let titles: Vec<&str> = columns.iter().map(|&column| COLUMNS[column].1).collect();
     let mut table = format!("Test accuracy in %.\n\n| variant | {} | seeds |\n", titles.join(" | "));
     table += &format!("|{}\n", "---|".repeat(columns.len() + 2));

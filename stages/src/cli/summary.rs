@@ -13,7 +13,7 @@ use crate::artifacts::statistics::Statistics;
 use crate::artifacts::training::Distilled;
 use crate::evaluate;
 use crate::experiment::Experiment;
-use crate::settings::Source;
+use crate::settings::LabelSource;
 
 /// Prints the summary of a run; what the run's targets left out is left out.
 pub(super) fn print(
@@ -74,8 +74,8 @@ fn votes(experiment: &Experiment, statistics: &Statistics) -> Result<()> {
     out!("\n{title}: {train} training and {test} test images, {classes} classes\n");
     let templates = statistics.templates.iter().filter(|t| t.split == Split::Train).count();
     match settings.labels {
-        Source::Clip => out!("What CLIP says ({}, {templates} templates)", settings.clip.model),
-        Source::Synthetic => {
+        LabelSource::Clip => out!("What CLIP says ({}, {templates} templates)", settings.clip.model),
+        LabelSource::Synthetic => {
             out!("Synthetic labels (q = {}, eta = {})", settings.synthetic.q, settings.synthetic.eta);
         }
     }
@@ -113,7 +113,7 @@ fn accuracies(
         line("mean confidence", student("mean_confidence").map(percent))?;
     }
     line("both networks agree", student("agreement").map(percent))?;
-    let clip = experiment.settings.labels == Source::Clip;
+    let clip = experiment.settings.labels == LabelSource::Clip;
     let agreement = clip.then(|| student("agreement_with_annotation")).flatten();
     line("the student agrees with CLIP", agreement.map(percent))
 }
