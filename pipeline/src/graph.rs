@@ -135,7 +135,8 @@ impl Graph {
         &self.name
     }
 
-    /// Adds a node that runs `stage` on `inputs`: a tuple of handles, `()`, `(a,)`, `(a, b)`.
+    /// Adds a node that runs `stage` on `inputs`: a tuple of handles, `()`, `(a,)`, `(a, b)`, or a
+    /// `Vec` of them, as its [`Inputs`](Stage::Inputs) are.
     ///
     /// # Errors
     /// A name that is taken, or is not made of letters, digits, `-`, `_` and `.` (it names a folder);

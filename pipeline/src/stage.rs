@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::Serialize;
 
@@ -13,11 +13,12 @@ use crate::artifact::Artifact;
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::graph::{Handle, Link};
+use crate::store::{Earlier, Past};
 
 /// One step of a pipeline. The serialised settings, [`NAME`](Stage::NAME) and
 /// [`VERSION`](Stage::VERSION) are part of the key under which its output is kept.
 pub trait Stage: Serialize + Send + Sync + 'static {
-    /// A tuple of artifact types: `()`, `(A,)`, `(A, B)`, up to six.
+    /// A tuple of artifact types, `()`, `(A,)`, `(A, B)`, up to six; or `Vec<A>` for any number of one type.
     type Inputs: Inputs;
     /// What the stage makes.
     type Output: Artifact;
@@ -45,7 +46,7 @@ pub trait Stage: Serialize + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Does the work. Inputs come as a tuple of `Arc`s in the order of [`Inputs`](Stage::Inputs).
+    /// Does the work. Inputs come as `Arc`s in the order of [`Inputs`](Stage::Inputs).
     ///
     /// # Errors
     /// Whatever keeps the stage from its output; nothing is kept then but its checkpoint.
@@ -101,11 +102,13 @@ impl Default for Resources {
     }
 }
 
-/// What a running stage may ask of the outside: progress, cancellation, a checkpoint folder.
+/// What a running stage may ask of the outside: progress, cancellation, a checkpoint folder, earlier results.
 pub struct Context {
     pub(crate) progress: Progress,
     pub(crate) cancel: Cancel,
     pub(crate) checkpoint: PathBuf,
+    pub(crate) past: Option<Past>,
+    pub(crate) taken_over: AtomicU64,
 }
 
 impl Context {
@@ -117,7 +120,7 @@ impl Context {
 
     /// A context made of its parts.
     pub fn new(progress: Progress, cancel: Cancel, checkpoint: impl Into<PathBuf>) -> Self {
-        Self { progress, cancel, checkpoint: checkpoint.into() }
+        Self { progress, cancel, checkpoint: checkpoint.into(), past: None, taken_over: AtomicU64::new(0) }
     }
 
     /// Where the stage reports how far it is.
@@ -138,6 +141,20 @@ impl Context {
     pub fn checkpoint(&self) -> &Path {
         &self.checkpoint
     }
+
+    /// Kept results of this stage in this version and with these settings, made from other inputs; the newest first.
+    /// A stage whose output is made of pieces that depend on pieces of its inputs takes over those that it finds
+    /// there. Its output must have the same bytes as without them. Without a store there are none.
+    pub fn earlier(&self) -> Vec<Earlier> {
+        self.past.as_ref().map(Past::results).unwrap_or_default()
+    }
+
+    /// Says that so many pieces of the output were not made in this run but taken over, from
+    /// [`earlier`](Self::earlier) results or from the [`checkpoint`](Self::checkpoint): the record of the result says
+    /// it beside how long the stage ran.
+    pub fn take_over(&self, pieces: u64) {
+        self.taken_over.fetch_add(pieces, Ordering::Relaxed);
+    }
 }
 
 /// A request to stop, shared by everyone who may make or honour it.
@@ -156,18 +173,18 @@ impl Cancel {
     }
 }
 
-/// A tuple of artifact types that a stage takes.
+/// The artifact types that a stage takes.
 pub trait Inputs {
-    /// The same tuple, loaded: `(Arc<A>, Arc<B>)`.
+    /// The same, loaded: `(Arc<A>, Arc<B>)`.
     type Loaded;
-    /// The same tuple, as handles in a graph: `(Handle<A>, Handle<B>)`.
-    type Handles: Copy + PartialEq;
+    /// The same, as handles in a graph: `(Handle<A>, Handle<B>)`.
+    type Handles: Clone + PartialEq;
 
     /// The nodes that the handles stand for, in order.
     #[doc(hidden)]
     fn links(handles: Self::Handles) -> Vec<Link>;
 
-    /// Loads the tuple, each artifact from its folder.
+    /// Loads all, each artifact from its folder.
     ///
     /// # Errors
     /// A folder too few, or an artifact that cannot be read.
@@ -197,6 +214,19 @@ macro_rules! inputs {
             }
         }
     };
+}
+
+impl<A: Artifact> Inputs for Vec<A> {
+    type Loaded = Vec<Arc<A>>;
+    type Handles = Vec<Handle<A>>;
+
+    fn links(handles: Self::Handles) -> Vec<Link> {
+        handles.into_iter().map(Handle::link).collect()
+    }
+
+    fn load(folders: &[PathBuf]) -> Result<Self::Loaded> {
+        folders.iter().map(|folder| Ok(Arc::new(A::load(folder)?))).collect()
+    }
 }
 
 inputs!();

@@ -8,6 +8,7 @@ mod checksum;
 mod collect;
 mod damage;
 mod disk;
+mod earlier;
 mod lock;
 mod object;
 mod outside;
@@ -22,6 +23,8 @@ use std::path::{Path, PathBuf};
 pub use collect::{Freed, Item, Kind, Policy};
 pub use damage::Damage;
 pub(crate) use disk::DISK_FULL;
+pub use earlier::Earlier;
+pub(crate) use earlier::Past;
 pub use object::FileEntry;
 pub use record::{Made, Record};
 pub use slot::Slot;
@@ -211,18 +214,7 @@ impl Store {
 
     /// How the names and sizes of a result's files differ from its record.
     fn sizes_differ(&self, record: &Record) -> Option<String> {
-        let folder = self.object(&record.digest);
-        match fs::symlink_metadata(&folder) {
-            Err(_) => return Some("its files are gone".to_owned()),
-            Ok(metadata) if !metadata.is_dir() => {
-                return Some("what should be its folder is none".to_owned());
-            }
-            Ok(_) => {}
-        }
-        match object::scan(&folder) {
-            Ok(found) => object::difference(&record.files, &found),
-            Err(error) => Some(error.to_string()),
-        }
+        object::sizes_differ(&self.object(&record.digest), &record.files)
     }
 
     /// Finds the result of `manifest`, or gets it to make: of all processes that ask, one gets the
@@ -272,7 +264,7 @@ impl Store {
     /// # Errors
     /// Damage (see [`Store::verify`]), or a folder that cannot be read.
     pub fn verified(&self, record: &Record) -> Result<PathBuf> {
-        match self.damage_of(record)? {
+        match self.damage_of(record) {
             None => Ok(self.object(&record.digest)),
             Some(what) => Err(Error::new("a kept result is damaged")
                 .at(self.object(&record.digest))

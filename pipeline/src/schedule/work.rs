@@ -45,7 +45,7 @@ impl Work<'_> {
         };
         let mut folders = Vec::new();
         for (input, record) in &self.inputs {
-            if let Some(what) = self.store.damage_of(record)? {
+            if let Some(what) = self.store.damage_of(record) {
                 // None if another node found it as well, and was faster.
                 if let Some(damage) = self.store.set_result_aside(&record.fingerprint(), &what)? {
                     self.tell_damage(self.graph.node_name(*input), &damage);
@@ -62,12 +62,13 @@ impl Work<'_> {
         self.listener.on(&Event::Started { node: self.name.to_owned(), fingerprint, why });
         let begun = Instant::now();
         let progress = Progress::new(self.name, Arc::clone(&self.listener));
-        let context = Context::new(progress, self.cancel.clone(), slot.checkpoint());
+        let mut context = Context::new(progress, self.cancel.clone(), slot.checkpoint());
+        context.past = Some(self.store.past(Arc::clone(&self.manifest)));
         self.graph.node(self.node).run(&folders, &context, slot.folder()).map_err(explain_full_disk)?;
-        self.commit(slot, begun)
+        self.commit(slot, begun, context.taken_over.into_inner())
     }
 
-    fn commit(&self, slot: Slot<'_>, begun: Instant) -> Result<Message> {
+    fn commit(&self, slot: Slot<'_>, begun: Instant, taken_over: u64) -> Result<Message> {
         let files = self.graph.node(self.node).files();
         for (reads, file) in files.iter().zip(&self.manifest.files) {
             if self.store.digest_outside(reads)? != file.digest {
@@ -77,7 +78,7 @@ impl Work<'_> {
             }
         }
         let took = begun.elapsed();
-        Ok(Message::Kept(slot.commit(took).map_err(explain_full_disk)?, Some(took)))
+        Ok(Message::Kept(slot.commit(took, taken_over).map_err(explain_full_disk)?, Some(took)))
     }
 
     fn tell_damage(&self, node: &str, damage: &Damage) {

@@ -59,19 +59,8 @@ impl Store {
     }
 
     /// What is wrong with a result, after reading all of it.
-    pub(crate) fn damage_of(&self, record: &Record) -> Result<Option<String>> {
-        if let Some(what) = self.sizes_differ(record) {
-            return Ok(Some(what));
-        }
-        for file in &record.files {
-            let path = self.object(&record.digest).join(&file.path);
-            match object::hash_file(&path) {
-                Ok((_, digest)) if digest == file.blake3 => {}
-                Ok(_) => return Ok(Some(format!("file {} does not have the bytes it had", file.path))),
-                Err(error) => return Ok(Some(format!("file {} cannot be read: {error}", file.path))),
-            }
-        }
-        Ok(None)
+    pub(crate) fn damage_of(&self, record: &Record) -> Option<String> {
+        object::damage(&self.object(&record.digest), &record.files)
     }
 
     /// Sets a result aside: its record, and its files unless they are whole. None if there is nothing
@@ -80,7 +69,7 @@ impl Store {
         let _repairing = self.repairing()?;
         let path = self.record_path(fingerprint);
         let record = match self.record(fingerprint) {
-            Ok(Some(record)) if self.damage_of(&record)?.is_none() => return Ok(None),
+            Ok(Some(record)) if self.damage_of(&record).is_none() => return Ok(None),
             Ok(None) => return Ok(None),
             record => record.ok().flatten(),
         };

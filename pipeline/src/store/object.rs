@@ -135,6 +135,31 @@ pub(crate) fn freeze(folder: &Path) -> Result<()> {
     sync_folder(folder)
 }
 
+/// How the names and sizes of the files below `folder` differ from what they should be; reads no contents.
+pub(crate) fn sizes_differ(folder: &Path, expected: &[FileEntry]) -> Option<String> {
+    match fs::symlink_metadata(folder) {
+        Err(_) => return Some("its files are gone".to_owned()),
+        Ok(metadata) if !metadata.is_dir() => return Some("what should be its folder is none".to_owned()),
+        Ok(_) => {}
+    }
+    match scan(folder) {
+        Ok(found) => difference(expected, &found),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// What is wrong with the files below `folder`, after reading all of them.
+pub(crate) fn damage(folder: &Path, expected: &[FileEntry]) -> Option<String> {
+    if let Some(what) = sizes_differ(folder, expected) {
+        return Some(what);
+    }
+    expected.iter().find_map(|file| match hash_file(&folder.join(&file.path)) {
+        Ok((_, digest)) if digest == file.blake3 => None,
+        Ok(_) => Some(format!("file {} does not have the bytes it had", file.path)),
+        Err(error) => Some(format!("file {} cannot be read: {error}", file.path)),
+    })
+}
+
 /// The first difference between what should be there and what is, in words.
 pub(crate) fn difference(expected: &[FileEntry], found: &[(String, u64)]) -> Option<String> {
     for file in expected {

@@ -33,6 +33,15 @@ pub struct Made {
     pub host: String,
     /// How long the stage ran, in seconds.
     pub seconds: f64,
+    /// How many of the things it consists of were not made in that time but taken over: from earlier results, or
+    /// from before an interruption.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub taken_over: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Record {
@@ -85,7 +94,12 @@ mod tests {
             manifest: Manifest::new("stage", 1, &numbers, Vec::new(), Vec::new()).unwrap(),
             digest: object::digest(&[]),
             files: Vec::new(),
-            made: Made { at: "2026-01-01T00:00:00Z".into(), host: "here".into(), seconds: 0.1 },
+            made: Made {
+                at: "2026-01-01T00:00:00Z".into(),
+                host: "here".into(),
+                seconds: 0.1,
+                taken_over: 0,
+            },
         };
         let text = record.write().unwrap();
         assert_eq!(Record::read(&text, &record.fingerprint()).unwrap(), record);
@@ -100,7 +114,12 @@ mod tests {
             manifest: Manifest::new("stage", 1, &[0.5, 2.0], vec![name("a")], vec![name("/a file")]).unwrap(),
             digest: object::digest(&[]),
             files: Vec::new(),
-            made: Made { at: "2026-01-01T00:00:00Z".into(), host: "here".into(), seconds: 0.1 },
+            made: Made {
+                at: "2026-01-01T00:00:00Z".into(),
+                host: "here".into(),
+                seconds: 0.1,
+                taken_over: 7,
+            },
         };
         let (text, fingerprint) = (record.write().unwrap(), record.fingerprint());
         for at in 0..text.len() {

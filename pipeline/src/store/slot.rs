@@ -50,11 +50,12 @@ impl<'store> Slot<'store> {
         self.store.checkpoint(&self.fingerprint)
     }
 
-    /// Keeps what was written to the folder as the result. `made_in` is how long that took.
+    /// Keeps what was written to the folder as the result. `made_in` is how long that took, `taken_over` how much of
+    /// it was not made anew (see [`Made`]).
     ///
     /// # Errors
     /// Anything but plain files and folders; a store that cannot be written.
-    pub fn commit(self, made_in: Duration) -> Result<Record> {
+    pub fn commit(self, made_in: Duration, taken_over: u64) -> Result<Record> {
         let files = object::list(&self.folder)?;
         let digest = object::digest(&files);
         object::freeze(&self.folder)?;
@@ -69,6 +70,7 @@ impl<'store> Slot<'store> {
                     .to_string(),
                 host: host(),
                 seconds: (made_in.as_secs_f64() * 1e3).round() / 1e3,
+                taken_over,
             },
         };
         let path = self.store.record_path(&self.fingerprint);

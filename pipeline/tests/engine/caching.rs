@@ -1,10 +1,12 @@
 //! What runs again, and what does not.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 
-use crate::project::{Join1, Project, Tiny, files_below};
+use crate::project::{Join1, Join2, JoinAll, Project, Text, Tiny, files_below};
 use pipeline::graph::Graph;
 use pipeline::schedule::Outcome;
+use pipeline::stage::Context;
 
 #[test]
 fn a_second_run_runs_nothing() {
@@ -33,6 +35,24 @@ fn a_changed_setting_runs_its_node_and_those_that_depend_on_it() {
     assert_eq!(project.made(&project.diamond("i", "other", "r")), ["prompts", "labels", "report"]);
     assert_eq!(project.made(&project.diamond("i", "other", "new")), ["report"]);
     assert_eq!(project.shown("report"), "new(join(i,other))");
+}
+
+#[test]
+fn any_number_of_inputs_of_one_type_may_be_taken_and_their_order_counts() {
+    let project = Project::new();
+    let graph = |order: &[&str]| {
+        let mut graph = Graph::new("demo").unwrap();
+        let sources: Vec<_> =
+            order.iter().map(|says| project.source(&mut graph, project.tiny(says, says))).collect();
+        graph.add("all", JoinAll(project.tiny("all", "all")), sources).unwrap();
+        graph
+    };
+    assert_eq!(project.made(&graph(&["a", "b", "c"])), ["a", "b", "c", "all"]);
+    assert_eq!(project.shown("all"), "all(a,b,c)");
+    assert_eq!(project.made(&graph(&["a", "b", "c"])), [""; 0]);
+    assert_eq!(project.made(&graph(&["c", "a", "b"])), ["all"]);
+    assert_eq!(project.made(&graph(&["c", "a", "b", "d"])), ["d", "all"]);
+    assert_eq!(project.shown("all"), "all(c,a,b,d)");
 }
 
 #[test]
@@ -202,7 +222,7 @@ fn an_artifact_with_a_symbolic_link_is_refused() {
     let lookup = store.lookup(&manifest, &project.cancel, &mut |_| {}).unwrap();
     let pipeline::store::Lookup::Miss(slot) = lookup else { panic!("the store is empty") };
     std::os::unix::fs::symlink("/etc/hostname", slot.folder().join("link")).unwrap();
-    let error = slot.commit(std::time::Duration::ZERO).unwrap_err().to_string();
+    let error = slot.commit(std::time::Duration::ZERO, 0).unwrap_err().to_string();
     assert!(error.contains("plain files and folders only"), "{error}");
     assert!(files_below(&project.root().join("objects")).is_empty());
     assert!(files_below(&project.root().join("results")).is_empty());
@@ -236,4 +256,56 @@ fn the_view_does_not_replace_what_it_did_not_make() {
     let report = project.run(&project.diamond("i", "p", "r"));
     let error = report.node("images").unwrap().error.as_ref().unwrap().to_string();
     assert!(error.contains("something else is where a link"), "{error}");
+}
+
+#[test]
+fn a_stage_may_take_over_from_its_earlier_results_and_sees_which_inputs_are_the_same() {
+    let project = Project::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let run = |a: &str, b: &str, says: &str| {
+        let tell = Arc::clone(&seen);
+        let look = move |context: &Context| {
+            let earlier = context.earlier();
+            let found =
+                earlier.iter().map(|result| (result.same().to_vec(), result.load::<Text>().map(|t| t.0)));
+            *tell.lock().unwrap() = found.collect::<Vec<_>>();
+            context.take_over(earlier.len() as u64);
+            Ok(())
+        };
+        let mut graph = Graph::new("demo").unwrap();
+        let a = project.source(&mut graph, project.tiny("a", a));
+        let b = project.source(&mut graph, project.tiny("b", b));
+        let join = Tiny { says: says.into(), ..project.with_hook("join", look) };
+        graph.add("join", Join2(join), (a, b)).unwrap();
+        let report = project.run(&graph);
+        let mut found = std::mem::take(&mut *seen.lock().unwrap());
+        found.sort();
+        (found, report.node("join").unwrap().result.as_ref().unwrap().made.taken_over)
+    };
+    let result = |same: [bool; 2], text: &str| (same.to_vec(), Some(text.to_owned()));
+    assert_eq!(run("a", "b", "x"), (vec![], 0));
+    assert_eq!(run("c", "b", "x"), (vec![result([false, true], "x(a,b)")], 1));
+    let both = vec![result([false, false], "x(a,b)"), result([true, false], "x(c,b)")];
+    assert_eq!(run("c", "d", "x"), (both, 2));
+    // Other settings make another stage of it.
+    assert_eq!(run("a", "b", "y"), (vec![], 0));
+    // What is damaged cannot be loaded.
+    let spoil = |text: &str| {
+        for object in fs::read_dir(project.root().join("objects")).unwrap() {
+            let file = object.unwrap().path().join("text.txt");
+            if fs::read_to_string(&file).unwrap() == text {
+                fs::remove_file(&file).unwrap();
+                fs::write(&file, text.to_uppercase()).unwrap();
+            }
+        }
+    };
+    for (spoilt, counts) in [("x(c,b)", (3, 1)), ("x(a,b)", (4, 2))] {
+        spoil(spoilt);
+        let (found, _) = run("e", &format!("after {spoilt}"), "x");
+        assert_eq!(
+            (found.len(), found.iter().filter(|(_, text)| text.is_none()).count()),
+            counts,
+            "{found:?}"
+        );
+    }
 }

@@ -120,6 +120,23 @@ tiny_stage!(Source, "source", ());
 tiny_stage!(Join1, "join-one", (a));
 tiny_stage!(Join2, "join-two", (a b));
 
+/// A stage with any number of inputs.
+#[derive(Clone, Serialize)]
+#[serde(transparent)]
+pub struct JoinAll(pub Tiny);
+
+impl Stage for JoinAll {
+    type Inputs = Vec<Text>;
+    type Output = Text;
+    const NAME: &'static str = "join-all";
+    const VERSION: u32 = 1;
+
+    fn run(&self, inputs: Vec<Arc<Text>>, context: &Context) -> Result<Text> {
+        let texts: Vec<&str> = inputs.iter().map(|text| text.0.as_str()).collect();
+        self.0.work(&texts, context)
+    }
+}
+
 /// A store in a temporary folder and all that is needed to run graphs on it.
 pub struct Project {
     pub folder: tempfile::TempDir,
