@@ -37,7 +37,7 @@ impl Stage for Annotate {
     type Inputs = (Images, Embeddings, Model);
     type Output = Votes;
     const NAME: &'static str = "annotate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn resources(&self) -> Resources {
         self.place.resources()
@@ -100,9 +100,10 @@ impl Stage for Annotate {
         Ok(Votes {
             ids: index.ids.clone(),
             splits: index.splits.clone(),
-            votes: annotation.votes,
+            votes: annotation.votes.into_iter().map(Some).collect(),
             mean_probs: annotation.mean,
-            names: Names { templates: self.templates.clone(), classes: index.classes.clone() },
+            unmatched: Vec::new(),
+            names: Names { annotators: self.templates.clone(), classes: index.classes.clone() },
         })
     }
 }

@@ -61,7 +61,7 @@ impl Stage for Evaluate {
         let pixels = self.input.decode(&images, &rows, context)?;
         let classes = index.classes.len();
         let truth: Vec<Option<u32>> = rows.iter().map(|&row| index.labels[row].map(|l| l as u32)).collect();
-        let single: Vec<Option<u32>> = rows.iter().map(|&row| Some(u32::from(labels.single[row]))).collect();
+        let single: Vec<Option<u32>> = rows.iter().map(|&row| labels.single[row].map(u32::from)).collect();
 
         let after = self.both(&trained.pair, &pixels, context)?;
         let before = self.both(&warm.pair, &pixels, context)?;

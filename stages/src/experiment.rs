@@ -1,5 +1,7 @@
 //! An experiment: its settings and the only wiring of the graph.
 
+mod annotators;
+
 use std::any::Any;
 
 use pipeline::error::{Error, OrFail, Result};
@@ -7,15 +9,12 @@ use pipeline::graph::{Graph, Handle};
 use pipeline::stage::{Inputs, Stage};
 use toml::{Table, Value};
 
-use crate::annotate::{Annotate, templates};
 use crate::co_reg::CoReg;
 use crate::device::Place;
 use crate::distill::Distill;
 use crate::download::catalog::{DataSet, Source};
 use crate::download::images::Download;
-use crate::download::model::{FetchClip, Origin};
 use crate::download::own::{Import, Own};
-use crate::embed::Embed;
 use crate::evaluate::Evaluate;
 use crate::learner::Optimizer;
 use crate::network::Architecture;
@@ -52,7 +51,9 @@ pub struct Choice {
     pub profile: String,
     /// A CLIP other than the default: repository or folder.
     pub clip: Option<String>,
-    /// Where the candidates come from: `clip`, or `synthetic q=… eta=…`.
+    /// Votes from elsewhere: a Parquet file.
+    pub votes: Option<String>,
+    /// Where the candidates come from: `clip`, `votes`, `clip+votes`, or `synthetic q=… eta=…`.
     pub labels: Option<String>,
     /// `key=value` pairs.
     pub set: Vec<String>,
@@ -80,7 +81,8 @@ impl Experiment {
         });
         let layers = [("data set", of_data_set(&data_set)), ("profile", profile)];
         let labels = choice.labels.as_deref().map(labels_layer).transpose()?.map(|layer| ("LABELS", layer));
-        let chosen = clip.chain(labels).chain([("SET", overrides(&choice.set)?)]);
+        let votes = choice.votes.iter().map(|file| ("VOTES", votes_layer(file)));
+        let chosen = clip.chain(votes).chain(labels).chain([("SET", overrides(&choice.set)?)]);
         let settings = Settings::layered(layers.into_iter().chain(own).chain(chosen))?;
         Ok(Self { data_set, settings, place })
     }
@@ -104,14 +106,11 @@ impl Experiment {
     fn wire(&self, wiring: &mut Wiring, suffix: &str) -> Result<Findings> {
         let Self { settings: s, place, .. } = self;
         let place = *place;
-        let mut distilled = None;
+        let (mut distilled, mut clips) = (None, Vec::new());
         let images = wiring.add(suffix, self.download(), ())?;
         let (labels, statistics) = match s.labels {
-            LabelSource::Clip => {
-                let origin = Origin::new(&s.clip.model, &s.clip.revision);
-                let clip = wiring.add(suffix, FetchClip { origin: origin.clone() }, ())?;
-                let embeddings = wiring.add(suffix, Embed { clip: origin, place }, (images, clip))?;
-                let votes = wiring.add(suffix, self.annotate()?, (images, embeddings, clip))?;
+            LabelSource::Clip | LabelSource::Votes | LabelSource::ClipAndVotes => {
+                let votes = self.wire_annotators(wiring, suffix, images, &mut clips)?;
                 let labels = wiring.add(suffix, s.label.clone(), (images, votes))?;
                 if s.distill.epochs > 0 {
                     distilled = Some(wiring.add(suffix, self.distill(), (images, votes, labels))?);
@@ -128,6 +127,7 @@ impl Experiment {
         let evaluate = Evaluate { input: s.input.clone(), place };
         let evaluate = wiring.add(suffix, evaluate, (images, labels, warm, trained))?;
         Ok(Findings {
+            clips,
             statistics: wiring.name_of(statistics)?,
             distilled: distilled.map(|handle| wiring.name_of(handle)).transpose()?,
             evaluation: wiring.name_of(evaluate)?,
@@ -149,17 +149,6 @@ impl Experiment {
             import: matches!(self.data_set.source, Source::Own(_))
                 .then_some(Import { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),
         }
-    }
-
-    fn annotate(&self) -> Result<Annotate> {
-        let settings = &self.settings.annotate;
-        Ok(Annotate {
-            templates: templates(&settings.prompts)?,
-            class_texts: self.data_set.classes.texts.clone(),
-            logit_scale: settings.logit_scale,
-            clip: Origin::new(&self.settings.clip.model, &self.settings.clip.revision),
-            place: self.place,
-        })
     }
 
     fn architecture(&self) -> Architecture {
@@ -224,12 +213,24 @@ pub struct Wired {
 
 /// Names of the nodes that say how a branch went.
 pub struct Findings {
+    /// The CLIPs that voted.
+    pub clips: Vec<ClipNodes>,
     /// How good the labels are.
     pub statistics: String,
     /// The plain student, if there is one.
     pub distilled: Option<String>,
     /// How good the student is.
     pub evaluation: String,
+}
+
+/// A CLIP that voted, and the nodes that know it.
+pub struct ClipNodes {
+    /// What the setting `clip.model` calls it.
+    pub model: String,
+    /// Which files it is made of.
+    pub fetched: String,
+    /// What it saw.
+    pub embedded: String,
 }
 
 /// A graph under construction, and what was added to it.
@@ -239,10 +240,24 @@ struct Wiring {
 }
 
 impl Wiring {
-    /// The node that runs `stage` on `inputs`: the one that is there already, or a new one, which carries
-    /// the suffix if the stage's own name is taken.
+    /// As [`add_as`](Self::add_as), under the stage's own name.
     fn add<S: Stage + PartialEq + Clone>(
         &mut self,
+        suffix: &str,
+        stage: S,
+        inputs: <S::Inputs as Inputs>::Handles,
+    ) -> Result<Handle<S::Output>>
+    where
+        <S::Inputs as Inputs>::Handles: 'static,
+    {
+        self.add_as(S::NAME, suffix, stage, inputs)
+    }
+
+    /// The node that runs `stage` on `inputs`: the one that is there already, or a new one of this name, which
+    /// carries the suffix if the name is taken.
+    fn add_as<S: Stage + PartialEq + Clone>(
+        &mut self,
+        name: &str,
         suffix: &str,
         stage: S,
         inputs: <S::Inputs as Inputs>::Handles,
@@ -255,9 +270,9 @@ impl Wiring {
         if let Some((.., handle)) = same.into_iter().find(|(s, i, _)| *s == stage && *i == inputs) {
             return Ok(*handle);
         }
-        let taken = self.graph.nodes().any(|node| node.node == S::NAME);
-        let name = if taken { format!("{}{suffix}", S::NAME) } else { S::NAME.to_owned() };
-        let handle = self.graph.add(name, stage.clone(), inputs)?;
+        let taken = self.graph.nodes().any(|node| node.node == name);
+        let name = if taken { format!("{name}{suffix}") } else { name.to_owned() };
+        let handle = self.graph.add(name, stage.clone(), inputs.clone())?;
         self.made.push(Box::new((stage, inputs, handle)));
         Ok(handle)
     }
@@ -266,6 +281,13 @@ impl Wiring {
         let name = self.graph.name_of(handle).map(str::to_owned);
         name.ok_or_else(|| Error::new("a node is not in its own graph"))
     }
+}
+
+/// `VOTES` as a layer: the file, and that its votes stand in the place of CLIP's.
+fn votes_layer(file: &str) -> Table {
+    let own = Table::from_iter([("file".to_owned(), Value::String(file.to_owned()))]);
+    let labels = ("labels".to_owned(), Value::String("votes".to_owned()));
+    Table::from_iter([labels, ("votes".to_owned(), Value::Table(own))])
 }
 
 /// `LABELS` as a layer: the source, and for synthetic labels their settings.
@@ -322,6 +344,10 @@ mod tests {
     use super::*;
 
     fn settings(profile: &str, labels: Option<&str>, set: &str) -> Result<Settings> {
+        Ok(experiment(profile, labels, set)?.settings)
+    }
+
+    fn experiment(profile: &str, labels: Option<&str>, set: &str) -> Result<Experiment> {
         let choice = Choice {
             data_set: "demo".to_owned(),
             profile: profile.to_owned(),
@@ -329,7 +355,7 @@ mod tests {
             set: vec![set.to_owned()],
             ..Choice::default()
         };
-        Ok(Experiment::new(&choice, Place::Cpu)?.settings)
+        Experiment::new(&choice, Place::Cpu)
     }
 
     #[test]
@@ -349,10 +375,54 @@ mod tests {
         let synthetic = labels("synthetic q=0.03 eta=0.2").unwrap();
         assert_eq!(synthetic.labels, LabelSource::Synthetic);
         assert_eq!((synthetic.synthetic.q, synthetic.synthetic.eta), (0.03, 0.2));
+        assert_eq!(labels("clip+votes").unwrap().labels, LabelSource::ClipAndVotes);
         for (wrong, said) in [("synthetic p=1", "synthetic.p"), ("people", "people"), ("clip q=1", "clip.q")]
         {
             let error = labels(wrong).unwrap_err().to_string();
             assert!(error.contains("LABELS") && error.contains(said), "{error}");
         }
+    }
+
+    fn nodes(set: &str, labels: &str) -> Vec<String> {
+        let experiment = experiment("quick", Some(labels), set).unwrap();
+        let graph = experiment.graph(&[experiment.branch()]).unwrap().graph;
+        graph.nodes().map(|node| format!("{}({})", node.node, node.inputs.join(" "))).collect()
+    }
+
+    #[test]
+    fn one_annotator_needs_no_names_and_several_are_joined() {
+        let alone = nodes("distill.epochs=0", "clip");
+        assert_eq!(
+            alone[..4],
+            ["download()", "clip()", "embed(download clip)", "annotate(download embed clip)"]
+        );
+        let people = nodes("votes.file=v.parquet distill.epochs=0", "votes");
+        assert_eq!(people[..3], ["download()", "annotate(download)", "label(download annotate)"]);
+        let both = nodes("clip.model=demo-clip,some/Large_CLIP@v2 votes.file=v.parquet", "clip+votes");
+        assert_eq!(
+            both[..9],
+            [
+                "download()",
+                "clip.demo-clip()",
+                "embed.demo-clip(download clip.demo-clip)",
+                "annotate.demo-clip(download embed.demo-clip clip.demo-clip)",
+                "clip.large-clip()",
+                "embed.large-clip(download clip.large-clip)",
+                "annotate.large-clip(download embed.large-clip clip.large-clip)",
+                "annotate.votes(download)",
+                "annotate(annotate.demo-clip annotate.large-clip annotate.votes)",
+            ]
+        );
+    }
+
+    #[test]
+    fn annotators_that_cannot_be_told_apart_are_refused() {
+        let refused = |set: &str, labels: &str| {
+            let experiment = experiment("quick", Some(labels), set).unwrap();
+            experiment.graph(&[experiment.branch()]).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(refused("clip.model=demo-clip,demo-clip", "clip").contains("demo-clip"));
+        assert!(refused("clip.model=demo-clip,", "clip").contains("clip.model"));
+        assert!(refused("", "votes").contains("VOTES"));
     }
 }

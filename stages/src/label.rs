@@ -13,7 +13,7 @@ use crate::artifacts::images::Images;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// Every class that at least `min_votes` templates voted for \[P: 1\]; where none has so many, those with the most.
+    /// Every class that at least `min_votes` annotators voted for \[P: 1\]; where none has so many, those with the most.
     Union,
     /// The `k` classes of the highest mean probability \[I\].
     TopK,
@@ -61,24 +61,26 @@ impl Stage for Label {
 
     fn run(&self, (images, votes): (Arc<Images>, Arc<Votes>), _: &Context) -> Result<Labels> {
         images.index.check_same_ids(&votes.ids, "votes")?;
-        let (classes, templates) = (votes.names.classes.len(), votes.names.templates.len());
-        let probs = || votes.mean_probs.chunks(classes);
-        let candidates =
-            (votes.votes.chunks(templates)).zip(probs()).map(|(votes, p)| self.candidates(votes, p));
+        let rows = || 0..votes.ids.len();
+        let single = |row: usize| voted(votes.on(row)).then(|| by_probability(votes.probs(row))[0]);
         Ok(Labels {
             ids: votes.ids.clone(),
             splits: votes.splits.clone(),
-            candidates: candidates.collect(),
-            single: probs().map(|p| by_probability(p)[0]).collect(),
+            candidates: rows().map(|row| self.candidates(votes.on(row), votes.probs(row))).collect(),
+            single: rows().map(single).collect(),
             labels: images.index.labels.clone(),
-            names: Names { templates: Vec::new(), classes: votes.names.classes.clone() },
+            names: Names { annotators: Vec::new(), classes: votes.names.classes.clone() },
         })
     }
 }
 
 impl Label {
-    /// The candidates of one image, ascending, from its votes and its mean probabilities.
-    pub fn candidates(&self, votes: &[u16], probs: &[f32]) -> Vec<u16> {
+    /// The candidates of one image, ascending, from its votes and its mean probabilities. Where nobody voted every
+    /// class may be the one.
+    pub fn candidates(&self, votes: &[Option<u16>], probs: &[f32]) -> Vec<u16> {
+        if !voted(votes) {
+            return (0..probs.len() as u16).collect();
+        }
         let ranked = by_probability(probs);
         let top = &ranked[..self.k.min(ranked.len())];
         let least = (self.ratio * f64::from(probs[usize::from(ranked[0])])) as f32;
@@ -92,15 +94,19 @@ impl Label {
         chosen.dedup();
         chosen
     }
+
+    /// The classes with votes enough; where none has, those with the most.
+    fn voted_for(&self, votes: &[Option<u16>]) -> Vec<u16> {
+        let given = || votes.iter().copied().flatten();
+        let count = |class: u16| given().filter(|&vote| vote == class).count();
+        let most = given().map(count).max().unwrap_or(0);
+        given().filter(|&class| count(class) >= self.min_votes.min(most)).collect()
+    }
 }
 
-impl Label {
-    /// The classes with votes enough; where none has, those with the most.
-    fn voted_for(&self, votes: &[u16]) -> Vec<u16> {
-        let count = |class: u16| votes.iter().filter(|&&vote| vote == class).count();
-        let most = votes.iter().map(|&class| count(class)).max().unwrap_or(0);
-        votes.iter().copied().filter(|&class| count(class) >= self.min_votes.min(most)).collect()
-    }
+/// Whether anybody voted.
+fn voted(votes: &[Option<u16>]) -> bool {
+    votes.iter().any(Option::is_some)
 }
 
 /// Classes by falling probability; of equals the first comes first.
@@ -115,7 +121,11 @@ mod tests {
     use super::*;
 
     fn candidates(rule: Rule, votes: &[u16], probs: &[f32]) -> Vec<u16> {
-        Label { rule, min_votes: 1, k: 2, ratio: 0.5 }.candidates(votes, probs)
+        Label { rule, min_votes: 1, k: 2, ratio: 0.5 }.candidates(&given(votes), probs)
+    }
+
+    fn given(votes: &[u16]) -> Vec<Option<u16>> {
+        votes.iter().copied().map(Some).collect()
     }
 
     const PROBS: [f32; 4] = [0.1, 0.4, 0.15, 0.35];
@@ -128,10 +138,19 @@ mod tests {
     #[test]
     fn a_candidate_needs_its_votes_unless_none_has_so_many() {
         let union = |min_votes| Label { min_votes, ..Label::default() };
-        assert_eq!(union(2).candidates(&[3, 1, 3, 0, 1], &PROBS), [1, 3]);
-        assert_eq!(union(3).candidates(&[3, 1, 3, 0, 3], &PROBS), [3]);
-        assert_eq!(union(9).candidates(&[3, 1, 3, 0, 1], &PROBS), [1, 3]);
+        assert_eq!(union(2).candidates(&given(&[3, 1, 3, 0, 1]), &PROBS), [1, 3]);
+        assert_eq!(union(3).candidates(&given(&[3, 1, 3, 0, 3]), &PROBS), [3]);
+        assert_eq!(union(9).candidates(&given(&[3, 1, 3, 0, 1]), &PROBS), [1, 3]);
         assert!(union(0).check().is_err());
+    }
+
+    #[test]
+    fn who_gave_no_vote_adds_no_candidate_and_where_nobody_did_every_class_is_one() {
+        let union = Label::default();
+        assert_eq!(union.candidates(&[None, Some(3), None, Some(1)], &PROBS), [1, 3]);
+        for rule in [Rule::Union, Rule::TopK, Rule::Ratio, Rule::Single] {
+            assert_eq!(Label { rule, ..union.clone() }.candidates(&[None, None], &[0.25; 4]), [0, 1, 2, 3]);
+        }
     }
 
     #[test]

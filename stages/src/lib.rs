@@ -1,7 +1,7 @@
 //! The stages of coreg, from images on a hub to an evaluated student, and the program that runs them.
 //!
-//! Each stage has its room: [`download`], [`embed`], [`annotate`], [`label`] or [`synthetic`], [`statistics`], [`warm_up`],
-//! [`co_reg`], [`evaluate`]. What they exchange is in [`artifacts`]; how they are wired, and all settings,
+//! Each stage has its room: [`download`], [`embed`], [`annotate`] or [`imported`] or [`join`] of both, [`label`] or
+//! [`synthetic`], [`statistics`], [`warm_up`], [`co_reg`], [`evaluate`]. What they exchange is in [`artifacts`]; how they are wired, and all settings,
 //! in [`experiment`] and [`settings`]; [`variants`] lays several of them side by side. [`ahead`] prepares batches while others are in use. None of them knows
 //! of caching or scheduling: that is the crate [`pipeline`].
 
@@ -21,6 +21,8 @@ pub mod embed;
 pub mod evaluate;
 pub mod experiment;
 pub mod foreign;
+pub mod imported;
+pub mod join;
 pub mod label;
 pub mod learner;
 pub mod network;

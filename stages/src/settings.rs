@@ -27,6 +27,8 @@ pub struct Settings {
     pub clip: Clip,
     /// Which prompts.
     pub annotate: Annotate,
+    /// Which votes from elsewhere.
+    pub votes: Votes,
     /// Which candidates.
     pub label: Label,
     /// Synthetic candidates.
@@ -51,10 +53,27 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelSource {
-    /// A CLIP votes (method §1).
+    /// CLIPs vote (method §1).
     Clip,
+    /// The votes are in a file.
+    Votes,
+    /// Both: the votes of CLIPs and those in a file.
+    #[serde(rename = "clip+votes")]
+    ClipAndVotes,
     /// They are made from the truth (method §12).
     Synthetic,
+}
+
+impl LabelSource {
+    /// Whether CLIPs vote.
+    pub fn asks_clip(self) -> bool {
+        matches!(self, Self::Clip | Self::ClipAndVotes)
+    }
+
+    /// Whether votes in a file count.
+    pub fn imports_votes(self) -> bool {
+        matches!(self, Self::Votes | Self::ClipAndVotes)
+    }
 }
 
 /// Which images are used.
@@ -73,14 +92,30 @@ pub struct Download {
     pub shrink: usize,
 }
 
-/// Which CLIP annotates.
+/// Which CLIPs annotate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Clip {
-    /// `owner/name` on the hub, or a folder in hub format.
+    /// `owner/name` or `owner/name@revision` on the hub, or a folder in hub format; several are separated by commas.
     pub model: String,
-    /// Branch, tag or commit on the hub.
+    /// Branch, tag or commit on the hub, of models that do not say theirs.
     pub revision: String,
+}
+
+/// Which votes from elsewhere count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Votes {
+    /// A Parquet file: id, annotator, class (text, or a number from 0), and perhaps confidence.
+    pub file: String,
+    /// A text file of further words for classes, a class a line: `class: word | another`; none if empty.
+    pub aliases: String,
+    /// Votes that are less sure do not count.
+    pub min_confidence: f64,
+    /// Let training images without a vote pass; every class is their candidate.
+    pub incomplete: bool,
+    /// Let votes on ids pass that no image has. Where `download` limits the images they always pass.
+    pub surplus: bool,
 }
 
 /// Which prompts CLIP reads.
@@ -140,6 +175,7 @@ impl Default for Settings {
             },
             clip: Clip { model: "openai/clip-vit-base-patch32".to_owned(), revision: "main".to_owned() },
             annotate: Annotate { prompts: "photo27".to_owned(), logit_scale: 100.0 },
+            votes: Votes::default(),
             label: Label::default(),
             synthetic: Synthesise::default(),
             input: Input {

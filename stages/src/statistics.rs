@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Split;
-use crate::artifacts::statistics::{ClassStatistics, Metric, RuleStatistics, Statistics, TemplateAccuracy};
+use crate::artifacts::statistics::{
+    AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, Statistics,
+};
 use crate::label::{Label, Rule};
 use crate::training_set::share;
 
@@ -24,7 +26,7 @@ impl Stage for Summarise {
     type Inputs = (Votes, Labels);
     type Output = Statistics;
     const NAME: &'static str = "statistics";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn run(&self, (votes, labels): (Arc<Votes>, Arc<Labels>), context: &Context) -> Result<Statistics> {
         Ok(of_both_splits(&labels, Some(&votes), context))
@@ -58,36 +60,31 @@ fn of_both_splits(labels: &Labels, votes: Option<&Votes>, context: &Context) -> 
 }
 
 fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes>, all: &mut Statistics) {
-    let templates = votes.map_or(&[][..], |votes| &votes.names.templates);
-    let vote =
-        |votes: &Votes, row: usize, template: usize| i32::from(votes.votes[row * templates.len() + template]);
     let truth = |row: usize| labels.labels[row];
-    let right =
-        |of: &dyn Fn(usize) -> i32| share(rows.iter().filter_map(|&row| truth(row).map(|t| t == of(row))));
+    // Of an image without the vote, or without the truth, nothing can be said.
+    let right = |of: &dyn Fn(usize) -> Option<u16>| {
+        share(rows.iter().filter_map(|&row| Some(truth(row)? == i32::from(of(row)?))))
+    };
     let outside = |row: usize| truth(row).map(|t| !labels.candidates[row].iter().any(|&c| i32::from(c) == t));
     let sizes = || rows.iter().map(|&row| labels.candidates[row].len() as f64);
+    let voted = |votes: &Votes| share(rows.iter().map(|&row| votes.on(row).iter().any(Option::is_some)));
 
     let metrics = [
         ("images", Some(rows.len() as f64)),
         ("labelled", Some(rows.iter().filter(|&&row| truth(row).is_some()).count() as f64)),
+        ("voted", votes.and_then(voted)),
         ("avg_candidates", Some(sizes().sum::<f64>() / rows.len() as f64)),
         ("max_candidates", sizes().reduce(f64::max)),
         ("eta", share(rows.iter().filter_map(|&row| outside(row)))),
-        ("zero_shot", votes.and_then(|votes| right(&|row| vote(votes, row, 0)))),
-        ("zero_shot_mean", votes.and_then(|_| right(&|row| i32::from(labels.single[row])))),
+        ("zero_shot", votes.and_then(|votes| right(&|row| votes.on(row)[0]))),
+        ("zero_shot_mean", votes.and_then(|_| right(&|row| labels.single[row]))),
     ];
     let metric =
         |(name, value): (&str, Option<f64>)| Some(Metric { name: name.to_owned(), split, value: value? });
     all.summary.extend(metrics.into_iter().filter_map(metric));
-
-    all.templates.extend(templates.iter().enumerate().map(|(i, template)| TemplateAccuracy {
-        template: template.clone(),
-        split,
-        accuracy: votes.and_then(|votes| right(&|row| vote(votes, row, i))),
-    }));
+    all.annotators.extend(votes.into_iter().flat_map(|votes| by_annotator(split, rows, labels, votes)));
 
     let known = rows.iter().any(|&row| truth(row).is_some());
-    let classes = labels.names.classes.len();
     all.classes.extend(labels.names.classes.iter().enumerate().map(|(class, name)| {
         let own: Vec<usize> = rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
         let count = |of: &dyn Fn(usize) -> bool| rows.iter().filter(|&&row| of(row)).count() as u64;
@@ -96,16 +93,61 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
             split,
             images: known.then_some(own.len() as f64),
             candidate_in: count(&|row| labels.candidates[row].iter().any(|&c| usize::from(c) == class)),
-            single_label_of: count(&|row| usize::from(labels.single[row]) == class),
+            single_label_of: count(&|row| labels.single[row].map(usize::from) == Some(class)),
             eta: share(own.iter().filter_map(|&row| outside(row))),
-            zero_shot_mean: votes
-                .and_then(|_| share(own.iter().map(|&row| usize::from(labels.single[row]) == class))),
+            zero_shot_mean: votes.and_then(|_| {
+                share(own.iter().filter_map(|&row| Some(usize::from(labels.single[row]?) == class)))
+            }),
             prior: votes.map(|votes| {
-                let probs = rows.iter().map(|&row| f64::from(votes.mean_probs[row * classes + class]));
+                let probs = rows.iter().map(|&row| f64::from(votes.probs(row)[class]));
                 probs.sum::<f64>() / rows.len() as f64
             }),
         }
     }));
+}
+
+/// What each annotator adds to the others.
+fn by_annotator(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) -> Vec<AnnotatorStatistics> {
+    /// Of one annotator, on how many images something is so.
+    #[derive(Clone, Default)]
+    struct Tally {
+        voted: u64,
+        agrees: u64,
+        known: u64,
+        right: u64,
+        alone: u64,
+        alone_right: u64,
+    }
+    let mut tallies = vec![Tally::default(); votes.names.annotators.len()];
+    let mut count = vec![0u32; votes.names.classes.len()];
+    for &row in rows {
+        let given = || votes.on(row).iter().copied().flatten().map(usize::from);
+        given().for_each(|class| count[class] += 1);
+        for (tally, vote) in tallies.iter_mut().zip(votes.on(row)) {
+            let Some(vote) = *vote else { continue };
+            let right = labels.labels[row].map(|truth| truth == i32::from(vote));
+            let alone = count[usize::from(vote)] == 1;
+            tally.voted += 1;
+            tally.agrees += u64::from(labels.single[row] == Some(vote));
+            tally.known += u64::from(right.is_some());
+            tally.right += u64::from(right == Some(true));
+            tally.alone += u64::from(alone);
+            tally.alone_right += u64::from(alone && right == Some(true));
+        }
+        given().for_each(|class| count[class] = 0);
+    }
+    let known = rows.iter().filter(|&&row| labels.labels[row].is_some()).count() as u64;
+    let of = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+    let annotator = |(template, tally): (&String, Tally)| AnnotatorStatistics {
+        template: template.clone(),
+        split,
+        accuracy: of(tally.right, tally.known),
+        voted: tally.voted as f64 / rows.len() as f64,
+        agreement: of(tally.agrees, tally.voted),
+        candidates_added: tally.alone as f64 / rows.len() as f64,
+        truths_added: of(tally.alone_right, known),
+    };
+    votes.names.annotators.iter().zip(tallies).map(annotator).collect()
 }
 
 /// What the candidates of these images would be under the rules that one may choose from (method §§1 and 2).
@@ -115,7 +157,7 @@ fn compare_rules<'a>(
     labels: &'a Labels,
     votes: &'a Votes,
 ) -> impl Iterator<Item = RuleStatistics> + 'a {
-    let (classes, templates) = (votes.names.classes.len(), votes.names.templates.len());
+    let (classes, annotators) = (votes.names.classes.len(), votes.names.annotators.len());
     let plain = Label::default();
     let union = [1, 2, 3, 5, 9].map(|min_votes| {
         let name = format!("label.rule=union label.min_votes={min_votes}");
@@ -128,16 +170,13 @@ fn compare_rules<'a>(
         (name, Label { rule: Rule::Ratio, k: 5, ratio, ..plain.clone() })
     });
     let single = [("label.rule=single".to_owned(), Label { rule: Rule::Single, ..plain.clone() })];
-    // Fewer templates than votes asked for, or fewer classes than k, make no rule of their own.
+    // Fewer annotators than votes asked for, or fewer classes than k, make no rule of their own.
     let apply = move |label: &Label| {
-        label.min_votes <= templates.max(1) && (label.rule != Rule::TopK || label.k < classes)
+        label.min_votes <= annotators.max(1) && (label.rule != Rule::TopK || label.k < classes)
     };
     union.into_iter().chain(top).chain(ratio).chain(single).filter(move |(_, label)| apply(label)).map(
         move |(rule, label)| {
-            let candidates = |row: usize| {
-                let of = |width: usize| row * width..(row + 1) * width;
-                label.candidates(&votes.votes[of(templates)], &votes.mean_probs[of(classes)])
-            };
+            let candidates = |row: usize| label.candidates(votes.on(row), votes.probs(row));
             let sets: Vec<(Option<i32>, Vec<u16>)> =
                 rows.iter().map(|&row| (labels.labels[row], candidates(row))).collect();
             let lacking = |(truth, set): &(Option<i32>, Vec<u16>)| {

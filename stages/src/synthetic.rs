@@ -59,7 +59,7 @@ impl Stage for Synthesise {
                     .help("synthetic labels are made from the truth: take LABELS=clip for this data set")
             })?;
             let drawn = self.candidates(truth, classes, &mut rng);
-            single.push(drawn.choose(&mut rng).copied().unwrap_or(truth));
+            single.push(Some(drawn.choose(&mut rng).copied().unwrap_or(truth)));
             candidates.push(drawn);
         }
         Ok(Labels {
@@ -68,7 +68,7 @@ impl Stage for Synthesise {
             candidates,
             single,
             labels: index.labels.clone(),
-            names: Names { templates: Vec::new(), classes: index.classes.clone() },
+            names: Names { annotators: Vec::new(), classes: index.classes.clone() },
         })
     }
 }

@@ -15,7 +15,7 @@ use pipeline::stage::Context;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use stages::artifacts::annotation::{Embeddings, Labels, Names, Votes};
+use stages::artifacts::annotation::{Embeddings, Labels, Names, Unmatched, Votes};
 use stages::artifacts::images::{Images, Index, Split};
 use stages::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
 use stages::clip::{ClipFiles, ImageEncoder, TextEncoder};
@@ -357,7 +357,7 @@ fn ids() -> Vec<String> {
 
 fn names() -> Names {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    Names { templates: words(&["{}", "a {}"]), classes: words(&["cat", "dog", "crab"]) }
+    Names { annotators: words(&["{}", "a {}"]), classes: words(&["cat", "dog", "crab"]) }
 }
 
 #[test]
@@ -381,8 +381,14 @@ fn tables_of_annotations() {
     let votes = Votes {
         ids: ids(),
         splits: splits.clone(),
-        votes: vec![1; 80],
+        votes: (0..80).map(|n| (n % 7 > 0).then_some(1)).collect(),
         mean_probs: vec![0.3; 120],
+        unmatched: vec![Unmatched {
+            annotator: "a {}".to_owned(),
+            answer: "a cow".to_owned(),
+            reason: "no class".to_owned(),
+            images: 6,
+        }],
         names: names(),
     };
     artifact("votes", &votes, drop);
@@ -391,7 +397,7 @@ fn tables_of_annotations() {
         ids: ids(),
         splits,
         candidates,
-        single: vec![1; 40],
+        single: vec![Some(1); 40],
         labels: vec![Some(2); 40],
         names: names(),
     };

@@ -78,7 +78,11 @@ const TABLES: [(&str, &str); 14] = [
         "rule: Utf8, split: Utf8, avg_candidates: Float64, single: Float64, eta: Float64",
     ),
     ("statistics/summary.parquet", "metric: Utf8, split: Utf8, value: Float64"),
-    ("statistics/templates.parquet", "template: Utf8, split: Utf8, accuracy: Float64"),
+    (
+        "statistics/templates.parquet",
+        "template: Utf8, split: Utf8, accuracy: Float64, voted: Float64, agreement: Float64, \
+         candidates_added: Float64, truths_added: Float64",
+    ),
     (
         "warm-up/history.parquet",
         "epoch: UInt32, network: UInt8, learning_rate: Float64, loss: Float64, loss_partial: Float64, \
@@ -201,13 +205,13 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
     let (votes, names) = read(&world, "annotate/votes.parquet");
     let labels = table(&world, "label/labels.parquet");
     let names: serde_json::Value = serde_json::from_str(&names.unwrap()).unwrap();
-    assert_eq!(names["templates"], serde_json::json!(TEMPLATES));
+    assert_eq!(names["annotators"], serde_json::json!(TEMPLATES));
     assert_eq!(names["classes"], serde_json::json!(CLASSES));
     assert_eq!((texts(&votes, "id"), texts(&labels, "id")), (ids.clone(), ids));
     let (cast, probs) = (lists::<UInt16Array>(&votes, "votes"), lists::<Float32Array>(&votes, "mean_probs"));
     let candidates = lists::<UInt16Array>(&labels, "candidates");
     let single = column::<UInt16Array>(&labels, "single");
-    let (mut sizes, mut outside, mut kinds) = (0, 0, BTreeSet::new());
+    let (mut sizes, mut outside, mut kinds, mut once, mut right_once) = (0, 0, BTreeSet::new(), 0, 0);
     for row in 0..ROWS[0] + ROWS[1] {
         let (votes, candidates, probs) = (cast[row].values(), candidates[row].values(), probs[row].values());
         assert_eq!((votes.len(), probs.len()), (TEMPLATES.len(), CLASSES.len()));
@@ -221,7 +225,11 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
         kinds.insert(candidates.len());
         if row < ROWS[0] {
             sizes += candidates.len();
-            outside += usize::from(!candidates.contains(&(truth.value(row) as u16)));
+            let truth = truth.value(row) as u16;
+            outside += usize::from(!candidates.contains(&truth));
+            let alone = |class: &&u16| votes.iter().filter(|vote| vote == class).count() == 1;
+            once += votes.iter().filter(alone).count();
+            right_once += votes.iter().filter(alone).filter(|class| **class == truth).count();
         }
     }
     assert!(kinds.len() > 1, "the templates should not always agree: {kinds:?}");
@@ -234,6 +242,15 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
     }
     let templates = table(&world, "statistics/templates.parquet");
     assert_eq!(texts(&templates, "template"), [TEMPLATES, TEMPLATES].concat());
+    let of = |name| column::<Float64Array>(&templates, name).values()[..TEMPLATES.len()].to_vec();
+    assert_eq!(of("voted"), [1.0; 3]);
+    let is = |name, count: usize| {
+        let (sum, share) = (of(name).iter().sum::<f64>(), count as f64 / ROWS[0] as f64);
+        assert!((sum - share).abs() < 1e-12, "{name}: {sum} and {share}");
+    };
+    is("candidates_added", once);
+    is("truths_added", right_once);
+    assert!(once > 0 && of("agreement").iter().all(|share| (0.0..=1.0).contains(share)));
     let rules = table(&world, "statistics/rules.parquet");
     assert_eq!(texts(&rules, "rule")[0], "label.rule=union label.min_votes=1");
     let first = |name| column::<Float64Array>(&rules, name).value(0);

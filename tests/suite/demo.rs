@@ -87,9 +87,9 @@ fn a_run_ends_with_what_a_person_wants_to_know_and_the_next_one_is_instant() {
 fn the_ablations_run_on_the_demo() {
     let folder = tempfile::tempdir().unwrap();
     let table = coreg(folder.path()).args(["ablations", "--device", "cpu"]).set(TINY).ok().stdout;
-    assert!(
-        table.contains("| variant | CLIP, average | plain student | after warm-up | after Co-Reg | seeds |")
-    );
+    assert!(table.contains(
+        "| variant | annotators, average | plain student | after warm-up | after Co-Reg | seeds |"
+    ));
     for variant in ["Co-Reg", "w/o Co-PL", "w/ SupCont", "w/o proto", "w/o unlabeled"] {
         assert!(table.contains(&format!("| {variant} | ")), "{table}");
     }

@@ -14,3 +14,4 @@ mod offline;
 mod own_images;
 mod readme;
 mod synthetic;
+mod votes;

@@ -1,9 +1,9 @@
-//! What CLIP says of each image: `embed/embeddings.parquet`, `annotate/votes.parquet`, `label/labels.parquet`.
+//! What annotators say of each image: `embed/embeddings.parquet`, `annotate/votes.parquet`, `label/labels.parquet`.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Float32Array, Int32Array, UInt16Array};
+use arrow::array::{Float32Array, Int32Array, UInt16Array, UInt64Array};
 use pipeline::artifact::Artifact;
 use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
@@ -42,63 +42,127 @@ impl Artifact for Embeddings {
 /// The names that the numbers in a table stand for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
-    /// Prompt templates, in the order of the votes.
-    pub templates: Vec<String>,
+    /// Annotators, in the order of the votes: prompt templates, or whoever gave them.
+    pub annotators: Vec<String>,
     /// Class names, in the order of the probabilities.
     pub classes: Vec<String>,
 }
 
 impl Names {
     fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).or_fail(|| Error::new("cannot write the names of templates and classes"))
+        serde_json::to_string(self).or_fail(|| Error::new("cannot write the names of annotators and classes"))
     }
 
     fn of(rows: &Rows) -> Result<Self> {
         serde_json::from_str(rows.metadata(NAMES)?)
-            .or_fail(|| Error::new("cannot read the names of templates and classes"))
+            .or_fail(|| Error::new("cannot read the names of annotators and classes"))
     }
 }
 
-/// Every template's vote on every image, and the class probabilities averaged over templates (method §1).
+/// Every annotator's vote on every image, and the class probabilities averaged over annotators (method §1).
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Votes {
     /// Ids of the images.
     pub ids: Vec<String>,
     /// Split of each image.
     pub splits: Vec<Split>,
-    /// Votes, row after row: (N, templates), each the index of a class.
-    pub votes: Vec<u16>,
-    /// Mean class probabilities, row after row: (N, classes).
+    /// Votes, row after row: (N, annotators), each the index of a class; none where the annotator gave none.
+    pub votes: Vec<Option<u16>>,
+    /// Mean class probabilities, row after row: (N, classes); all equal where nobody voted.
     pub mean_probs: Vec<f32>,
-    /// Templates and classes.
+    /// Answers in which no class was found; of a CLIP there are none.
+    pub unmatched: Vec<Unmatched>,
+    /// Annotators and classes.
     pub names: Names,
 }
 
+/// An answer that is no vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmatched {
+    /// Who gave it.
+    pub annotator: String,
+    /// The answer, as it was given.
+    pub answer: String,
+    /// Why it is no vote.
+    pub reason: String,
+    /// On how many images it was given.
+    pub images: u64,
+}
+
+impl Votes {
+    /// The votes on image `row`, in the order of the annotators.
+    pub fn on(&self, row: usize) -> &[Option<u16>] {
+        let width = self.names.annotators.len();
+        &self.votes[row * width..(row + 1) * width]
+    }
+
+    /// The mean class probabilities of image `row`.
+    pub fn probs(&self, row: usize) -> &[f32] {
+        let width = self.names.classes.len();
+        &self.mean_probs[row * width..(row + 1) * width]
+    }
+}
+
+/// The table of what is no vote; there is none where there is nothing to say.
+const UNMATCHED: &str = "unmatched.parquet";
+
 impl Artifact for Votes {
     fn save(&self, folder: &Path) -> Result<()> {
+        let votes = UInt16Array::from(self.votes.clone());
+        let probs = Float32Array::from(self.mean_probs.clone());
         Table::new()
             .strings("id", &self.ids)
             .strings("split", self.splits.iter().map(|split| split.name()))
-            .rows("votes", Arc::new(UInt16Array::from(self.votes.clone())), self.names.templates.len())
-            .rows(
-                "mean_probs",
-                Arc::new(Float32Array::from(self.mean_probs.clone())),
-                self.names.classes.len(),
-            )
+            .rows_or_null("votes", Arc::new(votes), self.names.annotators.len())
+            .rows("mean_probs", Arc::new(probs), self.names.classes.len())
             .metadata(NAMES, self.names.to_json()?)
-            .write(&folder.join("votes.parquet"))
+            .write(&folder.join("votes.parquet"))?;
+        if self.unmatched.is_empty() {
+            return Ok(());
+        }
+        Table::new()
+            .strings("annotator", self.unmatched.iter().map(|answer| &answer.annotator))
+            .strings("answer", self.unmatched.iter().map(|answer| &answer.answer))
+            .strings("reason", self.unmatched.iter().map(|answer| &answer.reason))
+            .u64("images", self.unmatched.iter().map(|answer| answer.images))
+            .write(&folder.join(UNMATCHED))
     }
 
     fn load(folder: &Path) -> Result<Self> {
         let columns = ["id", "split", "votes", "mean_probs"];
         let rows = Rows::read(&folder.join("votes.parquet"), &columns)?;
-        Ok(Self {
+        let votes = Self {
             ids: rows.strings("id")?,
             splits: Split::column(&rows)?,
-            votes: rows.rows::<UInt16Array>("votes")?.0.values().to_vec(),
+            votes: rows.rows::<UInt16Array>("votes")?.0.iter().collect(),
             mean_probs: rows.rows::<Float32Array>("mean_probs")?.0.values().to_vec(),
+            unmatched: load_unmatched(&folder.join(UNMATCHED))?,
             names: Names::of(&rows)?,
-        })
+        };
+        let (images, Names { annotators, classes }) = (votes.ids.len(), &votes.names);
+        let class = |vote: &u16| usize::from(*vote) < classes.len();
+        if annotators.is_empty()
+            || votes.votes.len() != images * annotators.len()
+            || votes.mean_probs.len() != images * classes.len()
+            || !votes.votes.iter().flatten().all(class)
+        {
+            return Err(Error::new("the votes are not those of their annotators and classes").at(folder));
+        }
+        Ok(votes)
     }
+}
+
+fn load_unmatched(path: &Path) -> Result<Vec<Unmatched>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let rows = Rows::read(path, &["annotator", "answer", "reason", "images"])?;
+    let images = rows.column::<UInt64Array>("images")?.values();
+    let texts = rows.strings("annotator")?.into_iter().zip(rows.strings("answer")?);
+    let texts = texts.zip(rows.strings("reason")?).zip(images);
+    Ok(texts
+        .map(|(((annotator, answer), reason), &images)| Unmatched { annotator, answer, reason, images })
+        .collect())
 }
 
 /// The candidate set of every image, its single best class, and the truth where known.
@@ -110,11 +174,12 @@ pub struct Labels {
     pub splits: Vec<Split>,
     /// Candidate classes of each image, ascending.
     pub candidates: Vec<Vec<u16>>,
-    /// The class with the highest mean probability; of synthetic labels, one of the candidates at random.
-    pub single: Vec<u16>,
+    /// The class with the highest mean probability, none where nobody voted; of synthetic labels, one of the
+    /// candidates at random.
+    pub single: Vec<Option<u16>>,
     /// The true class, where known.
     pub labels: Vec<Option<i32>>,
-    /// Class names; no templates.
+    /// Class names; no annotators.
     pub names: Names,
 }
 
@@ -125,7 +190,7 @@ impl Artifact for Labels {
             .strings("id", &self.ids)
             .strings("split", self.splits.iter().map(|split| split.name()))
             .lists("candidates", Arc::new(values), self.candidates.iter().map(Vec::len))
-            .u16("single", self.single.iter().copied())
+            .u16_or_null("single", self.single.iter().copied())
             .i32_or_null("label", self.labels.iter().copied())
             .metadata(NAMES, self.names.to_json()?)
             .write(&folder.join("labels.parquet"))
@@ -145,7 +210,7 @@ impl Artifact for Labels {
             candidates: candidates.collect(),
             ids: rows.strings("id")?,
             splits: Split::column(&rows)?,
-            single: rows.column::<UInt16Array>("single")?.values().to_vec(),
+            single: rows.nullable::<UInt16Array>("single")?.iter().collect(),
             labels: rows.nullable::<Int32Array>("label")?.iter().collect(),
             names: Names::of(&rows)?,
         })

@@ -1,8 +1,8 @@
-//! `statistics/*.parquet`: how good the annotation is, in all, by template and by class.
+//! `statistics/*.parquet`: how good the annotation is, in all, by annotator, by class and by rule.
 
 use std::path::Path;
 
-use arrow::array::{Float64Array, UInt64Array};
+use arrow::array::{Array, Float64Array, UInt64Array};
 use pipeline::artifact::Artifact;
 use pipeline::error::Result;
 
@@ -12,7 +12,7 @@ use super::table::{Rows, Table};
 /// One figure about one split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// `avg_candidates`, `eta`, `zero_shot`, `zero_shot_mean`, `images`, `labelled`, …
+    /// `avg_candidates`, `eta`, `zero_shot`, `zero_shot_mean`, `images`, `labelled`, `voted`, …
     pub name: String,
     /// The split it speaks of.
     pub split: Split,
@@ -20,15 +20,23 @@ pub struct Metric {
     pub value: f64,
 }
 
-/// Accuracy of one prompt template alone.
+/// What one annotator adds: a prompt template, or whoever voted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TemplateAccuracy {
-    /// The template.
+pub struct AnnotatorStatistics {
+    /// The template, or the annotator's name.
     pub template: String,
     /// The split.
     pub split: Split,
-    /// Share of images whose vote is their true class; none without truth.
+    /// Of the images it voted on, the share whose vote is their true class; none without truth.
     pub accuracy: Option<f64>,
+    /// Share of images that it voted on.
+    pub voted: f64,
+    /// Of the images it voted on, the share whose vote is the class of the highest mean probability.
+    pub agreement: Option<f64>,
+    /// Share of images whose class of its vote nobody else voted for: candidates that it alone adds under `union`.
+    pub candidates_added: f64,
+    /// Share of images whose true class it alone voted for: so much higher would η be without it under `union`.
+    pub truths_added: Option<f64>,
 }
 
 /// What the candidates would be like under one rule, so that one can choose before training.
@@ -72,8 +80,8 @@ pub struct ClassStatistics {
 pub struct Statistics {
     /// Figures about whole splits.
     pub summary: Vec<Metric>,
-    /// One row a template and split.
-    pub templates: Vec<TemplateAccuracy>,
+    /// One row an annotator and split.
+    pub annotators: Vec<AnnotatorStatistics>,
     /// One row a class and split.
     pub classes: Vec<ClassStatistics>,
     /// One row a candidate rule and split; of labels without votes none.
@@ -95,9 +103,13 @@ impl Artifact for Statistics {
             .f64("value", self.summary.iter().map(|m| m.value))
             .write(&folder.join("summary.parquet"))?;
         Table::new()
-            .strings("template", self.templates.iter().map(|t| &t.template))
-            .strings("split", self.templates.iter().map(|t| t.split.name()))
-            .f64_or_null("accuracy", self.templates.iter().map(|t| t.accuracy))
+            .strings("template", self.annotators.iter().map(|a| &a.template))
+            .strings("split", self.annotators.iter().map(|a| a.split.name()))
+            .f64_or_null("accuracy", self.annotators.iter().map(|a| a.accuracy))
+            .f64("voted", self.annotators.iter().map(|a| a.voted))
+            .f64_or_null("agreement", self.annotators.iter().map(|a| a.agreement))
+            .f64("candidates_added", self.annotators.iter().map(|a| a.candidates_added))
+            .f64_or_null("truths_added", self.annotators.iter().map(|a| a.truths_added))
             .write(&folder.join("templates.parquet"))?;
         Table::new()
             .strings("rule", self.rules.iter().map(|r| &r.rule))
@@ -124,11 +136,26 @@ impl Artifact for Statistics {
         let summary = rows.strings("metric")?.into_iter().zip(Split::column(&rows)?).zip(values);
         let summary = summary.map(|((name, split), &value)| Metric { name, split, value }).collect();
 
-        let rows = Rows::read(&folder.join("templates.parquet"), &["template", "split", "accuracy"])?;
-        let values = rows.nullable::<Float64Array>("accuracy")?;
-        let templates = rows.strings("template")?.into_iter().zip(Split::column(&rows)?).zip(values);
-        let templates =
-            templates.map(|((template, split), accuracy)| TemplateAccuracy { template, split, accuracy });
+        let columns =
+            ["template", "split", "accuracy", "voted", "agreement", "candidates_added", "truths_added"];
+        let rows = Rows::read(&folder.join("templates.parquet"), &columns)?;
+        let known = |name: &str| Ok(rows.column::<Float64Array>(name)?.values());
+        let (voted, candidates_added) = (known("voted")?, known("candidates_added")?);
+        let (accuracy, agreement) =
+            (rows.nullable::<Float64Array>("accuracy")?, rows.nullable::<Float64Array>("agreement")?);
+        let truths_added = rows.nullable::<Float64Array>("truths_added")?;
+        let of = |values: &Float64Array, i: usize| values.is_valid(i).then(|| values.value(i));
+        let named = rows.strings("template")?.into_iter().zip(Split::column(&rows)?).enumerate();
+        let annotators = named.map(|(i, (template, split))| AnnotatorStatistics {
+            template,
+            split,
+            accuracy: of(accuracy, i),
+            voted: voted[i],
+            agreement: of(agreement, i),
+            candidates_added: candidates_added[i],
+            truths_added: of(truths_added, i),
+        });
+        let annotators = annotators.collect();
 
         let columns =
             ["class", "split", "images", "candidate_in", "single_label_of", "eta", "zero_shot_mean", "prior"];
@@ -164,11 +191,6 @@ impl Artifact for Statistics {
             single: single[i],
             eta: eta[i],
         });
-        Ok(Self {
-            summary,
-            templates: templates.collect(),
-            classes: classes.collect(),
-            rules: rules.collect(),
-        })
+        Ok(Self { summary, annotators, classes: classes.collect(), rules: rules.collect() })
     }
 }

@@ -68,6 +68,10 @@ impl Table {
         self.column(name, Arc::new(UInt8Array::from_iter_values(values)), false)
     }
 
+    pub(crate) fn u16_or_null(self, name: &str, values: impl IntoIterator<Item = Option<u16>>) -> Self {
+        self.column(name, Arc::new(values.into_iter().collect::<UInt16Array>()), true)
+    }
+
     pub(crate) fn u16(self, name: &str, values: impl IntoIterator<Item = u16>) -> Self {
         self.column(name, Arc::new(UInt16Array::from_iter_values(values)), false)
     }
@@ -82,8 +86,17 @@ impl Table {
 
     /// A list column whose lists all hold `width` values.
     pub(crate) fn rows(self, name: &str, values: ArrayRef, width: usize) -> Self {
+        self.rows_of(name, values, width, false)
+    }
+
+    /// A list column whose lists all hold `width` values or nulls.
+    pub(crate) fn rows_or_null(self, name: &str, values: ArrayRef, width: usize) -> Self {
+        self.rows_of(name, values, width, true)
+    }
+
+    fn rows_of(self, name: &str, values: ArrayRef, width: usize, nullable: bool) -> Self {
         let count = values.len().checked_div(width).unwrap_or(0);
-        self.lists(name, values, std::iter::repeat_n(width, count))
+        self.lists_of(name, values, std::iter::repeat_n(width, count), nullable)
     }
 
     /// A list column with the given lengths.
@@ -93,7 +106,17 @@ impl Table {
         values: ArrayRef,
         lengths: impl IntoIterator<Item = usize>,
     ) -> Self {
-        let element = Arc::new(Field::new("element", values.data_type().clone(), false));
+        self.lists_of(name, values, lengths, false)
+    }
+
+    fn lists_of(
+        self,
+        name: &str,
+        values: ArrayRef,
+        lengths: impl IntoIterator<Item = usize>,
+        nullable: bool,
+    ) -> Self {
+        let element = Arc::new(Field::new("element", values.data_type().clone(), nullable));
         let list = ListArray::new(element, OffsetBuffer::from_lengths(lengths), values, None);
         self.column(name, Arc::new(list), false)
     }

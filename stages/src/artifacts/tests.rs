@@ -7,10 +7,10 @@ use std::path::Path;
 
 use pipeline::artifact::Artifact;
 
-use super::annotation::{Embeddings, Labels, Names, Votes};
+use super::annotation::{Embeddings, Labels, Names, Unmatched, Votes};
 use super::evaluation::Evaluation;
 use super::images::{Images, Index, Split};
-use super::statistics::{ClassStatistics, Metric, RuleStatistics, Statistics, TemplateAccuracy};
+use super::statistics::{AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, Statistics};
 use super::training::Epoch;
 
 /// Saves twice, checks that the bytes are the same, and loads.
@@ -66,7 +66,7 @@ fn round_trip_images(images: Images) -> (Index, Vec<Vec<u8>>) {
 #[test]
 fn annotations_come_back() {
     let names = Names {
-        templates: vec!["a {}".into(), "the {}".into()],
+        annotators: vec!["a {}".into(), "the {}".into()],
         classes: vec!["x".into(), "y".into(), "z".into()],
     };
     let embeddings = Embeddings { ids: ids(2), features: vec![0.6, 0.8, 1.0, 0.0], width: 2 };
@@ -76,20 +76,27 @@ fn annotations_come_back() {
     let votes = Votes {
         ids: ids(2),
         splits: splits(2),
-        votes: vec![0, 1, 2, 2],
+        votes: vec![Some(0), None, Some(2), Some(2)],
         mean_probs: vec![0.5, 0.25, 0.25, 0.0, 0.0, 1.0],
+        unmatched: vec![Unmatched {
+            annotator: "a {}".into(),
+            answer: "neither".into(),
+            reason: "no class".into(),
+            images: 1,
+        }],
         names: names.clone(),
     };
-    let back = round_trip(&votes);
-    assert_eq!((back.votes, back.mean_probs, back.names), (votes.votes, votes.mean_probs, names.clone()));
+    assert_eq!(round_trip(&votes), votes);
+    let all = Votes { unmatched: Vec::new(), ..votes };
+    assert_eq!(round_trip(&all), all);
 
     let labels = Labels {
         ids: ids(3),
         splits: splits(3),
         candidates: vec![vec![0, 2], vec![], vec![1]],
-        single: vec![2, 0, 1],
+        single: vec![Some(2), None, Some(1)],
         labels: vec![Some(2), None, Some(0)],
-        names: Names { templates: Vec::new(), ..names },
+        names: Names { annotators: Vec::new(), ..names },
     };
     let back = round_trip(&labels);
     assert_eq!(back.candidates, labels.candidates);
@@ -100,7 +107,15 @@ fn annotations_come_back() {
 fn statistics_and_evaluations_come_back() {
     let statistics = Statistics {
         summary: vec![Metric { name: "eta".into(), split: Split::Train, value: 0.3 }],
-        templates: vec![TemplateAccuracy { template: "a {}".into(), split: Split::Test, accuracy: None }],
+        annotators: vec![AnnotatorStatistics {
+            template: "a {}".into(),
+            split: Split::Test,
+            accuracy: None,
+            voted: 0.5,
+            agreement: Some(0.25),
+            candidates_added: 0.125,
+            truths_added: None,
+        }],
         classes: vec![ClassStatistics {
             class: "x".into(),
             split: Split::Train,

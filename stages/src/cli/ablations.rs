@@ -17,7 +17,7 @@ use crate::experiment::{Experiment, Findings};
 
 /// Test accuracies of a branch, by metric and title, in the order of [`figures`].
 const COLUMNS: [(&str, &str); 4] = [
-    ("zero_shot_mean", "CLIP, average"),
+    ("zero_shot_mean", "annotators, average"),
     ("accuracy_distilled", "plain student"),
     ("accuracy_after_warm_up", "after warm-up"),
     LAST,
@@ -147,7 +147,7 @@ mod tests {
         ];
         let table = markdown(&rows);
         assert!(table.contains(
-            "| variant | CLIP, average | after warm-up | after Co-Reg | seeds |\n|---|---|---|---|---|\n"
+            "| variant | annotators, average | after warm-up | after Co-Reg | seeds |\n|---|---|---|---|---|\n"
         ));
         assert!(table.contains("| a | 40.00 ± 0.00 | 50.00 ± 0.00 | 55.00 ± 7.07 | 2 |"), "{table}");
         assert!(table.contains("| b | – | 25.00 | – | 1 |"), "{table}");

@@ -107,10 +107,13 @@ struct ChoiceArgs {
     /// `quick` for two CPU cores, `paper` for the paper's schedule and network.
     #[arg(long, default_value = "quick")]
     profile: String,
-    /// A CLIP in hub format: owner/name, or a folder.
+    /// A CLIP in hub format: owner/name, or a folder; several are separated by commas.
     #[arg(long, value_name = "MODEL")]
     clip: Option<String>,
-    /// Where the candidates come from: `clip`, or "synthetic q=0.05 eta=0.3" where the truth is known.
+    /// Votes of another model or of people, instead of CLIP's: a Parquet file with id, annotator, class.
+    #[arg(long, value_name = "FILE")]
+    votes: Option<String>,
+    /// Where the candidates come from: `clip`, `votes`, `clip+votes`, or "synthetic q=0.05 eta=0.3" where the truth is known.
     #[arg(long, value_name = "SOURCE")]
     labels: Option<String>,
     /// Settings, as "stage.key=value …"; may be given several times.
@@ -124,9 +127,9 @@ struct ChoiceArgs {
 impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
-        let Self { dataset, images, classes, name, profile, clip, labels, set, .. } = self;
+        let Self { dataset, images, classes, name, profile, clip, votes, labels, set, .. } = self;
         let own = images.map(|images| Own { images, classes, name });
-        Experiment::new(&Choice { data_set: dataset, own, profile, clip, labels, set }, place)
+        Experiment::new(&Choice { data_set: dataset, own, profile, clip, votes, labels, set }, place)
     }
 }
 

@@ -15,10 +15,11 @@ use super::{on_interrupt, open_store, summary};
 use crate::experiment::Experiment;
 
 pub(super) fn run(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
-    let graph = experiment.graph(&[experiment.branch()])?.graph;
+    let wired = experiment.graph(&[experiment.branch()])?;
     let store = open_store(artifacts)?;
-    let report = execute(experiment, &graph, &store, artifacts, targets)?;
-    summary::print(experiment, &report, &store, artifacts)
+    let report = execute(experiment, &wired.graph, &store, artifacts, targets)?;
+    let clips = wired.branches.first().map_or(&[][..], |nodes| &nodes.clips);
+    summary::print(experiment, clips, &report, &store, artifacts)
 }
 
 /// Runs `graph`, with the console and the run record listening.

@@ -12,12 +12,13 @@ use crate::artifacts::model::Model;
 use crate::artifacts::statistics::Statistics;
 use crate::artifacts::training::Distilled;
 use crate::evaluate;
-use crate::experiment::Experiment;
+use crate::experiment::{ClipNodes, Experiment};
 use crate::settings::LabelSource;
 
 /// Prints the summary of a run; what the run's targets left out is left out.
 pub(super) fn print(
     experiment: &Experiment,
+    clips: &[ClipNodes],
     report: &RunReport,
     store: &Store,
     artifacts: &Path,
@@ -26,18 +27,24 @@ pub(super) fn print(
     let statistics = result("statistics").map(|record| store.load::<Statistics>(record)).transpose()?;
     let evaluation = result("evaluate").map(|record| store.load::<Evaluation>(record)).transpose()?;
     let distilled = result("distill").map(|record| store.load::<Distilled>(record)).transpose()?;
-    let model = result("clip").map(|record| store.load::<Model>(record)).transpose()?;
     if let Some(statistics) = &statistics {
         votes(experiment, statistics)?;
     }
     if let Some(evaluation) = &evaluation {
         accuracies(experiment, statistics.as_ref(), distilled.as_ref(), evaluation)?;
     }
-    if let (Some(model), Some(statistics), Some(evaluation)) = (&model, &statistics, &evaluation) {
+    if let (Some(statistics), Some(evaluation), false) = (&statistics, &evaluation, clips.is_empty()) {
         out!("\n  {:<50}{:>12}{:>20}", "", "parameters", "images a second");
         let images: f64 = Split::ALL.iter().filter_map(|&split| statistics.get("images", split)).sum();
-        let clip = result("embed").map(|record| rate(images, record.made.seconds)).unwrap_or_default();
-        size_and_speed("CLIP, its image tower timed", model.parameters as f64, &clip)?;
+        for ClipNodes { model, fetched, embedded } in clips {
+            let Some(fetched) = result(fetched) else { continue };
+            let clip = result(embedded).map(|record| rate(images, record.made.seconds)).unwrap_or_default();
+            let who = match clips.len() {
+                1 => "CLIP, its image tower timed".to_owned(),
+                _ => format!("{model}, its image tower timed"),
+            };
+            size_and_speed(&who, store.load::<Model>(fetched)?.parameters as f64, &clip)?;
+        }
         let passes = evaluate::PASSES as f64 * evaluation.get("images").unwrap_or(0.0);
         let student = result("evaluate").map(|record| rate(passes, record.made.seconds)).unwrap_or_default();
         size_and_speed("one student network", evaluation.get("parameters").unwrap_or(0.0), &student)?;
@@ -65,23 +72,44 @@ fn percent(value: f64) -> String {
     format!("{:.1} %", 100.0 * value)
 }
 
-/// What CLIP's votes are like.
+/// What the votes are like.
 fn votes(experiment: &Experiment, statistics: &Statistics) -> Result<()> {
     let Experiment { data_set, settings, .. } = experiment;
     let count = |split| statistics.get("images", split).unwrap_or(0.0);
     let (title, classes) = (&data_set.title, data_set.classes.names.len());
     let [train, test] = [Split::Train, Split::Test].map(count);
     out!("\n{title}: {train} training and {test} test images, {classes} classes\n");
-    let templates = statistics.templates.iter().filter(|t| t.split == Split::Train).count();
+    let annotators = statistics.annotators.iter().filter(|a| a.split == Split::Train).count();
     match settings.labels {
-        LabelSource::Clip => out!("What CLIP says ({}, {templates} templates)", settings.clip.model),
+        LabelSource::Clip if !settings.clip.model.contains(',') => {
+            out!("What CLIP says ({}, {annotators} templates)", settings.clip.model);
+        }
+        LabelSource::Clip => {
+            out!("What the CLIPs say ({}; {annotators} votes an image)", settings.clip.model)
+        }
+        LabelSource::Votes => out!("What the votes say ({}, {annotators} annotators)", settings.votes.file),
+        LabelSource::ClipAndVotes => out!(
+            "What CLIP and the votes say ({}, {}; {annotators} votes an image)",
+            settings.clip.model,
+            settings.votes.file
+        ),
         LabelSource::Synthetic => {
             out!("Synthetic labels (q = {}, eta = {})", settings.synthetic.q, settings.synthetic.eta);
         }
     }
     let figure = |name| statistics.get(name, Split::Train);
+    let voted = figure("voted").filter(|&voted| voted < 1.0);
+    line("images that somebody voted on", voted.map(percent))?;
     line("candidates an image", figure("avg_candidates").map(|value| format!("{value:.2}  ")))?;
     line("images whose candidates lack the truth (eta)", figure("eta").map(percent))
+}
+
+/// How the summary speaks of those who voted.
+struct Teacher {
+    who: &'static str,
+    whose: &'static str,
+    first: &'static str,
+    all: &'static str,
 }
 
 /// Who gets how much of the test right, from the annotator to the student; without truth, who agrees with whom.
@@ -91,31 +119,51 @@ fn accuracies(
     distilled: Option<&Distilled>,
     evaluation: &Evaluation,
 ) -> Result<()> {
-    let clip = |name| statistics.and_then(|statistics| statistics.get(name, Split::Test));
+    let votes = |name| statistics.and_then(|statistics| statistics.get(name, Split::Test));
     let student = |name| evaluation.get(name);
     let accuracy = student("accuracy");
-    if accuracy.is_some() {
+    let teacher = match experiment.settings.labels {
+        LabelSource::Clip => Some(Teacher {
+            who: "CLIP",
+            whose: "CLIP's",
+            first: "CLIP, its first template",
+            all: "CLIP, the average of its templates",
+        }),
+        LabelSource::Votes | LabelSource::ClipAndVotes => Some(Teacher {
+            who: "the votes",
+            whose: "the votes'",
+            first: "the votes of the first annotator",
+            all: "the votes, their average",
+        }),
+        LabelSource::Synthetic => None,
+    };
+    if let Some(right) = accuracy {
         let epochs = experiment.settings.distill.epochs;
-        let teacher = clip("zero_shot_mean");
+        let average = votes("zero_shot_mean");
         out!("\n  {:<50}{:>12}", "", "test accuracy");
-        line("CLIP, its first template", clip("zero_shot").map(percent))?;
-        line("CLIP, the average of its templates", teacher.map(percent))?;
+        if let Some(Teacher { first, all, .. }) = teacher {
+            line(first, votes("zero_shot").map(percent))?;
+            line(all, average.map(percent))?;
+        }
         let plain = distilled.and_then(Distilled::accuracy).map(percent);
         line(&format!("a plain student of that average, {epochs} epochs"), plain)?;
         line("Co-Reg, after warm-up", student("accuracy_after_warm_up").map(percent))?;
         line("Co-Reg, network 1 alone", student("accuracy_network1").map(percent))?;
         line("Co-Reg, network 2 alone", student("accuracy_network2").map(percent))?;
         line("Co-Reg, both networks", accuracy.map(percent))?;
-        let gain = accuracy.zip(teacher).map(|(student, teacher)| 100.0 * (student - teacher));
-        line("   points above CLIP's average", gain.map(|gain| format!("{gain:+.1}  ")))?;
+        if let Some(Teacher { whose, .. }) = teacher {
+            let gain = average.map(|average| format!("{:+.1}  ", 100.0 * (right - average)));
+            line(&format!("   points above {whose} average"), gain)?;
+        }
     } else {
         out!("\nNo test image has a true label, so there is no accuracy.");
         line("mean confidence", student("mean_confidence").map(percent))?;
     }
     line("both networks agree", student("agreement").map(percent))?;
-    let clip = experiment.settings.labels == LabelSource::Clip;
-    let agreement = clip.then(|| student("agreement_with_annotation")).flatten();
-    line("the student agrees with CLIP", agreement.map(percent))
+    if let Some(Teacher { who, .. }) = teacher {
+        line(&format!("the student agrees with {who}"), student("agreement_with_annotation").map(percent))?;
+    }
+    Ok(())
 }
 
 /// Images a second of a stage that looked at so many in so many seconds.

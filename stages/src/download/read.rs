@@ -265,7 +265,7 @@ pub(super) fn is_binary(kind: &DataType) -> bool {
     matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
 }
 
-pub(super) fn is_text(kind: &DataType) -> bool {
+pub(crate) fn is_text(kind: &DataType) -> bool {
     matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
@@ -334,7 +334,7 @@ fn class_of(name: &str, classes: &Classes) -> Option<usize> {
 }
 
 /// A class name as it is compared: case, spaces, hyphens and underscores do not count.
-pub(super) fn bare(name: &str) -> String {
+pub(crate) fn bare(name: &str) -> String {
     name.to_lowercase().replace([' ', '-', '_'], "")
 }
 

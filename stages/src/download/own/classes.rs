@@ -21,7 +21,7 @@ use crate::download::read::bare;
 /// # Errors
 /// A file that cannot be read or is no text; a line without a name or with an empty text; a class or a text twice.
 /// All name the line.
-pub(super) fn read(path: &Path) -> Result<Classes> {
+pub(crate) fn read(path: &Path) -> Result<Classes> {
     let text = std::fs::read_to_string(path).or_fail(|| {
         Error::new("cannot read the list of classes")
             .at(path)

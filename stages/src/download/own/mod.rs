@@ -4,7 +4,7 @@
 //! Everything that can be known from names and headers is decided and checked here, before any stage runs.
 //! The images themselves are read by the stage `download`, through [`OwnImages`].
 
-mod classes;
+pub(crate) mod classes;
 mod folder;
 mod form;
 mod idx;
@@ -190,7 +190,7 @@ fn slug(title: &str) -> String {
 }
 
 /// The first few of a list, each in quotes, and how many more there are.
-fn few<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> String {
+pub(crate) fn few<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> String {
     const FEW: usize = 5;
     let all: Vec<S> = list.into_iter().collect();
     let shown: Vec<String> = all.iter().take(FEW).map(|name| format!("`{}`", name.as_ref())).collect();

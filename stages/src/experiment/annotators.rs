@@ -1,0 +1,124 @@
+//! Who votes: any number of CLIPs, and votes from elsewhere.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pipeline::error::{Error, Result};
+use pipeline::graph::Handle;
+
+use super::{ClipNodes, Experiment, Wiring};
+use crate::annotate::{Annotate, templates};
+use crate::artifacts::annotation::Votes;
+use crate::artifacts::images::Images;
+use crate::download::model::{FetchClip, Origin};
+use crate::embed::Embed;
+use crate::imported::{ImportVotes, aliases};
+use crate::join::Join;
+use crate::settings::Clip;
+
+/// A CLIP as the settings name it.
+struct Named {
+    model: String,
+    /// Part of the names of its nodes.
+    slug: String,
+    origin: Origin,
+}
+
+impl Experiment {
+    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` joins them.
+    pub(super) fn wire_annotators(
+        &self,
+        wiring: &mut Wiring,
+        suffix: &str,
+        images: Handle<Images>,
+        voted: &mut Vec<ClipNodes>,
+    ) -> Result<Handle<Votes>> {
+        let Self { settings, place, .. } = self;
+        let clips = if settings.labels.asks_clip() { clips(&settings.clip)? } else { Vec::new() };
+        let alone = clips.len() + usize::from(settings.labels.imports_votes()) == 1;
+        let name = |stage: &str, own: &str| if alone { stage.to_owned() } else { format!("{stage}.{own}") };
+        let (mut sources, mut votes) = (Vec::new(), Vec::new());
+        for Named { model, slug, origin } in clips {
+            let fetch = FetchClip { origin: origin.clone() };
+            let clip = wiring.add_as(&name("clip", &slug), suffix, fetch, ())?;
+            let embed = Embed { clip: origin.clone(), place: *place };
+            let embeddings = wiring.add_as(&name("embed", &slug), suffix, embed, (images, clip))?;
+            let annotate = self.annotate(origin)?;
+            let annotate =
+                wiring.add_as(&name("annotate", &slug), suffix, annotate, (images, embeddings, clip))?;
+            let (fetched, embedded) = (wiring.name_of(clip)?, wiring.name_of(embeddings)?);
+            voted.push(ClipNodes { model: model.clone(), fetched, embedded });
+            sources.push(model);
+            votes.push(annotate);
+        }
+        if settings.labels.imports_votes() {
+            sources.push("votes".to_owned());
+            votes.push(wiring.add_as(&name("annotate", "votes"), suffix, self.import_votes()?, (images,))?);
+        }
+        match votes[..] {
+            [only] => Ok(only),
+            _ => wiring.add_as("annotate", suffix, Join { sources }, votes),
+        }
+    }
+
+    fn annotate(&self, clip: Origin) -> Result<Annotate> {
+        let settings = &self.settings.annotate;
+        Ok(Annotate {
+            templates: templates(&settings.prompts)?,
+            class_texts: self.data_set.classes.texts.clone(),
+            logit_scale: settings.logit_scale,
+            clip,
+            place: self.place,
+        })
+    }
+
+    fn import_votes(&self) -> Result<ImportVotes> {
+        let settings = &self.settings.votes;
+        if settings.file.is_empty() {
+            return Err(Error::new("no votes are named").help(
+                "name a Parquet file with VOTES=file.parquet; its columns are id, annotator, class, and perhaps confidence",
+            ));
+        }
+        let limits = &self.settings.download;
+        Ok(ImportVotes {
+            file: PathBuf::from(&settings.file),
+            class_texts: self.data_set.classes.texts.clone(),
+            aliases: aliases(&settings.aliases, &self.data_set.classes)?,
+            min_confidence: settings.min_confidence,
+            incomplete: settings.incomplete,
+            surplus: settings.surplus || limits.limit_train > 0 || limits.limit_test > 0,
+        })
+    }
+}
+
+/// The CLIPs that the setting names, in its order.
+fn clips(settings: &Clip) -> Result<Vec<Named>> {
+    let whole = Path::new(&settings.model).is_dir();
+    let models: Vec<&str> = if whole { vec![&settings.model] } else { settings.model.split(',').collect() };
+    let mut clips: Vec<Named> = Vec::new();
+    let mut slugs = BTreeSet::new();
+    for model in models.into_iter().map(str::trim) {
+        if model.is_empty() || clips.iter().any(|clip| clip.model == model) {
+            let fault = if model.is_empty() { "has an empty name" } else { "names a CLIP twice" };
+            return Err(Error::new(format!("clip.model = {} {fault}", settings.model))
+                .help("name each CLIP once, separated by commas"));
+        }
+        let (name, revision) = match model.rsplit_once('@') {
+            Some((name, revision)) if !Path::new(model).is_dir() => (name, revision),
+            _ => (model, settings.revision.as_str()),
+        };
+        let mut slug = slug(name);
+        while !slugs.insert(slug.clone()) {
+            slug.push_str("-b");
+        }
+        clips.push(Named { model: model.to_owned(), slug, origin: Origin::new(name, revision) });
+    }
+    Ok(clips)
+}
+
+/// The last part of a path or repository, as part of a node's name.
+fn slug(model: &str) -> String {
+    let last = model.trim_end_matches('/').rsplit('/').next().unwrap_or(model);
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
+    last.chars().take(50).map(allowed).collect()
+}

@@ -1,0 +1,248 @@
+//! What a free-text answer says: one of the classes, none, or several.
+//!
+//! An answer is a class if it *is* its name, one of its texts or an alias of it, or a class's number, or if it holds
+//! the words of exactly one class. It knows nothing of files or images.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipeline::error::{Error, Result};
+
+use crate::download::catalog::ALTERNATIVES;
+use crate::download::read::bare;
+use crate::settings::unknown;
+
+/// What an answer was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The class by its name, text or number.
+    Named(u16),
+    /// The class by an alias.
+    Alias(u16),
+    /// The one class whose words are within the answer.
+    Within(u16),
+    /// No class.
+    Nothing,
+    /// Words of more than one class.
+    Several,
+}
+
+impl Found {
+    /// The class, if it is one.
+    pub(super) fn class(self) -> Option<u16> {
+        match self {
+            Self::Named(class) | Self::Alias(class) | Self::Within(class) => Some(class),
+            Self::Nothing | Self::Several => None,
+        }
+    }
+}
+
+/// Everything that the classes are called.
+pub(crate) struct Vocabulary {
+    classes: usize,
+    /// Whole answers, as [`bare`] writes them.
+    whole: BTreeMap<String, Found>,
+    /// Words of a class in their order, and whether an alias has them.
+    phrases: Vec<(Vec<String>, Found)>,
+}
+
+impl Vocabulary {
+    /// Of classes, by their names, their texts (several wordings separated by [`ALTERNATIVES`]) and their aliases,
+    /// by class name.
+    ///
+    /// # Errors
+    /// An alias of an unknown class, or one that two classes have.
+    pub(super) fn new(
+        names: &[String],
+        texts: &[String],
+        aliases: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Self> {
+        let mut all = Self { classes: names.len(), whole: BTreeMap::new(), phrases: Vec::new() };
+        for (class, name) in (0u16..).zip(names) {
+            all.add(name, Found::Named(class), names)?;
+        }
+        let mut meant: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+        let wordings = || {
+            (0u16..).zip(texts).flat_map(|(class, text)| text.split(ALTERNATIVES).map(move |w| (class, w)))
+        };
+        for (class, wording) in wordings() {
+            meant.entry(bare(wording)).or_default().insert(class);
+        }
+        for (class, wording) in wordings() {
+            match meant.get(&bare(wording)) {
+                // What is the name of a class means that class alone.
+                _ if names.iter().any(|name| bare(name) == bare(wording)) => {}
+                Some(classes) if classes.len() > 1 => all.put(wording, Found::Several),
+                _ => all.put(wording, Found::Named(class)),
+            }
+        }
+        for (name, own) in aliases {
+            let class = names.iter().position(|known| bare(known) == bare(name));
+            let class = class.ok_or_else(|| unknown("class", name, names.iter().cloned()))?;
+            for alias in own {
+                all.add(alias, Found::Alias(class as u16), names)?;
+            }
+        }
+        // The longest first: what it covers is not looked at again.
+        all.phrases.sort_by_key(|(words, _)| std::cmp::Reverse(words.len()));
+        Ok(all)
+    }
+
+    /// Adds what must mean one class alone.
+    fn add(&mut self, text: &str, found: Found, names: &[String]) -> Result<()> {
+        match self.whole.get(&bare(text)) {
+            Some(other) if other.class() != found.class() => {
+                let name = |found: Found| found.class().map_or("several", |class| &names[usize::from(class)]);
+                let (text, one, two) = (text.trim(), name(*other), name(found));
+                Err(Error::new(format!("`{text}` stands for two classes: `{one}` and `{two}`"))
+                    .help("leave it out of the aliases of one of them"))
+            }
+            _ => {
+                self.put(text, found);
+                Ok(())
+            }
+        }
+    }
+
+    fn put(&mut self, text: &str, found: Found) {
+        self.whole.entry(bare(text)).or_insert(found);
+        for words in [words(text, false), words(text, true)] {
+            if !words.is_empty() && !self.phrases.iter().any(|(known, _)| *known == words) {
+                self.phrases.push((words, found));
+            }
+        }
+    }
+
+    /// The class that `answer` means.
+    pub(super) fn find(&self, answer: &str) -> Found {
+        let trimmed = answer.trim().trim_end_matches(['.', '!']);
+        if let Some(found) = self.whole.get(&bare(trimmed)) {
+            return *found;
+        }
+        if let Ok(number) = trimmed.parse::<usize>() {
+            return if number < self.classes { Found::Named(number as u16) } else { Found::Nothing };
+        }
+        let mut rest: Vec<Option<String>> = words(answer, false).into_iter().map(Some).collect();
+        let mut classes: Vec<Found> = Vec::new();
+        for (phrase, found) in &self.phrases {
+            let fits = |at: &usize| {
+                let there = rest.get(*at..*at + phrase.len());
+                there.is_some_and(|there| there.iter().flatten().eq(phrase.iter()))
+            };
+            let places: Vec<usize> = (0..rest.len()).filter(fits).collect();
+            for at in places {
+                rest[at..at + phrase.len()].fill(None);
+                classes.push(*found);
+            }
+        }
+        match classes.split_first() {
+            None => Found::Nothing,
+            Some((first, others)) if others.iter().any(|other| other.class() != first.class()) => {
+                Found::Several
+            }
+            Some((&Found::Named(class), _)) => Found::Within(class),
+            Some((first, _)) => *first,
+        }
+    }
+}
+
+/// The words of a text in lower case; with `humps`, a capital after a small letter begins a new one: `SeaLake`.
+fn words(text: &str, humps: bool) -> Vec<String> {
+    let mut spaced = String::new();
+    let mut before = ' ';
+    for c in text.chars() {
+        if humps && c.is_uppercase() && before.is_lowercase() {
+            spaced.push(' ');
+        }
+        before = c;
+        match c {
+            // Part of a word: don't, C#, C++.
+            '\'' | '’' => {}
+            c if c.is_alphanumeric() || matches!(c, '#' | '+') => spaced.extend(c.to_lowercase()),
+            _ => spaced.push(' '),
+        }
+    }
+    spaced.split_whitespace().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Found::{Alias, Named, Nothing, Several, Within};
+    use super::*;
+
+    fn vocabulary() -> Vocabulary {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let names = texts(&["AnnualCrop", "SeaLake", "dress", "dress_shoe", "T-shirt/top", "C#"]);
+        let told =
+            texts(&["annual crop land", "sea or lake", "dress", "shoe for dances", "t-shirt | top", "C#"]);
+        let aliases = BTreeMap::from([
+            ("sealake".to_owned(), texts(&["water", "open sea"])),
+            ("dress shoe".to_owned(), texts(&["pumps"])),
+        ]);
+        Vocabulary::new(&names, &told, &aliases).unwrap()
+    }
+
+    #[test]
+    fn a_class_is_known_by_its_name_text_or_number_however_it_is_written() {
+        let all = vocabulary();
+        for (answer, class) in [
+            ("annual crop", 0),
+            (" SEA-LAKE. ", 1),
+            ("sea or lake", 1),
+            ("top", 4),
+            ("t shirt/top", 4),
+            ("c#", 5),
+            ("3", 3),
+        ] {
+            assert_eq!(all.find(answer), Named(class), "{answer}");
+        }
+    }
+
+    #[test]
+    fn an_alias_is_known_alone_and_within_a_sentence() {
+        let all = vocabulary();
+        assert_eq!(all.find("Water"), Alias(1));
+        assert_eq!(all.find("I see the open sea here"), Alias(1));
+        assert_eq!(all.find("shiny pumps"), Alias(3));
+    }
+
+    #[test]
+    fn a_sentence_means_the_one_class_whose_words_it_holds() {
+        let all = vocabulary();
+        assert_eq!(all.find("The image shows an annual crop."), Within(0));
+        assert_eq!(all.find("AnnualCrop, I think"), Within(0));
+        assert_eq!(all.find("This is a dress shoe!"), Within(3));
+        assert_eq!(all.find("a red dress, a long dress"), Within(2));
+        assert_eq!(all.find("a dress and a dress shoe"), Several);
+        assert_eq!(all.find("an annual cropping"), Nothing);
+        assert_eq!(all.find("annual"), Nothing);
+        assert_eq!(all.find(""), Nothing);
+        assert_eq!(all.find("6"), Nothing);
+        assert_eq!(all.find("-1"), Nothing);
+    }
+
+    #[test]
+    fn an_alias_of_two_classes_or_of_none_is_refused() {
+        let names = ["cat", "dog"].map(str::to_owned);
+        let aliases = |class: &str, alias: &str| BTreeMap::from([(class.to_owned(), vec![alias.to_owned()])]);
+        let refused = |class, alias| {
+            let made = Vocabulary::new(&names, &names, &aliases(class, alias));
+            made.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(refused("cat", "dog").contains("`dog` stands for two classes: `dog` and `cat`"));
+        assert!(refused("cow", "calf").contains("there is no class `cow`"));
+        assert_eq!(refused("cat", "kitten"), "");
+    }
+
+    #[test]
+    fn a_wording_that_two_classes_share_means_neither() {
+        let names = ["bird", "machine", "crane"].map(str::to_owned);
+        let texts = ["crane bird | lifting", "crane | lifting", "crane"].map(str::to_owned);
+        let all = Vocabulary::new(&names, &texts, &BTreeMap::new()).unwrap();
+        assert_eq!(all.find("lifting"), Several);
+        assert_eq!(all.find("it is lifting"), Several);
+        assert_eq!(all.find("crane"), Named(2));
+        assert_eq!(all.find("a crane bird"), Within(0));
+        assert_eq!(all.find("a small bird"), Within(0));
+    }
+}

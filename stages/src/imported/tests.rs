@@ -1,0 +1,151 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn index() -> Index {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    Index {
+        ids: words(&["a", "b", "c", "t"]),
+        splits: vec![Split::Train, Split::Train, Split::Train, Split::Test],
+        labels: vec![None; 4],
+        classes: words(&["cat", "dog", "cow"]),
+    }
+}
+
+fn import() -> ImportVotes {
+    ImportVotes {
+        file: PathBuf::from("votes.parquet"),
+        class_texts: index().classes,
+        aliases: BTreeMap::from([("cat".to_owned(), vec!["kitten".to_owned()])]),
+        min_confidence: 0.0,
+        incomplete: false,
+        surplus: false,
+    }
+}
+
+fn row(id: &str, annotator: &str, answer: &str) -> Row {
+    let answer = (!answer.is_empty()).then(|| Answer::Text(answer.to_owned()));
+    Row { id: id.to_owned(), annotator: annotator.to_owned(), answer, confidence: 1.0 }
+}
+
+fn count(import: &ImportVotes, rows: &[Row]) -> Result<Votes> {
+    import.count(rows, &index(), &Context::for_test("nowhere"))
+}
+
+fn refused(import: &ImportVotes, rows: &[Row], words: &[&str]) {
+    let error = count(import, rows).unwrap_err().to_string();
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+}
+
+fn whole() -> Vec<Row> {
+    ["a", "b", "c", "t"].map(|id| row(id, "m", "cat")).to_vec()
+}
+
+#[test]
+fn answers_become_votes_in_the_order_of_images_and_annotators() {
+    let rows = [
+        row("c", "zoe", "it is a cow"),
+        row("c", "anna", "Kitten"),
+        row("b", "anna", "dog"),
+        row("a", "anna", "a cat or a dog"),
+        row("a", "zoe", "cat"),
+        row("t", "zoe", ""),
+    ];
+    let votes = count(&import(), &rows).unwrap();
+    assert_eq!(votes.names.annotators, ["anna", "zoe"]);
+    let expected = [None, Some(0), Some(1), None, Some(0), Some(2), None, None];
+    assert_eq!(votes.votes, expected);
+    assert_eq!(votes.probs(0), [1.0, 0.0, 0.0]);
+    assert_eq!(votes.probs(2), [0.5, 0.0, 0.5]);
+    assert_eq!(votes.probs(3), [1.0 / 3.0; 3]);
+    let unmatched = Unmatched {
+        annotator: "anna".to_owned(),
+        answer: "a cat or a dog".to_owned(),
+        reason: "several classes".to_owned(),
+        images: 1,
+    };
+    assert_eq!(votes.unmatched, [unmatched]);
+    let mut turned = rows.to_vec();
+    turned.reverse();
+    assert_eq!(count(&import(), &turned).unwrap(), votes);
+}
+
+#[test]
+fn a_confidence_goes_to_the_class_and_what_is_left_to_the_others() {
+    let mut rows = whole();
+    rows[0].confidence = 0.5;
+    rows[1].confidence = 0.25;
+    let votes = count(&import(), &rows).unwrap();
+    assert_eq!(votes.probs(0), [0.5, 0.25, 0.25]);
+    let votes = count(&ImportVotes { min_confidence: 0.5, ..import() }, &rows).unwrap();
+    assert_eq!(votes.votes, [Some(0), None, Some(0), Some(0)]);
+    for wrong in [1.5, -0.1, f64::NAN] {
+        rows[2].confidence = wrong;
+        refused(&import(), &rows, &["row 2", "confidence"]);
+    }
+}
+
+#[test]
+fn ids_that_are_doubled_unknown_or_missing_are_refused_with_the_first_few() {
+    let mut rows = whole();
+    rows.push(row("b", "m", "dog"));
+    refused(&import(), &rows, &["1 votes are there twice", "`b by m`"]);
+
+    let mut rows = whole();
+    rows.extend((0..9).map(|n| row(&format!("x{n}"), "m", "dog")));
+    refused(
+        &import(),
+        &rows,
+        &["9 votes", "`x0`, `x1`, `x2`, `x3`, `x4` and 4 more", "votes.surplus", "`a`"],
+    );
+    assert_eq!(count(&ImportVotes { surplus: true, ..import() }, &rows).unwrap().votes.len(), 4);
+
+    let rows = [row("a", "m", "dog")];
+    refused(&import(), &rows, &["2 training images have no row: `b`, `c`", "votes.incomplete"]);
+    let votes = count(&ImportVotes { incomplete: true, ..import() }, &rows).unwrap();
+    assert_eq!(votes.votes, [Some(1), None, None, None]);
+}
+
+#[test]
+fn test_images_may_do_without_votes() {
+    assert!(count(&import(), &whole()[..3]).is_ok());
+}
+
+#[test]
+fn numbers_are_classes_from_zero() {
+    let mut rows = whole();
+    rows[1].answer = Some(Answer::Number(2));
+    assert_eq!(count(&import(), &rows).unwrap().votes[1], Some(2));
+    for wrong in [3, -1, i64::MAX] {
+        rows[1].answer = Some(Answer::Number(wrong));
+        refused(&import(), &rows, &["row 1", &wrong.to_string(), "3 classes", "`cow`"]);
+    }
+}
+
+#[test]
+fn answers_none_of_which_is_a_class_are_refused_with_what_they_were() {
+    let rows = ["a", "b", "c"].map(|id| row(id, "m", "a horse"));
+    refused(&import(), &rows, &["`a horse`", "`cat`, `dog`, `cow`", "votes.aliases"]);
+    refused(&import(), &[], &["3 training images"]);
+    refused(&ImportVotes { incomplete: true, ..import() }, &[], &["there is no vote"]);
+}
+
+#[test]
+fn aliases_are_read_a_class_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("aliases.txt");
+    std::fs::write(&file, "# what models say\ncat: kitten | tabby\ndog: puppy\n").unwrap();
+    let names = index().classes;
+    let classes = Classes { texts: names.clone(), names, renamed: Vec::new() };
+    let read = |path: &Path| aliases(path.to_str().unwrap(), &classes);
+    let all = read(&file).unwrap();
+    assert_eq!(all["cat"], ["kitten", "tabby"]);
+    assert_eq!(all["dog"], ["puppy"]);
+    assert!(read(Path::new("")).unwrap().is_empty());
+    let refused = |path: &Path, words: &str| {
+        let error = read(path).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains(path.to_str().unwrap()), "{error}");
+    };
+    refused(Path::new("nowhere.txt"), "cannot use the aliases");
+    std::fs::write(&file, "cat: dog\n").unwrap();
+    refused(&file, "`dog` stands for two classes");
+}

@@ -1,0 +1,222 @@
+//! Votes from elsewhere, alone and beside CLIP's, and several CLIPs at once.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{Float32Type, Float64Type, UInt16Type, UInt64Type};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tests::ballots::{self, Ballot};
+use tests::child::Coreg;
+use tests::shapes::CLASSES;
+use tests::world::{ROWS, TEMPLATES, World};
+
+/// A table of the view in one piece, and its metadata entry of ours.
+fn table(world: &World, file: &str) -> (RecordBatch, String) {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(world.view(file)).unwrap()).unwrap();
+    let entries = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    let schema = builder.schema().clone();
+    let batches: Vec<_> = builder.build().unwrap().map(Result::unwrap).collect();
+    let entry = entries.into_iter().find_map(|entry| entry.value).unwrap_or_default();
+    (arrow::compute::concat_batches(&schema, &batches).unwrap(), entry)
+}
+
+fn texts(table: &RecordBatch, name: &str) -> Vec<String> {
+    let column = table.column_by_name(name).unwrap();
+    column.as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect()
+}
+
+/// The votes on image `row`.
+fn votes(table: &RecordBatch, row: usize) -> Vec<Option<u16>> {
+    let lists = table.column_by_name("votes").unwrap().as_list::<i32>().clone();
+    lists.value(row).as_primitive::<UInt16Type>().iter().collect()
+}
+
+/// What two annotators say of the training images, as a language model and a person would: the model answers all in a
+/// sentence, now and then what is no class; the person looks at every second one.
+fn ballots() -> Vec<Ballot> {
+    let id = |row: usize| format!("train-00000/{row:06}");
+    let model = (0..ROWS[0]).map(|row| {
+        let answer = match row % 8 {
+            5 => "I cannot tell.".to_owned(),
+            6 => "A circle!".to_owned(),
+            _ => format!("The image shows {}.", CLASSES[row % 4]),
+        };
+        (id(row), "llava", Some(answer), Some(0.7))
+    });
+    let person =
+        (0..ROWS[0]).step_by(2).map(|row| (id(row), "anna", Some(CLASSES[row % 4].to_uppercase()), None));
+    model.chain(person).collect()
+}
+
+fn with_ballots() -> World {
+    let world = World::new();
+    ballots::write(&world.path("votes.parquet"), &ballots());
+    world.file("aliases.txt", "disc: circle | round thing\n");
+    world
+}
+
+fn run(world: &World) -> Coreg {
+    let aliases = format!("votes.aliases={}", world.path("aliases.txt").display());
+    world.run().args([Path::new("--votes"), &world.path("votes.parquet")]).set(&aliases)
+}
+
+#[test]
+fn votes_of_others_train_a_student_and_no_clip_is_asked() {
+    let world = with_ballots();
+    let ran = run(&world).ok();
+    assert_eq!(world.ran(), ["download", "annotate", "label", "statistics", "warm-up", "co-reg", "evaluate"]);
+    assert!(!world.hub.take_log().iter().any(|asked| asked.path.contains("some/clip")));
+    assert!(
+        ran.stdout.contains("What the votes say") && ran.stdout.contains("2 annotators"),
+        "{}",
+        ran.stdout
+    );
+
+    let (all, names) = table(&world, "annotate/votes.parquet");
+    assert!(names.contains(r#""annotators":["anna","llava"]"#), "{names}");
+    assert_eq!(all.num_rows(), ROWS[0] + ROWS[1]);
+    // The hub's files are in order, so the first rows are the training images.
+    assert_eq!(votes(&all, 0), [Some(0), Some(0)]);
+    assert_eq!(votes(&all, 1), [None, Some(1)]);
+    assert_eq!(votes(&all, 5), [None, None]);
+    assert_eq!(votes(&all, 6), [Some(2), Some(2)]);
+    assert_eq!(votes(&all, ROWS[0]), [None, None]);
+    let probs = all.column_by_name("mean_probs").unwrap().as_list::<i32>().value(0);
+    let probs = probs.as_primitive::<Float32Type>();
+    assert!((probs.value(0) - 0.85).abs() < 1e-6 && (probs.value(1) - 0.05).abs() < 1e-6, "{probs:?}");
+
+    let (unmatched, _) = table(&world, "annotate/unmatched.parquet");
+    assert_eq!(texts(&unmatched, "answer"), ["I cannot tell."]);
+    assert_eq!(texts(&unmatched, "reason"), ["no class"]);
+    assert_eq!(unmatched.column_by_name("images").unwrap().as_primitive::<UInt64Type>().value(0), 8);
+    assert!(ran.stderr.contains("8 are or hold an alias, 8 hold no class"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("32 test images have no vote"), "{}", ran.stderr);
+
+    // Whoever has no vote may be of any class.
+    let (labels, _) = table(&world, "label/labels.parquet");
+    let candidates =
+        |row: usize| labels.column_by_name("candidates").unwrap().as_list::<i32>().value(row).len();
+    assert_eq!([candidates(0), candidates(5), candidates(ROWS[0])], [1, 4, 4]);
+    let single = labels.column_by_name("single").unwrap();
+    assert!(single.is_valid(0) && single.is_null(5));
+
+    let (by_annotator, _) = table(&world, "statistics/templates.parquet");
+    let value = |name: &str, row: usize| {
+        by_annotator.column_by_name(name).unwrap().as_primitive::<Float64Type>().value(row)
+    };
+    assert_eq!(texts(&by_annotator, "template"), ["anna", "llava", "anna", "llava"]);
+    assert_eq!([value("voted", 0), value("voted", 1), value("voted", 2)], [0.5, 0.875, 0.0]);
+    assert_eq!([value("accuracy", 0), value("accuracy", 1)], [1.0, 1.0]);
+    assert_eq!([value("truths_added", 0), value("truths_added", 1)], [0.0, 0.375]);
+
+    run(&world).ok();
+    assert_eq!(world.ran(), [""; 0]);
+    let mut other = ballots();
+    other[0].2 = Some("bars".to_owned());
+    ballots::write(&world.path("votes.parquet"), &other);
+    run(&world).args(["--only", "label"]).ok();
+    assert_eq!(world.ran(), ["annotate", "label"]);
+}
+
+#[test]
+fn votes_join_those_of_clip() {
+    let world = with_ballots();
+    let ran = run(&world).args(["--labels", "clip+votes"]).ok();
+    assert!(ran.stdout.contains("What CLIP and the votes say"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("5 votes an image"), "{}", ran.stdout);
+    let (all, names) = table(&world, "annotate/votes.parquet");
+    let names: serde_json::Value = serde_json::from_str(&names).unwrap();
+    let clip = TEMPLATES.map(|template| format!("some/clip: {template}"));
+    let people = ["votes: anna", "votes: llava"].map(str::to_owned);
+    assert_eq!(names["annotators"], serde_json::json!([&clip[..], &people[..]].concat()));
+    let (own, _) = table(&world, "annotate.clip/votes.parquet");
+    for row in 0..all.num_rows() {
+        assert_eq!(votes(&all, row)[..3], votes(&own, row));
+    }
+    assert_eq!(votes(&all, 1)[3..], [None, Some(1)]);
+
+    // Each source is cached by itself.
+    ballots::write(&world.path("votes.parquet"), &ballots()[1..]);
+    let incomplete =
+        run(&world).args(["--labels", "clip+votes", "--only", "label"]).set("votes.incomplete=true");
+    incomplete.ok();
+    let mut ran = world.ran();
+    ran.sort();
+    assert_eq!(ran, ["annotate", "annotate.votes", "label"]);
+}
+
+#[test]
+fn several_clips_vote_with_every_template_each() {
+    let world = World::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stages/src/clip/golden/gelu");
+    let models = format!("some/clip,{}", golden.display());
+    let with = |models: &str| world.run().set(&format!("clip.model={models}")).args(["--only", "statistics"]);
+    with(&models).ok();
+    let (statistics, _) = table(&world, "statistics/templates.parquet");
+    let by_model = ["some/clip".to_owned(), golden.display().to_string()];
+    let all: Vec<String> =
+        by_model.iter().flat_map(|model| TEMPLATES.map(|template| format!("{model}: {template}"))).collect();
+    assert_eq!(texts(&statistics, "template"), [&all[..], &all[..]].concat());
+    let (joined, _) = table(&world, "annotate/votes.parquet");
+    let (one, _) = table(&world, "annotate.clip/votes.parquet");
+    let (two, _) = table(&world, "annotate.gelu/votes.parquet");
+    for row in 0..joined.num_rows() {
+        assert_eq!(votes(&joined, row), [votes(&one, row), votes(&two, row)].concat());
+    }
+    // One of them alone is what it was beside the other: only what reads the votes runs.
+    with("some/clip").ok();
+    let mut ran = world.ran();
+    ran.sort();
+    assert_eq!(ran, ["label", "statistics"]);
+}
+
+#[test]
+fn votes_that_do_not_fit_the_images_are_refused_with_the_first_few() {
+    let world = with_ballots();
+    let refused = |change: &dyn Fn(&mut Vec<Ballot>), words: &[&str]| {
+        let mut rows = ballots();
+        change(&mut rows);
+        ballots::write(&world.path("votes.parquet"), &rows);
+        run(&world).output().helpful_error(words);
+    };
+    refused(&|rows| rows.truncate(60), &["4 training images have no row", "`train-00000/000060`"]);
+    refused(&|rows| rows.push(rows[3].clone()), &["1 votes are there twice", "train-00000/000003 by llava"]);
+    refused(&|rows| rows[2].0 = "nobody".to_owned(), &["1 votes are on ids", "`nobody`"]);
+    refused(&|rows| rows[2].3 = Some(2.0), &["row 2", "confidence 2"]);
+    world.file("aliases.txt", "diks: circle\n");
+    refused(&|_| (), &["aliases.txt", "there is no class `diks`", "did you mean `disc`"]);
+    world.file("aliases.txt", "disc: bars\n");
+    refused(&|_| (), &["aliases.txt", "`bars` stands for two classes"]);
+    world.is_whole();
+}
+
+#[test]
+fn a_file_that_is_no_table_of_votes_is_refused_before_anything_runs() {
+    let world = with_ballots();
+    let refused = |words: &[&str]| {
+        run(&world).output().helpful_error(&[words, &["annotate: ", "votes.parquet"]].concat());
+        assert!(world.hub.take_log().is_empty());
+    };
+    let path = world.path("votes.parquet");
+    let text = |name, value: &str| (name, Arc::new(StringArray::from(vec![value])) as ArrayRef);
+    ballots::write_columns(&path, vec![text("id", "x"), text("who", "x"), text("class", "x")]);
+    refused(&["no column `annotator`", "who (Utf8)"]);
+    let number: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    ballots::write_columns(
+        &path,
+        vec![text("id", "x"), text("annotator", "x"), ("class", number), text("confidence", "very")],
+    );
+    refused(&["`confidence`", "Utf8"]);
+    std::fs::write(&path, "id,annotator,class\n").unwrap();
+    refused(&["cannot read the table of votes"]);
+    std::fs::remove_file(&path).unwrap();
+    refused(&["votes.parquet"]);
+    world
+        .run()
+        .args(["--labels", "votes"])
+        .output()
+        .helpful_error(&["no votes are named", "VOTES=file.parquet"]);
+}
