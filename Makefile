@@ -30,6 +30,7 @@ help:
 	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [DEVICE=cpu|cuda|auto]'
 	@echo 'make pipeline IMAGES=folder [CLASSES=classes.txt] [NAME=mine]   images of your own'
 	@echo 'make pipeline VOTES=votes.parquet [LABELS=clip+votes]           votes of other models, or of people'
+	@echo 'make pipeline ONLY=download                                     one stage and what it needs'
 	@echo 'make plan            what would run, and why'
 	@echo 'make explain STAGE=label'
 	@echo 'make ablations [SEEDS=3] [VARIANTS=file.toml]'
@@ -41,10 +42,10 @@ help:
 	@echo 'make test | test-fast | check'
 
 pipeline: build
-	@"$(COREG)" run $(choice)
+	@"$(COREG)" run $(choice) $(if $(ONLY),--only "$(ONLY)")
 
 plan: build
-	@"$(COREG)" plan $(choice)
+	@"$(COREG)" plan $(choice) $(if $(ONLY),--only "$(ONLY)")
 
 explain: build
 	@"$(COREG)" explain "$(STAGE)" $(choice)

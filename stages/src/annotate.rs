@@ -136,24 +136,39 @@ fn mean_by_class(features: &[f32], counts: impl Iterator<Item = usize>, width: u
 const PHOTO27: &str = include_str!("../../data/prompts/photo27.txt");
 const IMAGENET80: &str = include_str!("../../data/prompts/imagenet80.txt");
 
-/// The templates of a built-in list, or of a file with one a line; empty lines are passed over.
+/// The templates that the setting `annotate.prompts` names: `photo27`, `imagenet80`, `data-set` for the data set's
+/// `own`, a file with one a line, or several of them joined by `+`. A template that two lists have is taken once.
 ///
 /// # Errors
-/// Neither a list nor a readable file; a template without `{}`.
-pub fn templates(prompts: &str) -> Result<Vec<String>> {
-    let text = match prompts {
-        "photo27" => PHOTO27.to_owned(),
-        "imagenet80" => IMAGENET80.to_owned(),
-        path => std::fs::read_to_string(path).or_fail(|| {
-            Error::new("cannot read the prompts")
-                .at(path)
-                .help("use photo27, imagenet80, or a text file with one template a line")
-        })?,
-    };
-    let templates: Vec<String> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    check_templates(&templates).map_err(|e| if Path::new(prompts).exists() { e.at(prompts) } else { e })?;
-    Ok(templates)
+/// A file that cannot be read, a data set without templates, a template without `{}`, none at all.
+pub fn templates(prompts: &str, own: &[String]) -> Result<Vec<String>> {
+    let lists: Vec<&str> =
+        if Path::new(prompts).exists() { vec![prompts] } else { prompts.split('+').collect() };
+    let mut all: Vec<String> = Vec::new();
+    for list in lists {
+        let list = list.trim();
+        let templates = match list {
+            "photo27" => lines(PHOTO27),
+            "imagenet80" => lines(IMAGENET80),
+            "data-set" if own.is_empty() => {
+                return Err(Error::new("the data set has no prompt templates of its own").help(NAME_PROMPTS));
+            }
+            "data-set" => own.to_vec(),
+            file => lines(
+                &std::fs::read_to_string(file)
+                    .or_fail(|| Error::new("cannot read the prompts").at(file).help(NAME_PROMPTS))?,
+            ),
+        };
+        check_templates(&templates).map_err(|e| if Path::new(list).exists() { e.at(list) } else { e })?;
+        all.extend(templates.into_iter().filter(|template| !all.contains(template)).collect::<Vec<_>>());
+    }
+    Ok(all)
+}
+
+const NAME_PROMPTS: &str = "annotate.prompts is `photo27`, `imagenet80`, `data-set`, a file with one template a line, or several joined by +";
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 fn check_templates(templates: &[String]) -> Result<()> {
@@ -187,21 +202,31 @@ mod tests {
 
     #[test]
     fn the_built_in_lists_are_whole() {
-        assert_eq!(templates("photo27").unwrap().len(), 27);
-        assert_eq!(templates("imagenet80").unwrap().len(), 80);
+        assert_eq!(templates("photo27", &[]).unwrap().len(), 27);
+        assert_eq!(templates("imagenet80", &[]).unwrap().len(), 80);
     }
 
     #[test]
     fn a_template_without_braces_is_refused_with_its_line() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "a photo of a {}\n\na photo\n").unwrap();
-        let error = templates(file.path().to_str().unwrap()).unwrap_err().to_string();
+        let error = templates(file.path().to_str().unwrap(), &[]).unwrap_err().to_string();
         assert!(error.contains("template 2") && error.contains("`a photo`"), "{error}");
     }
 
     #[test]
     fn a_missing_file_says_what_may_be_given() {
-        let error = templates("no/such/file.txt").unwrap_err().to_string();
+        let error = templates("no/such/file.txt", &[]).unwrap_err().to_string();
         assert!(error.contains("no/such/file.txt") && error.contains("photo27"), "{error}");
+    }
+
+    #[test]
+    fn lists_are_joined_and_a_template_of_two_is_taken_once() {
+        let own = ["{} from above".to_owned(), templates("photo27", &[]).unwrap()[3].clone()];
+        let all = templates("photo27+data-set", &own).unwrap();
+        assert_eq!((all.len(), &all[27]), (28, &own[0]));
+        assert_eq!(templates("data-set", &own).unwrap(), own);
+        let error = templates("photo27+data-set", &[]).unwrap_err().to_string();
+        assert!(error.contains("the data set has no prompt templates"), "{error}");
     }
 }

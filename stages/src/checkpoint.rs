@@ -42,7 +42,9 @@ pub fn save<T: Serialize>(context: &Context, tensors: &Tensors, notes: &T) -> Re
         file.write_all(&bytes)?;
         file.write_all(blake3::hash(&bytes).as_bytes())?;
         file.sync_all()?;
-        fs::rename(&unfinished, folder.join(FILE))
+        fs::rename(&unfinished, folder.join(FILE))?;
+        // The new name is on the disk only when the folder is.
+        fs::File::open(folder)?.sync_all()
     };
     write().or_fail(cannot).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }

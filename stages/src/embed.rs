@@ -1,18 +1,25 @@
-//! The stage `embed`: CLIP's image tower over every image, the expensive pass.
+//! The stage `embed`: CLIP's image tower over every image, the expensive pass. An image that this CLIP has seen before
+//! is not looked at again.
+
+mod known;
+
+use std::collections::HashSet;
 
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use rayon::prelude::*;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::ahead::ahead;
 use crate::artifacts::annotation::Embeddings;
-use crate::artifacts::images::Images;
+use crate::artifacts::images::{Encoded, Images};
 use crate::artifacts::model::Model;
 use crate::clip::ImageEncoder;
 use crate::device::Place;
 use crate::download::model::{Origin, locate};
 use crate::vision::decode::decode;
+use known::Known;
 
 /// Images a batch: enough to fill every core's caches, few enough to show progress.
 const BATCH: usize = 64;
@@ -35,7 +42,7 @@ impl Stage for Embed {
     type Inputs = (Images, Model);
     type Output = Embeddings;
     const NAME: &'static str = "embed";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn resources(&self) -> Resources {
         self.place.resources()
@@ -50,34 +57,89 @@ impl Stage for Embed {
         (images, model): <Self::Inputs as Inputs>::Loaded,
         context: &Context,
     ) -> Result<Embeddings> {
-        let (device, dtype) = (self.place.device()?, self.place.inference_dtype());
-        let clip = ImageEncoder::load(&locate(&model, &self.clip, context)?, &device, dtype)?;
         let encoded = images.encoded()?;
         let ids = &images.index.ids;
-        let rows = |batch: usize| batch * BATCH..((batch + 1) * BATCH).min(ids.len());
-        let prepare = |row: usize| {
+        let digests: Vec<String> =
+            (0..ids.len()).into_par_iter().map(|row| sha256(encoded.get(row))).collect();
+        let mut known = Known::new(&digests);
+        known.look_back(context);
+        let mut seen = HashSet::new();
+        let new = |row: &usize| known.get(&digests[*row]).is_none() && seen.insert(&digests[*row]);
+        let rows: Vec<usize> = (0..ids.len()).filter(new).collect();
+        if known.len() > 0 {
+            let count = ids.len() - rows.len();
+            context.take_over(count as u64);
+            context.progress().note(format!("{count} of {} images were seen before", ids.len()));
+        }
+        if !rows.is_empty() {
+            let done = self.look_at(&rows, &encoded, ids, &digests, &mut known, (&model, context));
+            if let Err(error) = done {
+                let kept = known.keep(context);
+                return Err(if error.is_cancelled() { kept.err().unwrap_or(error) } else { error });
+            }
+        }
+        let mut features = Vec::with_capacity(ids.len() * known.width());
+        for (id, digest) in ids.iter().zip(&digests) {
+            let own = known.get(digest);
+            features.extend(own.ok_or_else(|| Error::new(format!("image `{id}` was not embedded")))?);
+        }
+        let width = known.width();
+        Ok(Embeddings { ids: ids.clone(), features, width, images: digests })
+    }
+}
+
+impl Embed {
+    /// Embeds the images of these rows.
+    fn look_at(
+        &self,
+        rows: &[usize],
+        encoded: &Encoded,
+        ids: &[String],
+        digests: &[String],
+        known: &mut Known,
+        (model, context): (&Model, &Context),
+    ) -> Result<()> {
+        let (device, dtype) = (self.place.device()?, self.place.inference_dtype());
+        let clip = ImageEncoder::load(&locate(model, &self.clip, context)?, &device, dtype)?;
+        let batch = |batch: usize| &rows[batch * BATCH..((batch + 1) * BATCH).min(rows.len())];
+        let prepare = |&row: &usize| {
             decode(encoded.get(row)).map_err(|error| {
                 Error::new(format!("image `{}` does not decode", ids[row]))
                     .because(error)
                     .help("replace the file, or leave the image out")
             })
         };
-        let prepare_batch = |batch| {
+        let prepare_batch = |number| {
             context.safe_point()?;
             // Every image of the batch is tried, so that the error does not depend on which thread was first.
-            let images: Vec<_> = rows(batch).into_par_iter().map(prepare).collect();
-            clip.batch(&images.into_iter().collect::<Result<Vec<_>>>()?) // (B, 3, S, S)
+            let images: Vec<_> = batch(number).par_iter().map(prepare).collect();
+            let mut images = images.into_iter().collect::<Result<Vec<_>>>()?;
+            // On an accelerator the size of a batch may choose between products that round differently.
+            if let (false, Some(last)) = (device.is_cpu(), images.last().cloned()) {
+                images.resize(BATCH, last);
+            }
+            clip.batch(&images) // (B, 3, S, S)
         };
-        let mut features = Vec::new();
-        context.progress().begin(ids.len() as u64, "images");
-        ahead(ids.len().div_ceil(BATCH), AHEAD, prepare_batch, |batch, images| {
+        context.progress().begin(rows.len() as u64, "images");
+        ahead(rows.len().div_ceil(BATCH), AHEAD, prepare_batch, |number, images| {
             context.safe_point()?;
-            let encoded = clip.encode(&images)?; // (B, P)
-            let values = encoded.flatten_all().and_then(|values| values.to_vec1::<f32>());
-            features.extend(values.or_fail(|| Error::new("cannot embed the images"))?);
-            context.progress().advance(rows(batch).len() as u64);
+            let features = clip.encode(&images)?; // (B, P)
+            let features = features.flatten_all().and_then(|values| values.to_vec1::<f32>());
+            let features = features.or_fail(|| Error::new("cannot embed the images"))?;
+            for (&row, features) in batch(number).iter().zip(features.chunks(clip.width())) {
+                known.add(&digests[row], features);
+            }
+            known.keep_now_and_then(context)?;
+            context.progress().advance(batch(number).len() as u64);
             Ok(())
-        })?;
-        Ok(Embeddings { ids: ids.clone(), features, width: clip.width() })
+        })
     }
 }
+
+/// SHA-256 of an image's file, lower-case hex.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

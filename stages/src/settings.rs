@@ -122,7 +122,8 @@ pub struct Votes {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Annotate {
-    /// `photo27`, `imagenet80`, or a file with one template a line \[I\].
+    /// `photo27`, `imagenet80`, `data-set` (the data set's own), a file with one template a line, or several of
+    /// them joined by `+` \[I\].
     pub prompts: String,
     /// Factor before the softmax: CLIP's trained logit scale \[P\].
     pub logit_scale: f64,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Split;
 use crate::artifacts::statistics::{
-    AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, Statistics,
+    AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, SOFT_MEAN, Statistics,
 };
 use crate::label::{Label, Rule};
 use crate::training_set::share;
@@ -174,21 +174,45 @@ fn compare_rules<'a>(
     let apply = move |label: &Label| {
         label.min_votes <= annotators.max(1) && (label.rule != Rule::TopK || label.k < classes)
     };
-    union.into_iter().chain(top).chain(ratio).chain(single).filter(move |(_, label)| apply(label)).map(
-        move |(rule, label)| {
-            let candidates = |row: usize| label.candidates(votes.on(row), votes.probs(row));
-            let sets: Vec<(Option<i32>, Vec<u16>)> =
-                rows.iter().map(|&row| (labels.labels[row], candidates(row))).collect();
-            let lacking = |(truth, set): &(Option<i32>, Vec<u16>)| {
-                truth.map(|truth| !set.iter().any(|&class| i32::from(class) == truth))
-            };
-            RuleStatistics {
-                rule,
-                split,
-                avg_candidates: sets.iter().map(|(_, set)| set.len() as f64).sum::<f64>() / sets.len() as f64,
-                single: share(sets.iter().map(|(_, set)| set.len() == 1)).unwrap_or(0.0),
-                eta: share(sets.iter().filter_map(lacking)),
-            }
-        },
-    )
+    let hard =
+        union.into_iter().chain(top).chain(ratio).chain(single).filter(move |(_, label)| apply(label)).map(
+            move |(rule, label)| {
+                let candidates = |row: usize| label.candidates(votes.on(row), votes.probs(row));
+                let sets: Vec<(Option<i32>, Vec<u16>)> =
+                    rows.iter().map(|&row| (labels.labels[row], candidates(row))).collect();
+                let lacking = |(truth, set): &(Option<i32>, Vec<u16>)| {
+                    truth.map(|truth| !set.iter().any(|&class| i32::from(class) == truth))
+                };
+                RuleStatistics {
+                    rule,
+                    split,
+                    avg_candidates: sets.iter().map(|(_, set)| set.len() as f64).sum::<f64>()
+                        / sets.len() as f64,
+                    single: share(sets.iter().map(|(_, set)| set.len() == 1)).unwrap_or(0.0),
+                    eta: share(sets.iter().filter_map(lacking)),
+                }
+            },
+        );
+    hard.chain(std::iter::once(soft_mean(split, rows, labels, votes)))
+}
+
+/// What the averaged probabilities are like as targets.
+fn soft_mean(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) -> RuleStatistics {
+    let surprise = |p: &f32| if *p > 0.0 { -f64::from(*p) * f64::from(*p).ln() } else { 0.0 };
+    let sizes: Vec<f64> =
+        rows.iter().map(|&row| votes.probs(row).iter().map(surprise).sum::<f64>().exp()).collect();
+    let lacking: Vec<f64> = (rows.iter())
+        .filter_map(|&row| {
+            let truth = usize::try_from(labels.labels[row]?).ok()?;
+            votes.probs(row).get(truth).map(|&p| 1.0 - f64::from(p))
+        })
+        .collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    RuleStatistics {
+        rule: SOFT_MEAN.to_owned(),
+        split,
+        avg_candidates: mean(&sizes),
+        single: share(sizes.iter().map(|&size| size < 1.5)).unwrap_or(0.0),
+        eta: (!lacking.is_empty()).then(|| mean(&lacking)),
+    }
 }

@@ -330,7 +330,7 @@ fn a_file_of_prompts() {
     for _ in 0..tries() {
         let bytes = bend(b"a photo of a {}\nthe {}.\n\nwhat {} {} is\n", &mut trial.random);
         fs::write(&path, bytes).unwrap();
-        trial.of(|| stages::annotate::templates(path.to_str()?).ok());
+        trial.of(|| stages::annotate::templates(path.to_str()?, &[]).ok());
     }
 }
 
@@ -375,7 +375,8 @@ fn tables_of_images() {
 
 #[test]
 fn tables_of_annotations() {
-    let embeddings = Embeddings { ids: ids(), features: vec![0.25; 160], width: 4 };
+    let images = vec!["5e".repeat(32); 40];
+    let embeddings = Embeddings { ids: ids(), images, features: vec![0.25; 160], width: 4 };
     artifact("embeddings", &embeddings, drop);
     let splits = vec![Split::Train; 40];
     let votes = Votes {

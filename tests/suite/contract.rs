@@ -63,7 +63,7 @@ const TABLES: [(&str, &str); 14] = [
         "download/images.parquet",
         "id: Utf8, split: Utf8, label: Int32, image: Struct(\"bytes\": Binary, \"path\": Utf8)",
     ),
-    ("embed/embeddings.parquet", "id: Utf8, embedding: List(Float32)"),
+    ("embed/embeddings.parquet", "id: Utf8, sha256: Utf8, embedding: List(Float32)"),
     ("evaluate/confusion.parquet", "label: Utf8, prediction: Utf8, images: UInt64"),
     ("evaluate/metrics.parquet", "metric: Utf8, value: Float64"),
     ("evaluate/predictions.parquet", "id: Utf8, label: Int32, prediction: UInt16, probs: List(Float32)"),
@@ -258,6 +258,13 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
     near("eta", first("eta"));
     let sizes = column::<Float64Array>(&rules, "avg_candidates").values().to_vec();
     assert!(sizes[1] < sizes[0] && sizes.iter().all(|&size| size >= 1.0), "{sizes:?}");
+    // The soft mean stands last; what it gives to wrong classes is counted from the votes' own table.
+    let last = texts(&rules, "split").iter().rposition(|split| split == "train").unwrap();
+    assert_eq!(texts(&rules, "rule")[last], "soft mean (distill.epochs)");
+    let wrong = |row: usize| 1.0 - f64::from(probs[row].value(truth.value(row) as usize));
+    let wrong: f64 = (0..ROWS[0]).map(wrong).sum::<f64>() / ROWS[0] as f64;
+    assert!((column::<Float64Array>(&rules, "eta").value(last) - wrong).abs() < 1e-9);
+    assert!((1.0..=4.0).contains(&sizes[last]), "{sizes:?}");
     let classes = table(&world, "statistics/classes.parquet");
     assert_eq!(texts(&classes, "class"), [CLASSES, CLASSES].concat());
     let images: f64 = column::<Float64Array>(&classes, "images").values().iter().sum();

@@ -150,11 +150,19 @@ fn unlabeled_images_of_all_sizes_and_modes_become_a_student_in_one_command() {
     assert_eq!(own.world.ran()[0], "annotate", "CLIP is told something else of the same images");
 
     own.put("one more.png", &shapes::rows(4, 1)[0].bytes);
-    own.run_with_list().ok();
+    let more = own.run_with_list().ok();
+    assert!(more.stderr.contains("200 of 201 images were seen before"), "{}", more.stderr);
     let all_but_clip: Vec<_> = STAGES.iter().copied().filter(|stage| *stage != "clip").collect();
     assert_eq!(own.world.ran(), all_but_clip);
     assert_eq!(own.images().1.len(), 201);
     own.world.is_whole();
+
+    // The same bytes as from nothing.
+    let embeddings = || fs::read(own.world.path("artifacts/mine/embed/embeddings.parquet")).unwrap();
+    let taken_over = embeddings();
+    fs::remove_dir_all(own.world.path("artifacts")).unwrap();
+    own.run_with_list().args(["--only", "embed"]).ok();
+    assert!(embeddings() == taken_over);
 }
 
 #[test]

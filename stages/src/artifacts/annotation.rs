@@ -15,9 +15,12 @@ use super::table::{Rows, Table};
 const NAMES: &str = "coreg";
 
 /// Image features: `width` numbers an image, of unit length.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Embeddings {
     /// Ids of the images.
     pub ids: Vec<String>,
+    /// SHA-256 of the images' files, lower-case hex: images of one digest have one embedding.
+    pub images: Vec<String>,
     /// Features of all images, row after row: (N, width).
     pub features: Vec<f32>,
     /// Length of one feature vector.
@@ -28,14 +31,16 @@ impl Artifact for Embeddings {
     fn save(&self, folder: &Path) -> Result<()> {
         Table::new()
             .strings("id", &self.ids)
+            .strings("sha256", &self.images)
             .rows("embedding", Arc::new(Float32Array::from(self.features.clone())), self.width)
             .write(&folder.join("embeddings.parquet"))
     }
 
     fn load(folder: &Path) -> Result<Self> {
-        let rows = Rows::read(&folder.join("embeddings.parquet"), &["id", "embedding"])?;
+        let rows = Rows::read(&folder.join("embeddings.parquet"), &["id", "sha256", "embedding"])?;
         let (features, width) = rows.rows::<Float32Array>("embedding")?;
-        Ok(Self { ids: rows.strings("id")?, features: features.values().to_vec(), width })
+        let (ids, images) = (rows.strings("id")?, rows.strings("sha256")?);
+        Ok(Self { ids, images, features: features.values().to_vec(), width })
     }
 }
 

@@ -39,18 +39,22 @@ pub struct AnnotatorStatistics {
     pub truths_added: Option<f64>,
 }
 
+/// The averaged probabilities themselves as targets: what the plain student (`distill`) learns (method §1).
+pub const SOFT_MEAN: &str = "soft mean (distill.epochs)";
+
 /// What the candidates would be like under one rule, so that one can choose before training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleStatistics {
-    /// The rule, as it is set: `label.rule=union label.min_votes=2`.
+    /// The rule, as it is set: `label.rule=union label.min_votes=2`; or [`SOFT_MEAN`].
     pub rule: String,
     /// The split.
     pub split: Split,
-    /// Mean number of candidates.
+    /// Mean number of candidates; of the soft mean, of e to the power of its entropy.
     pub avg_candidates: f64,
-    /// Share of images with one candidate.
+    /// Share of images with one candidate; of the soft mean, with fewer than 1.5 by the count above.
     pub single: f64,
-    /// Share of images whose candidates lack the truth; none without truth.
+    /// Share of images whose candidates lack the truth; of the soft mean, the mean probability of all classes but
+    /// the true one. None without truth.
     pub eta: Option<f64>,
 }
 

@@ -69,9 +69,9 @@ fn annotations_come_back() {
         annotators: vec!["a {}".into(), "the {}".into()],
         classes: vec!["x".into(), "y".into(), "z".into()],
     };
-    let embeddings = Embeddings { ids: ids(2), features: vec![0.6, 0.8, 1.0, 0.0], width: 2 };
-    let back = round_trip(&embeddings);
-    assert_eq!((back.ids, back.features, back.width), (embeddings.ids, embeddings.features, 2));
+    let images = vec!["5e".repeat(32), "af".repeat(32)];
+    let embeddings = Embeddings { ids: ids(2), images, features: vec![0.6, 0.8, 1.0, 0.0], width: 2 };
+    assert_eq!(round_trip(&embeddings), embeddings);
 
     let votes = Votes {
         ids: ids(2),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pipeline::error::Result;
 use pipeline::schedule::RunReport;
-use pipeline::store::Store;
+use pipeline::store::{Made, Store};
 
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::Split;
@@ -38,7 +38,10 @@ pub(super) fn print(
         let images: f64 = Split::ALL.iter().filter_map(|&split| statistics.get("images", split)).sum();
         for ClipNodes { model, fetched, embedded } in clips {
             let Some(fetched) = result(fetched) else { continue };
-            let clip = result(embedded).map(|record| rate(images, record.made.seconds)).unwrap_or_default();
+            // Of images that were seen before nothing was timed.
+            let timed = |made: &Made| images - made.taken_over as f64;
+            let clip = result(embedded).filter(|record| timed(&record.made) > 0.0);
+            let clip = clip.map(|record| rate(timed(&record.made), record.made.seconds)).unwrap_or_default();
             let who = match clips.len() {
                 1 => "CLIP, its image tower timed".to_owned(),
                 _ => format!("{model}, its image tower timed"),

@@ -38,6 +38,9 @@ pub struct DataSet {
     pub note: Option<String>,
     /// The CLIP that annotates it unless another is named; left out where that is the usual one.
     pub clip: Option<String>,
+    /// Prompt templates for its kind of images, which `annotate.prompts=data-set` takes.
+    #[serde(default)]
+    pub prompts: Vec<String>,
     /// Where its rows come from.
     pub source: Source,
     /// Which rows train and which test.
@@ -285,6 +288,11 @@ impl DataSet {
         for Renamed { from, to } in renamed {
             check(names.contains(to), "classes.renamed", || {
                 format!("gives `{from}` the unknown name `{to}`")
+            })?;
+        }
+        for template in &self.prompts {
+            check(template.contains("{}"), "prompts", || {
+                format!("has `{template}`, with no {{}} for the class")
             })?;
         }
         let ImageForm { channels, size, first_stride, mean, std } = &self.image;

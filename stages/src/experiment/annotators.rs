@@ -64,7 +64,7 @@ impl Experiment {
     fn annotate(&self, clip: Origin) -> Result<Annotate> {
         let settings = &self.settings.annotate;
         Ok(Annotate {
-            templates: templates(&settings.prompts)?,
+            templates: templates(&settings.prompts, &self.data_set.prompts)?,
             class_texts: self.data_set.classes.texts.clone(),
             logit_scale: settings.logit_scale,
             clip,

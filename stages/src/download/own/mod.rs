@@ -90,6 +90,7 @@ impl Own {
             title,
             note: None,
             clip: None,
+            prompts: Vec::new(),
             source: Source::Own(source),
             split,
             classes,
