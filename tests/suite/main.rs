@@ -13,4 +13,5 @@ mod numbers;
 mod offline;
 mod own_images;
 mod readme;
+mod seven_sets;
 mod synthetic;

@@ -60,9 +60,10 @@ fn lossless_files_are_read_as_pillow_reads_them() {
 
 #[test]
 fn lossy_files_are_read_nearly_as_pillow_reads_them() {
-    for (file, [rgb, grey]) in
-        golden!["444.jpg" "420.jpg" "progressive.jpg" "grey.jpg" "cmyk.jpg" "lossy.webp"]
-    {
+    for (file, [rgb, grey]) in golden![
+        "444.jpg" "420.jpg" "progressive.jpg" "grey.jpg" "cmyk.jpg" "cmyk_420.jpg" "cmyk_unmarked.jpg" "ycck.jpg"
+        "lossy.webp"
+    ] {
         println!("{file}: {rgb:?} {grey:?}");
         assert!(rgb.0 <= 6 && grey.0 <= 2 && rgb.1 < 0.5 && grey.1 < 0.1, "{file}: {rgb:?} {grey:?}");
     }
