@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type, UInt16Type};
 use image::{DynamicImage, ImageFormat};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -398,7 +398,7 @@ impl Moved {
         world.on_shapes(world.coreg_into("before"), &["run", "--only", "download"]).ok();
         let expected = fs::read(world.path("before/shapes/download/images.parquet")).unwrap();
         fs::remove_dir_all(world.path("cache")).unwrap();
-        [TRAIN, TEST].map(|file| fs::remove_file(world.path("hub").join(file)).unwrap());
+        [TRAIN, TEST].iter().for_each(|file| fs::remove_file(world.path("hub").join(file)).unwrap());
         let put = |path: &str, rows: &[Row]| {
             shapes::write(&world.path("hub/datasets/some").join(path), rows, &CLASSES);
         };
@@ -426,13 +426,22 @@ const SHARDS: [&str; 3] = [
     "shapes/data/train-00001-of-00003.parquet",
     "shapes/data/train-00002-of-00003.parquet",
 ];
+/// Writes some of the [`SHARDS`], with these of the rows.
+fn put_shards<const N: usize>(
+    put: &dyn Fn(&str, &[Row]),
+    train: &[Row],
+    shards: [(usize, std::ops::Range<usize>); N],
+) {
+    shards.into_iter().for_each(|(shard, rows)| put(SHARDS[shard], &train[rows]));
+}
+
 const ONE_TEST: &str = "shapes/data/test-00000-of-00001.parquet";
 
 #[test]
 fn other_shards_of_a_split_are_the_same_images() {
     let moved = Moved::new(|put, [train, test]| {
         // Written last to first: what counts is their numbers.
-        [(2, 50..64), (1, 30..50), (0, 0..30)].map(|(shard, rows)| put(SHARDS[shard], &train[rows]));
+        put_shards(put, &train, [(2, 50..64), (1, 30..50), (0, 0..30)]);
         put(ONE_TEST, &test);
     });
     moved.is_read(&[
@@ -445,7 +454,7 @@ fn other_shards_of_a_split_are_the_same_images() {
 #[test]
 fn shards_of_which_one_is_missing_are_not_taken() {
     let moved = Moved::new(|put, [train, test]| {
-        [(0, 0..30), (2, 50..64)].map(|(shard, rows)| put(SHARDS[shard], &train[rows]));
+        put_shards(put, &train, [(0, 0..30), (2, 50..64)]);
         put(ONE_TEST, &test);
     });
     moved.is_refused(&["data/train-00000-of-00001.parquet", "train-00002-of-00003", "a whole set"]);
@@ -454,10 +463,29 @@ fn shards_of_which_one_is_missing_are_not_taken() {
 #[test]
 fn shards_with_other_rows_in_all_are_refused() {
     let moved = Moved::new(|put, [train, test]| {
-        [(0, 0..30), (1, 30..50), (2, 50..63)].map(|(shard, rows)| put(SHARDS[shard], &train[rows]));
+        put_shards(put, &train, [(0, 0..30), (1, 30..50), (2, 50..63)]);
         put(ONE_TEST, &test);
     });
     moved.is_refused(&["63 rows in 3 files where the catalog has 64", "revision"]);
+}
+
+#[test]
+fn shards_of_a_description_are_replaced_together() {
+    let moved = Moved::new(|put, [train, test]| {
+        // The first shard is still there, and all rows are in another file too.
+        put("shapes/data/train-00000-of-00002.parquet", &train[..40]);
+        put("shapes/data/train-00000-of-00001.parquet", &train);
+        put(ONE_TEST, &test);
+    });
+    let file = |shard, of, rows| {
+        format!("path = \"data/train-0000{shard}-of-0000{of}.parquet\"\nsplit = \"train\"\nrows = {rows}\n")
+    };
+    let two = format!("{}\n[[source.files]]\n{}", file(0, 2, 40), file(1, 2, 24));
+    moved.world.describe(&file(0, 1, 64), &two);
+    moved.is_read(&[
+        "has no `data/train-00001-of-00002.parquet`",
+        "takes data/train-00000-of-00001.parquet of",
+    ]);
 }
 
 #[test]

@@ -151,14 +151,14 @@ impl Search<'_> {
 
     /// What holds the rows of `files` in their place, one of which is `missing`.
     fn instead_of(&self, files: &[&SourceFile], missing: &SourceFile) -> Result<Vec<Shard>> {
-        let here = self.list(&self.revision)?;
+        let here = self.list(&self.revision, missing)?;
         let name = Name::parse(&missing.path);
         if let Some(paths) = name.and_then(|name| other_shards(&here, name)) {
             let shards = self.bring(paths, &self.revision)?;
             self.tell(files, missing, &shards, "");
             return Ok(shards);
         }
-        let converted = self.list(CONVERTED)?;
+        let converted = self.list(CONVERTED, missing)?;
         if let Some(paths) = name.and_then(|name| conversion(&converted, name)) {
             let shards = self.bring(paths, CONVERTED)?;
             self.tell(files, missing, &shards, ", the hub's own conversion");
@@ -167,10 +167,9 @@ impl Search<'_> {
         Err(self.nothing(missing, name, &here, &converted))
     }
 
-    /// The files at a revision; none if there is no such revision.
-    fn list(&self, revision: &str) -> Result<Vec<Listed>> {
-        let wanted =
-            Wanted { kind: RepoKind::Dataset, repo: &self.source.repo, revision, file: "", sha256: None };
+    /// The files at a revision, where one is looked for in place of `missing`; none if there is no such revision.
+    fn list(&self, revision: &str, missing: &SourceFile) -> Result<Vec<Listed>> {
+        let wanted = Wanted { revision, sha256: None, ..self.wanted(missing) };
         Ok(self.hub.list_if_there(&wanted, self.watch)?.unwrap_or_default())
     }
 
