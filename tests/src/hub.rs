@@ -135,6 +135,9 @@ pub const COMMIT: &str = "00000000000000000000000000000000c0ffee00";
 /// The commit that `refs/convert/parquet` stands for.
 pub const CONVERTED_COMMIT: &str = "00000000000000000000000000000000c0ffee01";
 
+/// A commit that no repository has.
+pub const GONE: &str = "000000000000000000000000000000000000dead";
+
 /// The name a hub gives to content.
 pub fn name_of(content: &[u8]) -> String {
     let digest = if content.len() >= LARGE {
@@ -264,6 +267,9 @@ struct Revision<'a> {
 
 /// The revision with which `rest` begins, or the hub's code for its not being there.
 fn revision<'a>(repo: &Path, rest: &'a [&'a str]) -> Result<Revision<'a>, &'static str> {
+    if rest.first() == Some(&GONE) {
+        return Err("RevisionNotFound");
+    }
     let (converted, path) = match rest {
         ["refs", "convert", "parquet", path @ ..] => (true, path),
         ["refs", "pr", _, path @ ..] => (false, path),

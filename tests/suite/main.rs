@@ -9,6 +9,8 @@ mod download;
 mod eurosat;
 mod interrupt;
 mod kills;
+mod less_data;
+mod moved;
 mod numbers;
 mod offline;
 mod own_images;

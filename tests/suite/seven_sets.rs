@@ -1,21 +1,19 @@
 //! The seven data sets of the paper, by their names, from a hub that has them as the real one does, and small: columns,
-//! class names, kinds and sizes of images, splits. And what happens where a hub has them otherwise.
+//! class names, kinds and sizes of images, splits.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type, UInt16Type};
 use image::{DynamicImage, ImageFormat};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use stages::device::Place;
-use stages::download::catalog::DataSet;
-use stages::experiment::{Choice, Experiment};
-use tests::hub::{COMMIT, CONVERTED_COMMIT};
-use tests::shapes::{self, CLASSES, Form, Row};
-use tests::world::{ROWS, STAGES, TEMPLATES, TEST, TRAIN, World};
+use stages::download::catalog::{DataSet, Source};
+use tests::hub::COMMIT;
+use tests::shapes::{self, Form, Row};
+use tests::world::{STAGES, TEMPLATES, World};
 
 /// A data set as the hub has it.
 struct Set<'a> {
@@ -65,7 +63,7 @@ impl Set<'_> {
 
     /// Puts the files on the hub.
     fn publish(&self, world: &World) {
-        let stages::download::catalog::Source::Hub(source) = DataSet::find(self.name).unwrap().source else {
+        let Source::Hub(source) = DataSet::find(self.name).unwrap().source else {
             panic!("{} comes from no hub", self.name)
         };
         let repository = world.path("hub/datasets").join(source.repo).join(self.folder);
@@ -383,202 +381,4 @@ fn a_repository_that_is_gone_is_answered_with_what_may_help() {
     let world = World::new();
     let run = world.run_catalog("gtsrb").args(["--only", "download"]).output();
     run.helpful_error(&["download: ", "tanganke/gtsrb", "no such repository", "SET=download.revision=main"]);
-}
-
-/// A hub on which the world's data set lies otherwise than its description says; runs only `download`.
-struct Moved {
-    world: World,
-    expected: Vec<u8>,
-}
-
-impl Moved {
-    /// The hub has the files of `datasets/some/` that `lay_out` writes, given the rows of train and test.
-    fn new(lay_out: impl Fn(&dyn Fn(&str, &[Row]), [Vec<Row>; 2])) -> Self {
-        let world = World::new();
-        world.on_shapes(world.coreg_into("before"), &["run", "--only", "download"]).ok();
-        let expected = fs::read(world.path("before/shapes/download/images.parquet")).unwrap();
-        fs::remove_dir_all(world.path("cache")).unwrap();
-        [TRAIN, TEST].iter().for_each(|file| fs::remove_file(world.path("hub").join(file)).unwrap());
-        let put = |path: &str, rows: &[Row]| {
-            shapes::write(&world.path("hub/datasets/some").join(path), rows, &CLASSES);
-        };
-        lay_out(&put, [shapes::rows(1, ROWS[0]), shapes::rows(2, ROWS[1])]);
-        Self { world, expected }
-    }
-
-    /// Asserts that the same images come out, ids and all, with a note that has these words.
-    fn is_read(&self, words: &[&str]) {
-        let run = self.world.run().args(["--only", "download"]).ok();
-        assert_eq!(self.world.bytes("download/images.parquet"), self.expected);
-        words.iter().for_each(|word| assert!(run.stderr.contains(word), "no `{word}` in: {}", run.stderr));
-        // What is in the cache now does without the hub.
-        let offline = self.world.on_shapes(self.world.coreg_into("offline"), &["run", "--only", "download"]);
-        offline.env("HF_HUB_OFFLINE", "1").env("HF_ENDPOINT", "http://127.0.0.1:1").ok();
-    }
-
-    fn is_refused(&self, words: &[&str]) {
-        self.world.run().args(["--only", "download"]).output().helpful_error(words);
-    }
-}
-
-const SHARDS: [&str; 3] = [
-    "shapes/data/train-00000-of-00003.parquet",
-    "shapes/data/train-00001-of-00003.parquet",
-    "shapes/data/train-00002-of-00003.parquet",
-];
-/// Writes some of the [`SHARDS`], with these of the rows.
-fn put_shards<const N: usize>(
-    put: &dyn Fn(&str, &[Row]),
-    train: &[Row],
-    shards: [(usize, std::ops::Range<usize>); N],
-) {
-    shards.into_iter().for_each(|(shard, rows)| put(SHARDS[shard], &train[rows]));
-}
-
-const ONE_TEST: &str = "shapes/data/test-00000-of-00001.parquet";
-
-#[test]
-fn other_shards_of_a_split_are_the_same_images() {
-    let moved = Moved::new(|put, [train, test]| {
-        // Written last to first: what counts is their numbers.
-        put_shards(put, &train, [(2, 50..64), (1, 30..50), (0, 0..30)]);
-        put(ONE_TEST, &test);
-    });
-    moved.is_read(&[
-        "has no `data/train-00000-of-00001.parquet`",
-        "data/train-00002-of-00003.parquet",
-        COMMIT,
-    ]);
-}
-
-#[test]
-fn shards_of_which_one_is_missing_are_not_taken() {
-    let moved = Moved::new(|put, [train, test]| {
-        put_shards(put, &train, [(0, 0..30), (2, 50..64)]);
-        put(ONE_TEST, &test);
-    });
-    moved.is_refused(&["data/train-00000-of-00001.parquet", "train-00002-of-00003", "a whole set"]);
-}
-
-#[test]
-fn shards_with_other_rows_in_all_are_refused() {
-    let moved = Moved::new(|put, [train, test]| {
-        put_shards(put, &train, [(0, 0..30), (1, 30..50), (2, 50..63)]);
-        put(ONE_TEST, &test);
-    });
-    moved.is_refused(&["63 rows in 3 files where the catalog has 64", "revision"]);
-}
-
-#[test]
-fn shards_of_a_description_are_replaced_together() {
-    let moved = Moved::new(|put, [train, test]| {
-        // The first shard is still there, and all rows are in another file too.
-        put("shapes/data/train-00000-of-00002.parquet", &train[..40]);
-        put("shapes/data/train-00000-of-00001.parquet", &train);
-        put(ONE_TEST, &test);
-    });
-    let file = |shard, of, rows| {
-        format!("path = \"data/train-0000{shard}-of-0000{of}.parquet\"\nsplit = \"train\"\nrows = {rows}\n")
-    };
-    let two = format!("{}\n[[source.files]]\n{}", file(0, 2, 40), file(1, 2, 24));
-    moved.world.describe(&file(0, 1, 64), &two);
-    moved.is_read(&[
-        "has no `data/train-00001-of-00002.parquet`",
-        "takes data/train-00000-of-00001.parquet of",
-    ]);
-}
-
-#[test]
-fn the_hubs_own_conversion_is_taken_where_there_is_no_such_file() {
-    let moved = Moved::new(|put, [train, test]| {
-        put("shapes/archive/all-00000-of-00001.parquet", &test);
-        put("shapes.converted/default/train/0000.parquet", &train[..40]);
-        put("shapes.converted/default/train/0001.parquet", &train[40..]);
-        put("shapes.converted/default/test/0000.parquet", &test);
-    });
-    let checksum = format!("split = \"train\"\nsha256 = \"{}\"", "0".repeat(64));
-    moved.world.describe("split = \"train\"", &checksum);
-    moved.is_read(&[
-        "has no `data/train-00000-of-00001.parquet`",
-        "default/train/0000.parquet, default/train/0001.parquet",
-        CONVERTED_COMMIT,
-        "checksum is of another file and cannot be checked",
-    ]);
-}
-
-#[test]
-fn the_only_configuration_with_the_split_is_taken_whatever_its_name_and_one_of_two_is_not() {
-    let one = |put: &dyn Fn(&str, &[Row]), [train, test]: [Vec<Row>; 2]| {
-        put("shapes.converted/v2/train/0000.parquet", &train);
-        put("shapes.converted/v2/test/0000.parquet", &test);
-    };
-    Moved::new(one).is_read(&["v2/train/0000.parquet"]);
-    let two = |put: &dyn Fn(&str, &[Row]), [train, test]: [Vec<Row>; 2]| {
-        put("shapes.converted/v1/train/0000.parquet", &train);
-        one(put, [train, test]);
-    };
-    Moved::new(two).is_refused(&["refs/convert/parquet", "v1/train/0000.parquet", "v2/train/0000.parquet"]);
-}
-
-#[test]
-fn where_nothing_fits_both_places_are_named_and_what_is_there() {
-    let moved = Moved::new(|put, [train, test]| {
-        for number in 0..30 {
-            put(&format!("shapes/parts/{number:02}.parquet"), &test[..1]);
-        }
-        put("shapes.converted/default/partial-train/0000.parquet", &train);
-    });
-    moved.is_refused(&[
-        "download: ",
-        "has no `data/train-00000-of-00001.parquet` of data set some/shapes",
-        COMMIT,
-        "data/train-…-of-….parquet",
-        "refs/convert/parquet of default/train/….parquet",
-        "the repository has: parts/00.parquet",
-        "and 10 more",
-        "refs/convert/parquet has: default/partial-train/0000.parquet",
-    ]);
-    fs::remove_dir_all(moved.world.path("hub/datasets/some/shapes.converted")).unwrap();
-    moved.is_refused(&["refs/convert/parquet has: nothing"]);
-}
-
-#[test]
-fn a_balanced_limit_takes_equally_many_of_each_class_and_needs_their_labels() {
-    let world = World::new();
-    // Four of five are stripes.
-    world.change_rows(TRAIN, |rows| {
-        let stripes = (0..rows.len()).filter(|row| row % 20 >= 4);
-        stripes.for_each(|row| rows[row].label = Some(0));
-    });
-    let run = |set: &str| world.run().args(["--only", "download"]).set("download.limit_train=12").set(set);
-    let counts = || {
-        let images = table(&world.view("download/images.parquet"));
-        let train =
-            texts(&images, "split").into_iter().zip(labels(&images)).filter(|(split, _)| split == "train");
-        train.fold([0; 4], |mut counts, (_, label)| {
-            counts[label.unwrap() as usize] += 1;
-            counts
-        })
-    };
-    run("download.balanced=true").ok();
-    assert_eq!(counts(), [3; 4]);
-    run("download.balanced=false").ok();
-    assert!(counts()[0] > 3 && counts().iter().sum::<usize>() == 12, "{:?}", counts());
-
-    let world = World::new();
-    world.change_rows(TRAIN, |rows| rows[7].label = Some(-1));
-    let run = |set: &str| world.run().args(["--only", "download"]).set("download.balanced=true").set(set);
-    let error = run("download.limit_train=12").output();
-    error.helpful_error(&["download: ", "1 of 64 train images have none", "download.balanced=false"]);
-    run("download.limit_test=8").ok();
-    assert!(labels(&table(&world.view("download/images.parquet")))[7].is_none());
-}
-
-#[test]
-fn the_sweep_over_less_data_is_that_of_the_papers_figure() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/variants/limits.toml");
-    let choice = Choice { data_set: "cifar100".to_owned(), profile: "paper".to_owned(), ..Choice::default() };
-    let branches = Experiment::new(&choice, Place::Cpu).unwrap().variants(Some(&file), 1).unwrap();
-    let limits: Vec<usize> = branches.iter().map(|branch| branch.settings.download.limit_train).collect();
-    assert_eq!(limits, [5_000, 10_000, 20_000, 30_000, 40_000, 50_000]);
 }

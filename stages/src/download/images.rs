@@ -125,7 +125,10 @@ impl Download {
                     rows.unwrap_or(0)
                 ))
                 .at(path)
-                .help("the data set changed on the hub: check its revision in the catalog"));
+                .help(
+                    "the data set changed on the hub: check its revision in the catalog, or take it as it is now: \
+                     SET=download.revision=main",
+                ));
             }
             let mut before = 0;
             for (shard, table) in shards.iter().zip(tables) {
