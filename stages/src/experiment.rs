@@ -140,11 +140,12 @@ impl Experiment {
         let classes =
             crate::download::catalog::Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
         Download {
-            source: self.data_set.source.clone(),
+            source: self.data_set.source.at(&limits.revision),
             classes,
             split: self.data_set.split,
             limit_train: limits.limit_train,
             limit_test: limits.limit_test,
+            balanced: limits.balanced,
             seed: limits.seed,
             import: matches!(self.data_set.source, Source::Own(_))
                 .then_some(Import { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),

@@ -86,6 +86,11 @@ pub struct Download {
     pub limit_train: usize,
     /// Most test images; 0 for all.
     pub limit_test: usize,
+    /// Whether the limits take equally many images of each class (as their true labels say), or whatever comes.
+    pub balanced: bool,
+    /// Of a hub's data set: another branch, tag or commit than the catalog has, whose checksums and numbers of rows
+    /// are then not demanded; empty for the catalog's.
+    pub revision: String,
     /// Of images of one's own: leave out what cannot be read, where it would otherwise be an error.
     pub skip_unreadable: bool,
     /// Of images of one's own: those whose shorter side has more pixels are made smaller; 0 for none.
@@ -171,6 +176,8 @@ impl Default for Settings {
                 seed: 0,
                 limit_train: 0,
                 limit_test: 0,
+                balanced: false,
+                revision: String::new(),
                 skip_unreadable: false,
                 shrink: 512,
             },

@@ -2,7 +2,8 @@
 //! log of what it was asked.
 //!
 //! `FOLDER/models/OWNER/NAME/…` and `FOLDER/datasets/OWNER/NAME/…` are repositories; every revision has
-//! the same files. Answers what a hub client asks: resolve (HEAD, GET, Range), revision and tree
+//! the same files, except that the branch `refs/convert/parquet` has those of `NAME.converted/…`, and is
+//! not there if that folder is not. Answers what a hub client asks: resolve (HEAD, GET, Range), revision and tree
 //! listings. Standard library only, except for JSON and the two hashes.
 
 use std::collections::BTreeMap;
@@ -128,8 +129,14 @@ impl Drop for Hub {
     }
 }
 
-/// The commit that every revision of a served repository stands for.
+/// The commit that every other revision of a served repository stands for.
 pub const COMMIT: &str = "00000000000000000000000000000000c0ffee00";
+
+/// The commit that `refs/convert/parquet` stands for.
+pub const CONVERTED_COMMIT: &str = "00000000000000000000000000000000c0ffee01";
+
+/// A commit that no repository has.
+pub const GONE: &str = "000000000000000000000000000000000000dead";
 
 /// The name a hub gives to content.
 pub fn name_of(content: &[u8]) -> String {
@@ -191,8 +198,8 @@ fn answer(shared: &Shared, stream: &TcpStream, asked: &Asked) -> std::io::Result
     }
     let parts: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
     match parts[..] {
-        ["api", kind @ ("models" | "datasets"), owner, name, what @ ("revision" | "tree"), ..] => {
-            listing(stream, asked, &shared.folder.join(kind).join(owner).join(name), what)
+        ["api", kind @ ("models" | "datasets"), owner, name, what @ ("revision" | "tree"), ref rest @ ..] => {
+            listing(stream, asked, &shared.folder.join(kind).join(owner).join(name), rest, what)
         }
         ["datasets", owner, name, "resolve", ref rest @ ..] => {
             file(stream, asked, &shared.folder.join("datasets").join(owner).join(name), rest, fault)
@@ -214,17 +221,24 @@ fn take_fault(shared: &Shared, asked: &Asked) -> Option<Fault> {
     Some(faults[at].1.clone())
 }
 
-fn listing(stream: &TcpStream, asked: &Asked, repo: &Path, what: &str) -> std::io::Result<bool> {
-    if !repo.is_dir() {
-        return page(stream, asked, 404, "RepoNotFound");
-    }
+fn listing(
+    stream: &TcpStream,
+    asked: &Asked,
+    repo: &Path,
+    rest: &[&str],
+    what: &str,
+) -> std::io::Result<bool> {
+    let Revision { folder, commit, .. } = match revision(repo, rest) {
+        Ok(revision) => revision,
+        Err(code) => return page(stream, asked, 404, code),
+    };
     let mut files = Vec::new();
-    walk(repo, "", &mut files)?;
+    walk(&folder, "", &mut files)?;
     let body = if what == "tree" {
         let entry = |(path, content): &(String, Vec<u8>)| json!({"type": "file", "oid": name_of(content), "size": content.len(), "path": path});
         json!(files.iter().map(entry).collect::<Vec<_>>())
     } else {
-        json!({"id": "owner/name", "sha": COMMIT})
+        json!({"id": "owner/name", "sha": commit})
     };
     send(stream, asked, 200, &[("Content-Type", "application/json")], body.to_string().as_bytes(), None)
 }
@@ -243,6 +257,39 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<(String, Vec<u8>)>) -> std:
     Ok(())
 }
 
+/// What a revision stands for.
+struct Revision<'a> {
+    folder: PathBuf,
+    commit: &'static str,
+    /// What comes behind the revision in the request.
+    path: &'a [&'a str],
+}
+
+/// The revision with which `rest` begins, or the hub's code for its not being there.
+fn revision<'a>(repo: &Path, rest: &'a [&'a str]) -> Result<Revision<'a>, &'static str> {
+    if rest.first() == Some(&GONE) {
+        return Err("RevisionNotFound");
+    }
+    let (converted, path) = match rest {
+        ["refs", "convert", "parquet", path @ ..] => (true, path),
+        ["refs", "pr", _, path @ ..] => (false, path),
+        [commit, path @ ..] => (*commit == CONVERTED_COMMIT, path),
+        [] => (false, rest),
+    };
+    if !repo.is_dir() {
+        return Err("RepoNotFound");
+    }
+    if !converted {
+        return Ok(Revision { folder: repo.to_owned(), commit: COMMIT, path });
+    }
+    let name = repo.file_name().unwrap_or_default().to_string_lossy();
+    let folder = repo.with_file_name(format!("{name}.converted"));
+    if !folder.is_dir() {
+        return Err("RevisionNotFound");
+    }
+    Ok(Revision { folder, commit: CONVERTED_COMMIT, path })
+}
+
 /// Answers for a file; `rest` is the revision and the path, and a revision may be `refs/pr/N`.
 fn file(
     stream: &TcpStream,
@@ -251,15 +298,11 @@ fn file(
     rest: &[&str],
     fault: Option<Fault>,
 ) -> std::io::Result<bool> {
-    let path = match rest {
-        ["refs", "pr" | "convert", _, path @ ..] => path,
-        [_, path @ ..] => path,
-        [] => &[],
+    let Revision { folder, commit, path } = match revision(repo, rest) {
+        Ok(revision) => revision,
+        Err(code) => return page(stream, asked, 404, code),
     };
-    if !repo.is_dir() {
-        return page(stream, asked, 404, "RepoNotFound");
-    }
-    let Ok(mut content) = fs::read(repo.join(path.join("/"))) else {
+    let Ok(mut content) = fs::read(folder.join(path.join("/"))) else {
         return page(stream, asked, 404, "EntryNotFound");
     };
     let (name, size) = (format!("\"{}\"", name_of(&content)), content.len().to_string());
@@ -283,7 +326,7 @@ fn file(
         ("ETag", name.as_str()),
         ("X-Linked-Etag", name.as_str()),
         ("X-Linked-Size", size.as_str()),
-        ("X-Repo-Commit", COMMIT),
+        ("X-Repo-Commit", commit),
         ("Accept-Ranges", "bytes"),
     ];
     if status == 206 {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -46,25 +46,34 @@ pub fn rows(seed: u64, count: usize) -> Vec<Row> {
 
 /// A picture of one class as a PNG file.
 fn picture(class: usize, seed: u64) -> Vec<u8> {
+    encode(&drawn(class, seed, [SIDE, SIDE]).into(), ImageFormat::Png)
+}
+
+/// An image file.
+pub fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// A picture of `[width, height]` pixels. Classes beyond the fourth repeat the kinds of pictures.
+pub fn drawn(class: usize, seed: u64, [width, height]: [u32; 2]) -> RgbImage {
     let mut random = Random(seed);
     let mut colour = || [(); 3].map(|()| random.below(256) as u8);
     let (dark, light) = (colour().map(|v| v / 3), colour().map(|v| 255 - v / 3));
     let (period, phase) = (4 + random.below(4), random.below(8));
     let (x0, y0, radius) = (10 + random.below(12), 10 + random.below(12), 5 + random.below(5));
-    let on = |x: u32, y: u32| match class {
+    let on = |x: u32, y: u32| match class % CLASSES.len() {
         0 => ((y + phase) / period).is_multiple_of(2),
         1 => ((x + phase) / period).is_multiple_of(2),
         2 => x.abs_diff(x0).pow(2) + y.abs_diff(y0).pow(2) <= radius * radius,
         _ => ((x + phase) / period + (y + phase) / period).is_multiple_of(2),
     };
     let mut noise = Random(seed + 1);
-    let image = RgbImage::from_fn(SIDE, SIDE, |x, y| {
+    RgbImage::from_fn(width, height, |x, y| {
         let base = if on(x, y) { light } else { dark };
         Rgb(base.map(|v| v.saturating_add(noise.below(24) as u8)))
-    });
-    let mut png = Cursor::new(Vec::new());
-    image.write_to(&mut png, ImageFormat::Png).unwrap();
-    png.into_inner()
+    })
 }
 
 /// SplitMix64: a few numbers from a seed, the same everywhere.
@@ -81,9 +90,28 @@ impl Random {
     }
 }
 
-/// Writes rows as the `datasets` library does: `image` struct<bytes, path>, `label` int64, and the class
-/// names in the metadata entry `huggingface`.
+/// What a table calls its columns and classes, and what else is in it.
+pub struct Form<'a> {
+    /// The column of images, struct<bytes, path>.
+    pub image: &'a str,
+    /// The column of labels, int64.
+    pub label: &'a str,
+    /// The names of the classes, in the metadata entry `huggingface`.
+    pub classes: &'a [&'a str],
+    /// Another column of labels, with its own classes, behind those.
+    pub more_labels: Option<(&'a str, &'a [&'a str])>,
+    /// A column of texts, at the end.
+    pub texts: Option<&'a str>,
+}
+
+/// Writes rows as most image sets have them: `image`, `label` and the names of its classes.
 pub fn write(path: &Path, rows: &[Row], classes: &[&str]) {
+    let form = Form { image: "image", label: "label", classes, more_labels: None, texts: None };
+    write_as(path, rows, &form);
+}
+
+/// Writes rows as the `datasets` library does.
+pub fn write_as(path: &Path, rows: &[Row], form: &Form) {
     let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(rows.iter().map(|row| &row.bytes)));
     let paths: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.path)));
     let image = StructArray::from(vec![
@@ -91,16 +119,25 @@ pub fn write(path: &Path, rows: &[Row], classes: &[&str]) {
         (Arc::new(Field::new("path", DataType::Utf8, true)), paths),
     ]);
     let labels = Int64Array::from_iter(rows.iter().map(|row| row.label));
-    let batch = RecordBatch::try_from_iter_with_nullable([
-        ("image", Arc::new(image) as ArrayRef, true),
-        ("label", Arc::new(labels), true),
-    ])
-    .unwrap();
-    let features = json!({"info": {"features": {
-        "image": {"_type": "Image"},
-        "label": {"names": classes, "_type": "ClassLabel"},
-    }}});
-    let entry = KeyValue::new("huggingface".to_owned(), features.to_string());
+    let mut columns: Vec<(&str, ArrayRef, bool)> =
+        vec![(form.image, Arc::new(image), true), (form.label, Arc::new(labels), true)];
+    let mut features = serde_json::Map::new();
+    let classes = |names: &[&str]| json!({"names": names, "_type": "ClassLabel"});
+    features.insert(form.image.to_owned(), json!({"_type": "Image"}));
+    features.insert(form.label.to_owned(), classes(form.classes));
+    if let Some((name, names)) = form.more_labels {
+        let labels = Int64Array::from_iter_values((0..rows.len()).map(|row| (row % names.len()) as i64));
+        columns.push((name, Arc::new(labels), true));
+        features.insert(name.to_owned(), classes(names));
+    }
+    if let Some(name) = form.texts {
+        let texts = StringArray::from_iter_values((0..rows.len()).map(|row| format!("{name} {row}")));
+        columns.push((name, Arc::new(texts), true));
+        features.insert(name.to_owned(), json!({"dtype": "string", "_type": "Value"}));
+    }
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+    let json = json!({"info": {"features": features}}).to_string();
+    let entry = KeyValue::new("huggingface".to_owned(), json);
     let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![entry])).build();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut writer =

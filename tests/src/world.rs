@@ -138,6 +138,12 @@ impl World {
         self.with_settings("cpu", self.coreg().args(["run", "--images"]).args([self.path(images)]))
     }
 
+    /// `coreg run` on a data set of the catalog, as it is on the hub's branch `main`.
+    pub fn run_catalog(&self, name: &str) -> Coreg {
+        let run = self.coreg().args(["run", "--dataset", name]);
+        self.with_settings("cpu", run).set("download.revision=main")
+    }
+
     /// `coreg run` on the world's data set.
     pub fn run(&self) -> Coreg {
         self.on_shapes(self.coreg(), &["run"])

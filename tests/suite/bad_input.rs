@@ -291,7 +291,7 @@ fn a_row_without_an_image_is_named() {
 #[test]
 fn a_label_outside_the_classes_is_named_with_its_row() {
     fails_on_rows(|rows| rows[23].label = Some(4), &["download: ", "row 23", "label 4", "4 classes"]);
-    fails_on_rows(|rows| rows[7].label = Some(-1), &["download: ", "row 7", "label -1", "4 classes"]);
+    fails_on_rows(|rows| rows[7].label = Some(-2), &["download: ", "row 7", "label -2", "4 classes"]);
 }
 
 #[test]

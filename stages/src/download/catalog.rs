@@ -10,6 +10,7 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
+use super::cache::is_commit;
 use super::own::OwnImages;
 use super::split::{Split, SplitRule};
 use crate::demo::Drawn;
@@ -95,12 +96,42 @@ pub struct Repository {
     pub repo: String,
     /// Commit, branch or tag; a commit pins the content.
     pub revision: String,
+    /// The description's revision, where the user chose another.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
     /// The column of encoded images.
     pub image_column: String,
     /// The column of true labels; without one the labels are unknown, and what needs the truth is left out.
     pub label_column: Option<String>,
     /// Parquet files, in the order in which rows are numbered.
     pub files: Vec<SourceFile>,
+}
+
+impl Source {
+    /// The source as the user wants it: of a repository the revision that he chose, or the description's if that is
+    /// empty. Of another revision neither checksums nor numbers of rows are known.
+    #[must_use]
+    pub fn at(&self, revision: &str) -> Self {
+        match self {
+            Self::Hub(repository) => Self::Hub(repository.at(revision)),
+            Self::Drawn(_) | Self::Own(_) => self.clone(),
+        }
+    }
+}
+
+impl Repository {
+    fn at(&self, revision: &str) -> Self {
+        if revision.is_empty() || revision == self.revision && is_commit(revision) {
+            return self.clone();
+        }
+        let unchecked = |file: &SourceFile| SourceFile { sha256: None, rows: None, ..file.clone() };
+        Self {
+            revision: revision.to_owned(),
+            instead_of: Some(self.revision.clone()),
+            files: self.files.iter().map(unchecked).collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// One Parquet file of the repository.

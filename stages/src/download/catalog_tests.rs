@@ -1,5 +1,5 @@
 //! The catalog against method §§1, 3 and 9, and what is refused.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
 
@@ -90,6 +90,27 @@ fn class_texts_are_those_of_the_method() {
 }
 
 #[test]
+fn another_revision_takes_no_checksum_and_no_number_of_rows_with_it() {
+    let source = |name: &str| DataSet::find(name).unwrap().source;
+    let at = |name: &str, revision: &str| match source(name).at(revision) {
+        Source::Hub(repository) => repository,
+        other => panic!("{name} comes from {other:?}"),
+    };
+    let main = at("cifar10", "main");
+    let pinned = "0b2714987fa478483af9968de7c934580d0bb9a2";
+    assert_eq!((main.revision.as_str(), main.instead_of.as_deref()), ("main", Some(pinned)));
+    assert!(main.files.iter().all(|file| file.sha256.is_none() && file.rows.is_none()));
+    // The pinned commit by name is the catalog's own source, under the same key.
+    for same in ["", pinned] {
+        assert_eq!(source("cifar10").at(same), source("cifar10"));
+    }
+    // A branch that the catalog names is no commit, so who names it too wants it as it is now.
+    assert_eq!(at("fer2013", "main").files[0].rows, None);
+    assert_eq!(at("fer2013", "").files[0].rows, Some(28_709));
+    assert_eq!(source("demo").at("main"), source("demo"));
+}
+
+#[test]
 fn an_unknown_name_is_answered_with_the_nearest_and_the_list() {
     let error = DataSet::find("euro-sta").unwrap_err().to_string();
     assert!(error.contains("did you mean `eurosat`?"), "{error}");
@@ -142,6 +163,7 @@ fn what_is_wrong_in_a_file_is_named_with_file_and_key() {
         ("\"eurosat\"", "\"../eurosat\"", "name"),
         ("[source]", "[source]\nkind = \"dream\"", "source.kind"),
         ("image_column", "picture_column", "picture_column"),
+        ("image_column", "instead_of = \"main\"\nimage_column", "instead_of"),
     ] {
         let error = fault(from, to);
         assert!(error.contains(key) && error.contains("my/own.toml"), "`{to}`: {error}");

@@ -5,11 +5,13 @@ use pipeline::stage::{Context, Reads, Stage};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Classes, Repository, Source};
-use super::hub::{Hub, RepoKind, Wanted, Watch};
+use super::hub::{Hub, Watch};
+use super::layout::{self, Piece};
+use super::limit::{limit, limit_evenly};
 use super::own::Import;
-use super::read::{LabelOrder, Row, Rows};
+use super::read::{LabelOrder, Row, Rows, shown};
 use super::settings::HubSettings;
-use super::split::{Split, SplitRule, id, limit, prefixes, split};
+use super::split::{Draw, Split, SplitRule, id, prefixes, split};
 use crate::artifacts::images::{Images, Index};
 
 /// Settings of the stage. Class texts are no part of it: they change what CLIP reads, not the images.
@@ -25,6 +27,8 @@ pub struct Download {
     pub limit_train: usize,
     /// Most test images; 0 for all.
     pub limit_test: usize,
+    /// Whether the limits take equally many images of each class.
+    pub balanced: bool,
     /// Seed of a random split and of the limits.
     pub seed: u64,
     /// How images of one's own are taken over.
@@ -36,7 +40,7 @@ impl Stage for Download {
     type Inputs = ();
     type Output = Images;
     const NAME: &'static str = "download";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn files(&self) -> Vec<Reads> {
         match &self.source {
@@ -66,9 +70,19 @@ impl Stage for Download {
             }
             Source::Own(own) => own.rows(&self.classes, context)?,
         };
-        let splits = split(&self.split, &found.given, self.seed)?;
-        let most = |limit: usize| (limit > 0).then_some(limit);
-        let mut kept = limit(&splits, most(self.limit_train), most(self.limit_test), self.seed);
+        let draw = match self.source {
+            // People add to their images, and what was put aside for testing should stay there.
+            Source::Own(_) => Draw::by_id(self.seed, &found.ids),
+            Source::Hub(_) | Source::Drawn(_) => Draw::by_place(self.seed),
+        };
+        let splits = split(&self.split, &found.given, &draw)?;
+        let [train, test] = [self.limit_train, self.limit_test].map(|limit| (limit > 0).then_some(limit));
+        let mut kept = if self.balanced {
+            let labels: Vec<Option<i32>> = found.rows.iter().map(|row| row.label).collect();
+            limit_evenly(&splits, &labels, train, test, &draw)?
+        } else {
+            limit(&splits, train, test, &draw)
+        };
         if let (Source::Own(own), Some(import)) = (&self.source, self.import) {
             kept = import.run(own, &mut found, kept, context)?;
         }
@@ -88,42 +102,47 @@ impl Stage for Download {
 }
 
 impl Download {
-    /// All rows of a repository, in the order of its files.
+    /// All rows of a repository, in the order of its files. Ids are the same however the hub divides the files.
     fn fetch(&self, source: &Repository, context: &Context) -> Result<Found> {
         let hub = Hub::open(HubSettings::from_env()?)?;
-        let watch = Watch::of(context);
-        let mut files = Vec::new();
-        for file in &source.files {
-            let wanted = Wanted {
-                kind: RepoKind::Dataset,
-                repo: &source.repo,
-                revision: &source.revision,
-                file: &file.path,
-                sha256: file.sha256.as_deref(),
-            };
-            files.push(hub.fetch(&wanted, &watch)?);
-        }
+        let pieces = layout::fetch(&hub, source, &Watch::of(context))?;
         let paths: Vec<&str> = source.files.iter().map(|file| file.path.as_str()).collect();
-        let label = source.label_column.as_deref();
+        let prefixes = prefixes(&paths);
         let mut found = Found::default();
-        for ((file, fetched), prefix) in source.files.iter().zip(&files).zip(prefixes(&paths)) {
-            let table = Rows::open(&fetched.path, &source.image_column, label, &self.classes)?;
-            if file.rows.is_some_and(|expected| expected != table.row_count()) {
+        for Piece { first, rows, shards } in pieces {
+            let mut tables = Vec::new();
+            for shard in &shards {
+                let label = source.label_column.as_deref();
+                tables.push(Rows::open(&shard.fetched.path, &source.image_column, label, &self.classes)?);
+            }
+            let count: u64 = tables.iter().map(Rows::row_count).sum();
+            if rows.is_some_and(|expected| expected != count) {
+                let path = shards.first().map(|shard| shard.fetched.path.clone()).unwrap_or_default();
+                let files =
+                    if shards.len() == 1 { String::new() } else { format!(" in {} files", shards.len()) };
                 return Err(Error::new(format!(
-                    "{} rows where the catalog has {}",
-                    table.row_count(),
-                    file.rows.unwrap_or(0)
+                    "{count} rows{files} where the catalog has {}",
+                    rows.unwrap_or(0)
                 ))
-                .at(&fetched.path)
-                .help("the data set changed on the hub: check its revision in the catalog"));
+                .at(path)
+                .help(
+                    "the data set changed on the hub: check its revision in the catalog, or take it as it is now: \
+                     SET=download.revision=main",
+                ));
             }
-            if let LabelOrder::OtherNames(names) = table.label_order() {
-                let names = names.join(", ");
-                context
-                    .progress()
-                    .note(format!("{} names its classes {names}; taken in this order", file.path));
+            let mut before = 0;
+            for (shard, table) in shards.iter().zip(tables) {
+                if let LabelOrder::OtherNames(names) = table.label_order() {
+                    let names = shown(names);
+                    context
+                        .progress()
+                        .note(format!("{} names its classes {names}; taken in this order", shard.path));
+                }
+                let rows = table.row_count() as usize;
+                let id = |row| id(&prefixes[first], before + row);
+                found.take(table, id, source.files[first].split, context)?;
+                before += rows;
             }
-            found.take(table, |row| id(&prefix, row), file.split, context)?;
         }
         Ok(found)
     }

@@ -5,6 +5,8 @@ mod cache;
 pub mod catalog;
 pub mod hub;
 pub mod images;
+mod layout;
+pub mod limit;
 pub mod model;
 pub mod own;
 mod persist;

@@ -1,7 +1,7 @@
 //! Rows of a Parquet file as hubs publish image sets: encoded images and labels, in batches.
 //!
 //! The image column is `struct<bytes, path>` or plain binary; the label column any integer type, or
-//! class names. Images are not decoded here, and nothing is known of splits or ids.
+//! class names. A null label and, as in the `datasets` library, the number −1 mean that it is not known. Images are not decoded here, and nothing is known of splits or ids.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,9 @@ pub struct Row {
     /// Index of the true class; `None` where the source does not know it.
     pub label: Option<i32>,
 }
+
+/// The number that stands for an unknown label.
+const UNKNOWN: i64 = -1;
 
 /// How a source's label numbers stand to the catalog's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +192,7 @@ impl Rows {
         let count = self.classes.names.len();
         let label = match &batch.labels {
             None => None,
-            Some(Labels::Numbers(labels)) if labels.is_null(at) => None,
+            Some(Labels::Numbers(labels)) if labels.is_null(at) || labels.value(at) == UNKNOWN => None,
             Some(Labels::Numbers(labels)) => {
                 let label = labels.value(at);
                 let known = usize::try_from(label).ok().filter(|label| *label < count);
@@ -338,7 +341,8 @@ pub(crate) fn bare(name: &str) -> String {
     name.to_lowercase().replace([' ', '-', '_'], "")
 }
 
-fn shown(names: &[String]) -> String {
+/// The first of the names, and how many there are.
+pub(super) fn shown(names: &[String]) -> String {
     let more = if names.len() > 12 { format!(", … ({} in all)", names.len()) } else { String::new() };
     format!("{}{more}", names.iter().take(12).cloned().collect::<Vec<_>>().join(", "))
 }

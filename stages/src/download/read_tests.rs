@@ -129,8 +129,17 @@ fn the_source_s_order_of_class_names_decides_what_its_numbers_mean() {
 }
 
 #[test]
+fn minus_one_is_an_unknown_label_whatever_the_order_of_the_classes() {
+    for names in [None, Some(r#"["crab", "cat", "dog"]"#)] {
+        let (_folder, path) =
+            table(vec![("image", images(2, None)), ("label", numbers(&[Some(-1), Some(2)]))], names);
+        assert_eq!(labels(&path), [None, Some(if names.is_some() { 1 } else { 2 })]);
+    }
+}
+
+#[test]
 fn a_label_outside_the_classes_is_refused_with_its_row() {
-    for bad in [3, -1] {
+    for bad in [3, -2] {
         let (_folder, path) =
             table(vec![("image", images(2, None)), ("label", numbers(&[Some(0), Some(bad)]))], None);
         let error = read(&path).unwrap_err().to_string();

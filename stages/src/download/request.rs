@@ -43,21 +43,29 @@ impl Hub {
     /// # Errors
     /// Unreachable, unknown repository or revision, gated, a stop at the user's request.
     pub fn list(&self, wanted: &Wanted, watch: &Watch) -> Result<Vec<Listed>> {
+        self.list_if_there(wanted, watch)?.ok_or_else(|| {
+            Error::new(format!("{} knows no {} at {}", self.settings.endpoint, wanted.repo, wanted.revision))
+                .help(NO_REPOSITORY)
+        })
+    }
+
+    /// As [`list`](Self::list), but `None` where the hub knows no such repository or revision.
+    pub(super) fn list_if_there(&self, wanted: &Wanted, watch: &Watch) -> Result<Option<Vec<Listed>>> {
         let mut files = if self.settings.offline {
             let cache = RepoCache::new(&self.settings.cache, wanted);
             let mut files = Vec::new();
             if let Some(commit) = cache.commit_of(wanted.revision) {
                 list_folder(&cache.snapshot(&commit), "", &mut files);
             }
-            files
+            Some(files)
         } else {
             self.persist(wanted, watch, self.settings.attempts, || self.tree(wanted, watch))?
         };
-        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files.iter_mut().for_each(|files| files.sort_by(|a, b| a.path.cmp(&b.path)));
         Ok(files)
     }
 
-    fn tree(&self, wanted: &Wanted, watch: &Watch) -> Result<Vec<Listed>, Trouble> {
+    fn tree(&self, wanted: &Wanted, watch: &Watch) -> Result<Option<Vec<Listed>>, Trouble> {
         let (owner, name) = hf_hub::split_id(wanted.repo);
         let listing = match wanted.kind {
             RepoKind::Model => self.wait(watch, entries(self.client.model(owner, name), wanted.revision))?,
@@ -65,7 +73,12 @@ impl Hub {
                 self.wait(watch, entries(self.client.dataset(owner, name), wanted.revision))?
             }
         };
-        listing.map_err(|e| self.trouble(e, wanted))
+        match listing {
+            Ok(files) => Ok(Some(files)),
+            Err(HFError::Http { context }) if context.status == StatusCode::NOT_FOUND => Ok(None),
+            Err(HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. }) => Ok(None),
+            Err(error) => Err(self.trouble(error, wanted)),
+        }
     }
 
     /// Asks what a file is. The hub answers for large files with a redirect to where the bytes lie;
@@ -211,13 +224,9 @@ impl Hub {
         }
         let error = Error::new(format!("{} has no {wanted}", self.settings.endpoint));
         match self.tree(wanted, watch) {
-            Ok(files) if !files.is_empty() => {
-                let mut names: Vec<_> = files.into_iter().map(|file| file.path).collect();
-                names.sort();
-                let more = names.len().saturating_sub(20);
-                names.truncate(20);
-                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                error.help(format!("the repository has: {}{more}", names.join(", ")))
+            Ok(Some(mut files)) if !files.is_empty() => {
+                files.sort_by(|a, b| a.path.cmp(&b.path));
+                error.help(format!("the repository has: {}", shown(&files)))
             }
             _ => error.help("check the names of repository, revision and file"),
         }
@@ -242,9 +251,11 @@ impl Hub {
                 };
                 refused.help(help).into()
             }
-            StatusCode::NOT_FOUND => {
-                refused.help("the hub knows no such repository or revision: check their names").into()
+            StatusCode::NOT_FOUND if wanted.kind == RepoKind::Dataset => {
+                let newest = "SET=download.revision=main takes a data set as it is now";
+                refused.help(format!("{NO_REPOSITORY}; {newest}")).into()
             }
+            StatusCode::NOT_FOUND => refused.help(NO_REPOSITORY).into(),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
                 let help =
                     if self.settings.token.is_some() { "try later" } else { "try later, or set HF_TOKEN" };
@@ -307,6 +318,15 @@ fn described(wanted: &Wanted, status: StatusCode, headers: &HeaderMap) -> Result
     Ok(Remote { hash, size, commit })
 }
 
+/// The first of the files, and how many more there are.
+pub(super) fn shown(files: &[Listed]) -> String {
+    const MOST: usize = 20;
+    let names: Vec<&str> = files.iter().take(MOST).map(|file| file.path.as_str()).collect();
+    let more = files.len().saturating_sub(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names.join(", "))
+}
+
 async fn entries<T: RepoType>(repo: HFRepository<T>, revision: &str) -> HFResult<Vec<Listed>> {
     let mut stream = pin!(repo.list_tree().revision(revision).recursive(true).send()?);
     let mut files = Vec::new();
@@ -341,6 +361,8 @@ fn passing(cause: impl Into<String>, help: &str) -> Trouble {
     let help = if help.is_empty() { UNREACHABLE } else { help };
     Trouble::Passing { cause: cause.into(), help: help.to_owned(), wait: None }
 }
+
+const NO_REPOSITORY: &str = "the hub knows no such repository or revision: check their names";
 
 const UNREACHABLE: &str = "check the network, HF_ENDPOINT and proxies; with the file in the cache, \
                            HF_HUB_OFFLINE=1 works without the hub";

@@ -1,6 +1,6 @@
-//! Which rows train and which test, and which are kept when a run is limited.
+//! Which rows train and which test, how rows are drawn at random, and what they are called.
 //!
-//! It sees only counts and orders: nothing of images or files.
+//! It sees only counts, orders and names: nothing of images or files.
 
 use pipeline::error::{Error, Result};
 use pipeline::random;
@@ -22,11 +22,42 @@ pub enum SplitRule {
     },
 }
 
+/// How rows are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw<'a> {
+    pub(super) seed: u64,
+    ids: Option<&'a [String]>,
+}
+
+impl<'a> Draw<'a> {
+    /// Rows are drawn by their places: for sources whose rows never change. Published results hang on it.
+    pub fn by_place(seed: u64) -> Self {
+        Self { seed, ids: None }
+    }
+
+    /// Rows are drawn by their ids, for sources that grow: one row more moves no more than one other, the one that
+    /// was last within a share or a limit.
+    pub fn by_id(seed: u64, ids: &'a [String]) -> Self {
+        Self { seed, ids: Some(ids) }
+    }
+
+    /// The rows in random order, which depends on the seed and on what the draw is called.
+    pub(super) fn order(&self, rows: &[usize], name: &str) -> Vec<usize> {
+        let Some(ids) = self.ids else {
+            return permutation(rows.len(), self.seed, name).into_iter().map(|at| rows[at]).collect();
+        };
+        let mut rows = rows.to_vec();
+        let hash = |id: &str| *blake3::hash(format!("{}/{name}/{id}", self.seed).as_bytes()).as_bytes();
+        rows.sort_by_cached_key(|row| (hash(&ids[*row]), *row));
+        rows
+    }
+}
+
 /// What each row is for, given what its source says of it, in the order of the sources.
 ///
 /// # Errors
 /// A row without a split under the rule `standard`; either split empty.
-pub fn split(rule: &SplitRule, given: &[Option<Split>], seed: u64) -> Result<Vec<Split>> {
+pub fn split(rule: &SplitRule, given: &[Option<Split>], draw: &Draw) -> Result<Vec<Split>> {
     let splits: Vec<Split> = match *rule {
         SplitRule::Standard => given
             .iter()
@@ -38,7 +69,8 @@ pub fn split(rule: &SplitRule, given: &[Option<Split>], seed: u64) -> Result<Vec
         SplitRule::Random { test_share } => {
             let test = (given.len() as f64 * test_share + 0.5).floor() as usize;
             let mut splits = vec![Split::Train; given.len()];
-            for row in permutation(given.len(), seed, "split").into_iter().take(test) {
+            let rows: Vec<usize> = (0..given.len()).collect();
+            for row in draw.order(&rows, "split").into_iter().take(test) {
                 splits[row] = Split::Test;
             }
             splits
@@ -51,26 +83,6 @@ pub fn split(rule: &SplitRule, given: &[Option<Split>], seed: u64) -> Result<Vec
         }
     }
     Ok(splits)
-}
-
-/// The rows that stay when at most `train` and `test` rows of the splits are wanted, ascending.
-///
-/// Rows are drawn at random, not by class. Under one seed a lower limit keeps a subset of what a
-/// higher one keeps.
-pub fn limit(splits: &[Split], train: Option<usize>, test: Option<usize>, seed: u64) -> Vec<usize> {
-    let mut kept = Vec::new();
-    for (wanted, most) in [(Split::Train, train), (Split::Test, test)] {
-        let rows: Vec<usize> = (0..splits.len()).filter(|row| splits[*row] == wanted).collect();
-        match most {
-            Some(most) if most < rows.len() => {
-                let order = permutation(rows.len(), seed, &format!("limit {wanted}"));
-                kept.extend(order.into_iter().take(most).map(|at| rows[at]));
-            }
-            _ => kept.extend(rows),
-        }
-    }
-    kept.sort_unstable();
-    kept
 }
 
 /// A name for each source file that starts the ids of its rows: the file's name without `.parquet`
@@ -93,14 +105,15 @@ pub fn prefixes(files: &[&str]) -> Vec<String> {
 }
 
 /// The id of a row: unique in the data set, the same in every run, `train-00000/000123` for row 123
-/// (from 0) of `data/train-00000-of-00001.parquet`. `prefix` comes from [`prefixes`].
+/// (from 0) of `data/train-00000-of-00001.parquet`, and of the shards that a hub has in that file's place, counted
+/// through. `prefix` comes from [`prefixes`].
 pub fn id(prefix: &str, row: usize) -> String {
     format!("{prefix}/{row:06}")
 }
 
 /// The numbers below `count` in random order (Fisher–Yates). Draws are scaled by multiplication, here
 /// and not in a library, so that the order stays the same whatever the library's version does.
-fn permutation(count: usize, seed: u64, name: &str) -> Vec<usize> {
+pub(super) fn permutation(count: usize, seed: u64, name: &str) -> Vec<usize> {
     let mut random = random::stream(seed, name);
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
@@ -113,6 +126,8 @@ fn permutation(count: usize, seed: u64, name: &str) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const FIFTH: SplitRule = SplitRule::Random { test_share: 0.2 };
@@ -123,30 +138,41 @@ mod tests {
 
     #[test]
     fn a_random_split_has_the_share_it_was_asked_for_rounded_half_up() {
-        let tests = |rows| count(&split(&FIFTH, &vec![None; rows], 1).unwrap(), Split::Test);
+        let tests = |rows| count(&split(&FIFTH, &vec![None; rows], &Draw::by_place(1)).unwrap(), Split::Test);
         assert_eq!([tests(27_000), tests(28_709), tests(12), tests(13), tests(3)], [5_400, 5_742, 2, 3, 1]);
-        let half = split(&SplitRule::Random { test_share: 0.5 }, &[None; 5], 1).unwrap();
+        let half = split(&SplitRule::Random { test_share: 0.5 }, &[None; 5], &Draw::by_place(1)).unwrap();
         assert_eq!(count(&half, Split::Test), 3);
     }
 
     #[test]
     fn a_random_split_depends_on_its_seed_alone() {
         let rows = vec![None; 1000];
-        assert_eq!(split(&FIFTH, &rows, 7).unwrap(), split(&FIFTH, &rows, 7).unwrap());
-        assert_ne!(split(&FIFTH, &rows, 7).unwrap(), split(&FIFTH, &rows, 8).unwrap());
+        assert_eq!(
+            split(&FIFTH, &rows, &Draw::by_place(7)).unwrap(),
+            split(&FIFTH, &rows, &Draw::by_place(7)).unwrap()
+        );
+        assert_ne!(
+            split(&FIFTH, &rows, &Draw::by_place(7)).unwrap(),
+            split(&FIFTH, &rows, &Draw::by_place(8)).unwrap()
+        );
         let given = vec![Some(Split::Test); 1000];
-        assert_eq!(split(&FIFTH, &given, 7).unwrap(), split(&FIFTH, &rows, 7).unwrap());
+        assert_eq!(
+            split(&FIFTH, &given, &Draw::by_place(7)).unwrap(),
+            split(&FIFTH, &rows, &Draw::by_place(7)).unwrap()
+        );
     }
 
     /// Written down from the first version: which rows test in every published result depends on it.
     #[test]
     fn the_random_order_never_changes() {
         assert_eq!(permutation(10, 0, "split"), [8, 0, 1, 2, 7, 5, 4, 9, 3, 6]);
+        let rows: Vec<usize> = (10..20).collect();
+        assert_eq!(Draw::by_place(0).order(&rows, "split"), [18, 10, 11, 12, 17, 15, 14, 19, 13, 16]);
     }
 
     #[test]
     fn a_random_split_takes_from_everywhere() {
-        let splits = split(&FIFTH, &vec![None; 10_000], 3).unwrap();
+        let splits = split(&FIFTH, &vec![None; 10_000], &Draw::by_place(3)).unwrap();
         for part in splits.chunks(1000) {
             let tests = count(part, Split::Test);
             assert!((140..=260).contains(&tests), "{tests} of 1000");
@@ -156,35 +182,54 @@ mod tests {
     #[test]
     fn the_standard_split_is_what_the_source_says() {
         let given = [Some(Split::Test), Some(Split::Train), Some(Split::Train)];
-        let splits = split(&SplitRule::Standard, &given, 1).unwrap();
+        let splits = split(&SplitRule::Standard, &given, &Draw::by_place(1)).unwrap();
         assert_eq!(splits, [Split::Test, Split::Train, Split::Train]);
-        assert!(split(&SplitRule::Standard, &[Some(Split::Test), None], 1).is_err());
+        assert!(split(&SplitRule::Standard, &[Some(Split::Test), None], &Draw::by_place(1)).is_err());
     }
 
     #[test]
     fn a_split_without_test_rows_is_refused() {
-        let error = split(&FIFTH, &[None; 2], 1).unwrap_err().to_string();
+        let error = split(&FIFTH, &[None; 2], &Draw::by_place(1)).unwrap_err().to_string();
         assert!(error.contains("none of 2 rows is for test"), "{error}");
     }
 
-    #[test]
-    fn a_limit_keeps_order_and_a_lower_one_keeps_a_subset() {
-        let splits = split(&FIFTH, &vec![None; 500], 5).unwrap();
-        let many = limit(&splits, Some(100), Some(30), 5);
-        let few = limit(&splits, Some(40), Some(10), 5);
-        assert!(many.is_sorted() && few.is_sorted());
-        let of = |rows: &[usize], split| rows.iter().filter(|row| splits[**row] == split).count();
-        assert_eq!((of(&many, Split::Train), of(&many, Split::Test)), (100, 30));
-        assert_eq!((of(&few, Split::Train), of(&few, Split::Test)), (40, 10));
-        assert!(few.iter().all(|row| many.contains(row)));
-        assert_ne!(limit(&splits, Some(40), Some(10), 6), few);
+    fn ids(count: usize) -> Vec<String> {
+        (0..count).map(|row| format!("class/{row}.png")).collect()
+    }
+
+    /// The ids of the rows that test.
+    fn testing(ids: &[String]) -> BTreeSet<&String> {
+        let splits = split(&FIFTH, &vec![None; ids.len()], &Draw::by_id(3, ids)).unwrap();
+        (0..ids.len()).filter(|row| splits[*row] == Split::Test).map(|row| &ids[row]).collect()
     }
 
     #[test]
-    fn no_limit_and_a_limit_beyond_the_rows_keep_everything() {
-        let splits = split(&FIFTH, &[None; 50], 5).unwrap();
-        assert_eq!(limit(&splits, None, None, 1), (0..50).collect::<Vec<_>>());
-        assert_eq!(limit(&splits, Some(1000), Some(10), 1), (0..50).collect::<Vec<_>>());
+    fn drawn_by_id_one_image_more_moves_at_most_one_other() {
+        let all = ids(200);
+        let mut moved = 0;
+        for without in 0..all.len() {
+            let mut fewer = all.clone();
+            fewer.remove(without);
+            let (before, after) = (testing(&fewer), testing(&all));
+            let others = before.symmetric_difference(&after).filter(|id| ***id != all[without]).count();
+            assert!(others <= 1, "{others} moved without {}", all[without]);
+            moved += others;
+        }
+        assert_eq!(testing(&all).len(), 40);
+        // Without one of the 40 that test there are still 40 of 199; without another one they stay.
+        assert_eq!(moved, 40);
+    }
+
+    #[test]
+    fn drawn_by_id_neither_order_nor_place_matters_and_the_seed_does() {
+        let all = ids(100);
+        let reversed: Vec<String> = all.iter().rev().cloned().collect();
+        assert_eq!(testing(&all), testing(&reversed));
+        let rows: Vec<usize> = (0..10).collect();
+        assert_ne!(Draw::by_id(3, &all).order(&rows, "split"), Draw::by_id(4, &all).order(&rows, "split"));
+        assert_ne!(Draw::by_id(3, &all).order(&rows, "split"), Draw::by_id(3, &all).order(&rows, "limit"));
+        // Written down from the first version: which of people's images test depends on it.
+        assert_eq!(Draw::by_id(0, &all).order(&rows, "split"), [6, 9, 2, 3, 8, 4, 0, 5, 1, 7]);
     }
 
     #[test]

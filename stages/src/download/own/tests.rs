@@ -4,8 +4,10 @@
 use std::fs;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
+use pipeline::stage::Stage;
 
 use super::*;
+use crate::download::images::Download;
 use crate::download::split::Split;
 
 /// A folder with files of these names: images get a PNG of 8×6 pixels, the others a few bytes.
@@ -40,6 +42,54 @@ fn refused(folder: &Path, classes: Option<&str>) -> String {
 fn found(set: &DataSet, folder: &Path) -> Found {
     let Source::Own(own) = &set.source else { unreachable!() };
     own.rows(&set.classes, &Context::for_test(folder)).unwrap()
+}
+
+/// Of every image that the stage keeps its id and its split.
+fn kept(set: &DataSet, limit_train: usize, balanced: bool) -> BTreeMap<String, Split> {
+    let stage = Download {
+        source: set.source.clone(),
+        classes: set.classes.clone(),
+        split: set.split,
+        limit_train,
+        limit_test: 0,
+        balanced,
+        seed: 0,
+        import: Some(Import { skip_unreadable: false, shrink: 0 }),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let index = stage.run((), &Context::for_test(folder.path())).unwrap().index;
+    index.ids.into_iter().zip(index.splits).collect()
+}
+
+#[test]
+fn an_image_more_leaves_the_others_where_they_were() {
+    let names: Vec<String> = (0..40).map(|i| format!("{}/{i}.png", ["cat", "dog"][i % 2])).collect();
+    let folder = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let all = |limit| kept(&describe(folder.path(), None).unwrap(), limit, false);
+    let (before, few) = (all(0), all(20));
+    assert_eq!(before.values().filter(|split| **split == Split::Test).count(), 8);
+    // The one that sorts first moves the places of all others.
+    image(8, 6).save(folder.path().join("cat/!.png")).unwrap();
+    let (after, few_after) = (all(0), all(20));
+    let moved = before.iter().filter(|(id, split)| after[*id] != **split).count();
+    let gone = few.keys().filter(|id| !few_after.contains_key(*id)).count();
+    assert!(moved <= 1 && gone <= 2, "{moved} have another split, {gone} are beyond the limit");
+    assert_eq!(after.len(), 41);
+}
+
+#[test]
+fn a_balanced_limit_takes_from_every_folder_alike() {
+    let names: Vec<String> =
+        (0..60).map(|i| format!("{}/{i}.png", if i < 12 { "cat" } else { "dog" })).collect();
+    let folder = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let set = describe(folder.path(), None).unwrap();
+    let cats = |balanced| {
+        let kept = kept(&set, 10, balanced);
+        let train = kept.iter().filter(|(_, split)| **split == Split::Train).map(|(id, _)| id);
+        (train.clone().count(), train.filter(|id| id.starts_with("cat/")).count())
+    };
+    assert_eq!(cats(true), (10, 5));
+    assert_ne!(cats(false), (10, 5));
 }
 
 #[test]

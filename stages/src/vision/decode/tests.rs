@@ -60,11 +60,14 @@ fn lossless_files_are_read_as_pillow_reads_them() {
 
 #[test]
 fn lossy_files_are_read_nearly_as_pillow_reads_them() {
-    for (file, [rgb, grey]) in
-        golden!["444.jpg" "420.jpg" "progressive.jpg" "grey.jpg" "cmyk.jpg" "lossy.webp"]
-    {
+    for (file, [rgb, grey]) in golden![
+        "444.jpg" "420.jpg" "progressive.jpg" "grey.jpg" "cmyk.jpg" "cmyk_420.jpg" "cmyk_unmarked.jpg" "ycck.jpg"
+        "lossy.webp"
+    ] {
         println!("{file}: {rgb:?} {grey:?}");
-        assert!(rgb.0 <= 6 && grey.0 <= 2 && rgb.1 < 0.5 && grey.1 < 0.1, "{file}: {rgb:?} {grey:?}");
+        // Where inks are stored at half the resolution the luma shows it too, as colours alone do elsewhere.
+        let (most, mean) = if file == "cmyk_420.jpg" { (6, 0.5) } else { (2, 0.1) };
+        assert!(rgb.0 <= 6 && grey.0 <= most && rgb.1 < 0.5 && grey.1 < mean, "{file}: {rgb:?} {grey:?}");
     }
 }
 

@@ -8,6 +8,7 @@
 - cutout.png: tiles of 32 x 32 for the lines of cutout.txt, each with side and centre as shares of the width.
 - decode_FILE and decode_FILE.expected.png: a file; above Pillow's `convert("RGB")` of it, below its `convert("L")`.
 """
+import io
 import pathlib
 
 import numpy as np
@@ -62,11 +63,41 @@ def decode():
     }  # fmt: skip
     for name, (image, options) in files.items():
         image.save(HERE / f"decode_{name}", **options)
+    cmyk_as_other_programs_write_it(rgb)
+    for name in [*files, "ycck.jpg", "cmyk_420.jpg", "cmyk_unmarked.jpg"]:
         read = Image.open(HERE / f"decode_{name}")
         expected = Image.new("RGB", (24, 34))
         expected.paste(read.convert("RGB"), (0, 0))
         expected.paste(read.convert("L").convert("RGB"), (0, 17))
         expected.save(HERE / f"decode_{name}.expected.png", optimize=True)
+
+
+def cmyk_as_other_programs_write_it(rgb):
+    """Black in its own channel, and the three ways of marking a CMYK JPEG that Pillow reads and does not write."""
+    ink = np.array(rgb.convert("CMYK"))
+    black = ink[..., :3].min(-1, keepdims=True) // 2
+    ink = Image.fromarray(np.concatenate([ink[..., :3] - black, black], -1), "CMYK")
+    marker = b"\xff\xee\x00\x0eAdobe"
+
+    def encoded(image, subsampling):
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=90, subsampling=subsampling)
+        file = file.getvalue()
+        assert file.count(marker) == 1
+        return file, file.index(marker)
+
+    file, _ = encoded(ink, 2)
+    (HERE / "decode_cmyk_420.jpg").write_bytes(file)
+    # Without Adobe's marker.
+    file, at = encoded(ink, 0)
+    (HERE / "decode_cmyk_unmarked.jpg").write_bytes(file[:at] + file[at + 16 :])
+    # As Photoshop has it: cyan, magenta and yellow as YCbCr, which the marker's last byte says, and black inverted.
+    # Pillow inverts what it writes.
+    planes = np.array(ink)
+    planes[..., :3] = 255 - np.array(Image.fromarray(planes[..., :3].copy(), "RGB").convert("YCbCr"))
+    file, at = encoded(Image.fromarray(planes, "CMYK"), 0)
+    assert file[at + 15] == 0
+    (HERE / "decode_ycck.jpg").write_bytes(file[: at + 15] + b"\2" + file[at + 16 :])
 
 
 FACTORS = [0.05, 0.5, 0.3, 0.77, 0.95]

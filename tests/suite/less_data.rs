@@ -1,0 +1,64 @@
+//! Learning from fewer images: limits that take equally many of each class, and the sweep over limits.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int32Type;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use stages::device::Place;
+use stages::experiment::{Choice, Experiment};
+use tests::world::{TRAIN, World};
+
+/// Splits and labels of the images.
+fn images(world: &World) -> Vec<(String, Option<i32>)> {
+    let file = File::open(world.view("download/images.parquet")).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let mut rows = Vec::new();
+    for batch in reader.map(Result::unwrap) {
+        let splits = batch.column_by_name("split").unwrap().as_string::<i32>();
+        let labels = batch.column_by_name("label").unwrap().as_primitive::<Int32Type>();
+        rows.extend(splits.iter().map(|split| split.unwrap().to_owned()).zip(labels.iter()));
+    }
+    rows
+}
+
+#[test]
+fn a_balanced_limit_takes_equally_many_of_each_class_and_needs_their_labels() {
+    let world = World::new();
+    // Four of five are stripes.
+    world.change_rows(TRAIN, |rows| {
+        let stripes = (0..rows.len()).filter(|row| row % 20 >= 4);
+        stripes.for_each(|row| rows[row].label = Some(0));
+    });
+    let run = |set: &str| world.run().args(["--only", "download"]).set("download.limit_train=12").set(set);
+    let counts = || {
+        let train = images(&world).into_iter().filter(|(split, _)| split == "train");
+        train.fold([0; 4], |mut counts, (_, label)| {
+            counts[label.unwrap() as usize] += 1;
+            counts
+        })
+    };
+    run("download.balanced=true").ok();
+    assert_eq!(counts(), [3; 4]);
+    run("download.balanced=false").ok();
+    assert!(counts()[0] > 3 && counts().iter().sum::<usize>() == 12, "{:?}", counts());
+
+    let world = World::new();
+    world.change_rows(TRAIN, |rows| rows[7].label = Some(-1));
+    let run = |set: &str| world.run().args(["--only", "download"]).set("download.balanced=true").set(set);
+    let error = run("download.limit_train=12").output();
+    error.helpful_error(&["download: ", "1 of 64 train images have none", "download.balanced=false"]);
+    run("download.limit_test=8").ok();
+    assert_eq!(images(&world)[7].1, None);
+}
+
+#[test]
+fn the_sweep_over_less_data_is_that_of_the_papers_figure() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/variants/limits.toml");
+    let choice = Choice { data_set: "cifar100".to_owned(), profile: "paper".to_owned(), ..Choice::default() };
+    let branches = Experiment::new(&choice, Place::Cpu).unwrap().variants(Some(&file), 1).unwrap();
+    let limits: Vec<usize> = branches.iter().map(|branch| branch.settings.download.limit_train).collect();
+    assert_eq!(limits, [5_000, 10_000, 20_000, 30_000, 40_000, 50_000]);
+}
