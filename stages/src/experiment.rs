@@ -84,6 +84,12 @@ impl Experiment {
         let votes = choice.votes.iter().map(|file| ("VOTES", votes_layer(file)));
         let chosen = clip.chain(votes).chain(labels).chain([("SET", overrides(&choice.set)?)]);
         let settings = Settings::layered(layers.into_iter().chain(own).chain(chosen))?;
+        let revision = &settings.download.revision;
+        if !(revision.is_empty() || matches!(data_set.source, Source::Hub(_))) {
+            let name = &data_set.name;
+            return Err(Error::new(format!("download.revision = {revision}, but `{name}` does not come from a hub"))
+                .help("leave it out"));
+        }
         Ok(Self { data_set, settings, place })
     }
 
@@ -377,6 +383,8 @@ mod tests {
         assert_eq!(synthetic.labels, LabelSource::Synthetic);
         assert_eq!((synthetic.synthetic.q, synthetic.synthetic.eta), (0.03, 0.2));
         assert_eq!(labels("clip+votes").unwrap().labels, LabelSource::ClipAndVotes);
+        let revision = settings("quick", None, "download.revision=main").unwrap_err().to_string();
+        assert!(revision.contains("does not come from a hub"), "{revision}");
         for (wrong, said) in [("synthetic p=1", "synthetic.p"), ("people", "people"), ("clip q=1", "clip.q")]
         {
             let error = labels(wrong).unwrap_err().to_string();

@@ -87,10 +87,10 @@ fn what_dead_processes_left_half_written_is_removed() {
 fn every_test_that_store_md_names_is_there() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(here.join("STORE.md")).unwrap();
-    let there = [here.join("../stages/tests"), here.join("../tests/suite")];
-    let sources: String = [here.join("src"), here.join("tests"), there[0].clone(), there[1].clone()]
+    let folders = ["src", "tests", "../stages/src/embed", "../stages/tests", "../tests/suite"];
+    let sources: String = folders
         .iter()
-        .flat_map(|folder| files_below(folder).into_values())
+        .flat_map(|folder| files_below(&here.join(folder)).into_values())
         .map(|bytes| String::from_utf8(bytes).unwrap())
         .collect();
     let named: Vec<_> = text.split("[`").skip(1).filter_map(|rest| rest.split("`]").next()).collect();
