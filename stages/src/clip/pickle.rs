@@ -5,7 +5,7 @@
 //! run: candle's reader turns it into plain objects, of which tensors are listed and all else is passed over.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use candle_core::DType;
@@ -45,7 +45,7 @@ struct Part {
 
 fn list(content: &Content) -> Result<BTreeMap<String, Stored>, Fault> {
     let (length, file) = content.open()?;
-    let mut archive = ZipArchive::new(file)?;
+    let mut archive = ZipArchive::new(BufReader::new(file))?;
     let mut parts = BTreeMap::new();
     let mut pickle = None;
     for index in 0..archive.len() {
@@ -296,12 +296,10 @@ mod tests {
         let path = folder.path().join("pytorch_model.bin");
         let mut refused = 0;
         for at in 0..whole.len() {
-            for flip in [0x01, 0x80] {
-                let mut bytes = whole.clone();
-                bytes[at] ^= flip;
-                std::fs::write(&path, bytes).unwrap();
-                refused += usize::from(list(&path.clone().into()).is_err());
-            }
+            let mut bytes = whole.clone();
+            bytes[at] ^= [0x01, 0x80, 0x10][at % 3];
+            std::fs::write(&path, bytes).unwrap();
+            refused += usize::from(list(&path.clone().into()).is_err());
         }
         assert!(refused > whole.len() / 10, "{refused}");
         for keep in (0..whole.len()).step_by(97) {
