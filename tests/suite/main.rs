@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cache;
+mod clips;
 mod contract;
 mod demo;
 mod disks;

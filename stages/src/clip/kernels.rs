@@ -11,13 +11,30 @@ use super::config::Activation;
 const TASK: usize = 1 << 14;
 
 /// out (m, n) += x (m, k) · w (k, n), all row-major and contiguous, on all threads.
+///
+/// A row of `out` depends on its row of `x` alone, bit for bit, however many others there are. gemm has two habits
+/// against it: a single row is summed in another order, and where w is at most [`NARROW`] wide, few rows are summed in
+/// pieces of 512 products and many in longer ones.
 pub fn matmul_add(x: &[f32], w: &[f32], out: &mut [f32], [m, k, n]: [usize; 3]) {
+    if m == 1 {
+        let mut twice = out.repeat(2);
+        matmul_add(&x.repeat(2), w, &mut twice, [2, k, n]);
+        return out.copy_from_slice(&twice[..n]);
+    }
     let threads = match rayon::current_num_threads() {
         1 => gemm::Parallelism::None,
         threads => gemm::Parallelism::Rayon(threads),
     };
-    gemm_f32((out, n), (x, k), (w, n, 1), [m, k, n], Add::ToWhatIsThere, threads);
+    let piece = if n <= NARROW { k.div_ceil(k.div_ceil(512).max(1)).max(1) } else { k.max(1) };
+    for from in (0..k).step_by(piece) {
+        let to = (from + piece).min(k);
+        let (x, w) = ((&x[from..], k), (&w[from * n..], n, 1));
+        gemm_f32((&mut *out, n), x, w, [m, to - from, n], Add::ToWhatIsThere, threads);
+    }
 }
+
+/// Up to this width gemm chooses the order of its sums by the number of rows, beyond it does not.
+const NARROW: usize = 64;
 
 /// out (m, n) = scale · x (m, k) · w (k, n), all row-major and contiguous, on this thread.
 pub fn matmul_here(x: &[f32], w: &[f32], out: &mut [f32], [m, k, n]: [usize; 3], scale: f32) {
@@ -320,6 +337,32 @@ mod tests {
             })
         };
         assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    fn a_row_of_a_product_does_not_depend_on_the_others() {
+        let values = |count: usize, prime: usize| -> Vec<f32> {
+            (0..count).map(|i| ((i * prime) % 1009) as f32 / 500.0 - 1.0).collect()
+        };
+        for (k, n) in
+            [(24, 20), (64, 24), (513, 40), (768, 64), (1025, 64), (3072, 768), (768, 2304), (588, 1024)]
+        {
+            let most = 200;
+            let (x, w) = (values(most * k, 7919), values(k * n, 104_729));
+            let product = |rows: std::ops::Range<usize>| {
+                let mut out = bias_rows(rows.len(), &w[..n], None);
+                matmul_add(&x[rows.start * k..rows.end * k], &w, &mut out, [rows.len(), k, n]);
+                out
+            };
+            let all = product(0..most);
+            for rows in [0..1, 17..18, 5..7, 100..103, 60..124, 70..135, 199..200] {
+                assert_eq!(
+                    product(rows.clone()),
+                    all[rows.start * n..rows.end * n],
+                    "{rows:?} of ({k}, {n})"
+                );
+            }
+        }
     }
 
     #[test]

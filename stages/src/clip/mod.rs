@@ -7,8 +7,10 @@
 mod config;
 mod content;
 mod encoder;
+mod header;
 mod kernels;
 mod ops;
+mod pickle;
 mod preprocess;
 mod probabilities;
 mod text_tower;
@@ -37,6 +39,9 @@ use text_tower::TextTower;
 use vision_tower::VisionTower;
 use weights::{Shapes, Weights};
 
+/// The names of the weights in a folder or repository; the first that is there is read.
+pub const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
 /// The files of one CLIP, as the hub has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClipFiles {
@@ -44,7 +49,7 @@ pub struct ClipFiles {
     pub config: Content,
     /// `tokenizer.json`.
     pub tokenizer: Content,
-    /// `model.safetensors`.
+    /// `model.safetensors`, or `pytorch_model.bin`.
     pub weights: Content,
     /// `preprocessor_config.json`; without it, CLIP's own preprocessing for the config's image size.
     pub preprocessor: Option<Content>,
@@ -58,22 +63,29 @@ impl ClipFiles {
             if path.is_file() {
                 return Ok(Content::File(path));
             }
-            let error = Error::new(format!("the folder of CLIP has no {name}")).at(folder);
-            Err(match name {
-                "model.safetensors" if folder.join("model.safetensors.index.json").is_file() => {
-                    error.help("weights split over several files are not supported: merge them into one")
-                }
-                "model.safetensors" if folder.join("pytorch_model.bin").is_file() => error.help(
-                    "pytorch_model.bin is not read: take a revision that has model.safetensors, such as refs/pr/15 \
-                     of openai/clip-vit-base-patch32",
-                ),
-                _ => error.help("needed are config.json, tokenizer.json and model.safetensors"),
-            })
+            Err(Error::new(format!("the folder of CLIP has no {name}"))
+                .at(folder)
+                .help("needed are config.json, tokenizer.json and model.safetensors or pytorch_model.bin"))
+        };
+        let weights = || {
+            let found = WEIGHTS.into_iter().find_map(|name| find(name).ok());
+            let split = WEIGHTS.map(|name| folder.join(format!("{name}.index.json")));
+            match found {
+                Some(found) => Ok(found),
+                None if split.iter().any(|index| index.is_file()) => Err(Error::new(
+                    "the weights of the CLIP are split over several files",
+                )
+                .at(folder)
+                .help(
+                    "merge them into one model.safetensors: save the model again with a larger shard size",
+                )),
+                None => find(WEIGHTS[0]),
+            }
         };
         Ok(Self {
             config: find("config.json")?,
             tokenizer: find("tokenizer.json")?,
-            weights: find("model.safetensors")?,
+            weights: weights()?,
             preprocessor: find("preprocessor_config.json").ok(),
         })
     }
@@ -150,7 +162,7 @@ impl ImageEncoder {
     }
 
     /// Preprocessed images (B, 3, S, S) to features (B, P) of unit length, f32, on the model's device. Batches of
-    /// 32 to 64 are best on a CPU.
+    /// 32 to 64 are best on a CPU; there an image's feature is the same, bit for bit, whatever its batch.
     pub fn encode(&self, batch: &Tensor) -> Result<Tensor> {
         let side = self.preprocess.side();
         match batch.dims() {
@@ -201,15 +213,18 @@ impl TextEncoder {
     }
 
     /// Features (N, P) of unit length, f32, on the model's device, in the order of the texts. A text longer than
-    /// the model takes is cut.
+    /// the model takes is cut. On a CPU a text's feature is the same, bit for bit, whatever the others are: only texts
+    /// of one length share a batch.
     pub fn encode<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Tensor> {
         let texts = self.tokenizer.tokenize(texts)?;
         let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_by_key(|i| texts[*i].ids.len()); // stable: texts of like length share a batch and waste no padding
+        order.sort_by_key(|i| texts[*i].ids.len());
         let mut batches = Vec::new();
-        for batch in order.chunks(TEXTS_AT_ONCE) {
-            let texts: Vec<&TokenizedText> = batch.iter().map(|i| &texts[*i]).collect();
-            batches.push(self.tower.forward(&texts).or_fail(cannot_encode)?);
+        for same in order.chunk_by(|a, b| texts[*a].ids.len() == texts[*b].ids.len()) {
+            for batch in same.chunks(TEXTS_AT_ONCE) {
+                let texts: Vec<&TokenizedText> = batch.iter().map(|i| &texts[*i]).collect();
+                batches.push(self.tower.forward(&texts).or_fail(cannot_encode)?);
+            }
         }
         if batches.is_empty() {
             return Tensor::zeros((0, self.width), DType::F32, &self.place.device).or_fail(cannot_encode);

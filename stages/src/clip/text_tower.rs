@@ -54,18 +54,15 @@ impl TextTower {
         shapes.and(Encoder::shapes(&format!("{ROOT}.encoder"), &config.text.tower))
     }
 
-    /// Features (texts, projection), not yet of unit length. There must be a text.
+    /// Features (texts, projection), not yet of unit length. There must be a text, and all must have one length.
     ///
-    /// Shorter texts are filled up with id 0 behind their end mark, where the causal mask hides it from every
-    /// token that matters.
+    /// Filling up shorter ones would be harmless under the causal mask, were it not that sums then run in another
+    /// order: a text's last bits would depend on its company.
     pub fn forward(&self, texts: &[&TokenizedText]) -> candle_core::Result<Tensor> {
-        let length = texts.iter().map(|text| text.ids.len()).max().unwrap_or(0);
-        let mut ids = vec![0u32; texts.len() * length];
-        let mut pooled = Vec::with_capacity(texts.len());
-        for (i, text) in texts.iter().enumerate() {
-            ids[i * length..][..text.ids.len()].copy_from_slice(&text.ids);
-            pooled.push((i * length + text.pooled) as u32);
-        }
+        let length = texts.first().map_or(0, |text| text.ids.len());
+        let ids: Vec<u32> = texts.iter().flat_map(|text| &text.ids).copied().collect();
+        let pooled: Vec<u32> =
+            texts.iter().enumerate().map(|(i, text)| (i * length + text.pooled) as u32).collect();
         let ids = Tensor::from_vec(ids, texts.len() * length, &self.place.device)?;
         let pooled = Tensor::from_vec(pooled, texts.len(), &self.place.device)?;
         let x = self.tokens.index_select(&ids, 0)?; // (texts · length, hidden)

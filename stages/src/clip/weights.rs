@@ -1,59 +1,74 @@
-//! `model.safetensors`: which tensors it holds, whether they are those the model needs, and their values as f32.
+//! CLIP's weights: whether the file holds the tensors that the model needs, and their values as f32.
 //!
-//! It knows nothing of towers: callers name the tensors and shapes they want. Only what is asked for is read from disk.
+//! It knows nothing of towers: callers name the tensors and shapes they want. Nor of how a file is laid out: [`header`]
+//! (`model.safetensors`) and [`pickle`] (`pytorch_model.bin`) tell where each tensor lies. Only what is asked for is read.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
 use half::{bf16, f16};
 use pipeline::error::{Error, OrFail, Result};
-use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::content::Content;
+use super::{header, pickle};
 
-/// Longest header that the format allows (the `safetensors` crate has the same limit).
-const MAX_HEADER: u64 = 100_000_000;
+/// The type of a tensor's numbers, little-endian in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// IEEE half precision.
+    F16,
+    /// The upper half of an f32.
+    BF16,
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+    /// No floats, by the name that the file has for it.
+    Other(String),
+}
 
-/// An open safetensors file whose header has been read and found consistent with the file's length.
+/// A tensor that a file holds. Whoever lists one has checked that it lies within the file.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Sides.
+    pub shape: Vec<usize>,
+    /// Type of its numbers.
+    pub kind: Kind,
+    /// Offset of its first byte in the file.
+    pub start: u64,
+    /// Numbers from one to the next along each side, where they are not in row-major order.
+    pub strides: Option<Vec<usize>>,
+}
+
+impl Stored {
+    /// How many numbers it has, and how many lie from its first to its last. `None` beyond what can be counted.
+    pub fn extent(&self) -> Option<[usize; 2]> {
+        let count = self.shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side))?;
+        let span = match &self.strides {
+            Some(strides) if count > 0 => {
+                self.shape.iter().zip(strides).try_fold(1usize, |span, (side, stride)| {
+                    (side - 1).checked_mul(*stride)?.checked_add(span)
+                })?
+            }
+            _ => count,
+        };
+        Some([count, span])
+    }
+}
+
+/// A file of weights whose tensors are listed.
 pub struct Weights {
     file: Content,
-    data_start: u64,
-    tensors: BTreeMap<String, TensorInfo>,
+    tensors: BTreeMap<String, Stored>,
 }
 
 impl Weights {
-    /// Reads the header only. A header that is cut short, malformed or at odds with the file's length is an error.
+    /// Lists the tensors, by the file's name as a checkpoint of PyTorch (`.bin`) or as safetensors. A file that is cut
+    /// short, malformed or at odds with itself is an error.
     pub fn open(content: &Content) -> Result<Self> {
-        let corrupt = || {
-            Error::new("the weights are not a readable safetensors file")
-                .at(content)
-                .help("download the file again: it may be cut short or damaged")
-        };
-        let cannot = || Error::new("cannot open CLIP's weights").at(content);
-        let (length, mut file) = content.open().or_fail(cannot)?;
-        let mut prefix = [0; 8];
-        file.read_exact(&mut prefix).or_fail(corrupt)?;
-        let header_length = u64::from_le_bytes(prefix);
-        if header_length > MAX_HEADER || header_length > length.saturating_sub(8) {
-            return Err(corrupt().because(format!("a header of {header_length} bytes in a file of {length}")));
-        }
-        let mut header = vec![0; header_length as usize];
-        file.read_exact(&mut header).or_fail(corrupt)?;
-        let metadata: Metadata = serde_json::from_slice(&header).or_fail(corrupt)?;
-        let data_start = 8 + header_length;
-        let tensors: BTreeMap<_, _> = metadata.tensors().into_iter().map(|(k, v)| (k, v.clone())).collect();
-        for (name, info) in &tensors {
-            let (start, end) = info.data_offsets;
-            let bits = info.shape.iter().try_fold(info.dtype.bitsize(), |a, b| a.checked_mul(*b));
-            let fits = start <= end
-                && bits.is_some_and(|bits| bits.div_ceil(8) == end - start)
-                && (end as u64) <= length - data_start;
-            if !fits {
-                return Err(corrupt().because(format!("the tensor {name} does not fit into the file")));
-            }
-        }
-        Ok(Self { file: content.clone(), data_start, tensors })
+        let is_pickle = content.as_ref().extension().is_some_and(|extension| extension == "bin");
+        let tensors = if is_pickle { pickle::read(content)? } else { header::read(content)? };
+        Ok(Self { file: content.clone(), tensors })
     }
 
     /// Whether the file has a tensor of this name.
@@ -68,43 +83,45 @@ impl Weights {
 
     /// [`Weights::check`] for each of these.
     pub fn check_all(&self, shapes: &Shapes) -> Result<()> {
-        shapes.0.iter().try_for_each(|(name, shape)| self.check(name, shape))
+        shapes.iter().try_for_each(|(name, shape)| self.check(name, shape))
     }
 
-    fn find(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo> {
+    fn find(&self, name: &str, shape: &[usize]) -> Result<&Stored> {
         let help = "the weights belong to another config.json, or are not a CLIP's: take all files from one repository";
-        let info = self.tensors.get(name).ok_or_else(|| {
+        let stored = self.tensors.get(name).ok_or_else(|| {
             Error::new(format!("the weights lack the tensor {name} of shape {shape:?}"))
                 .at(&self.file)
                 .help(help)
         })?;
-        if info.shape != shape {
-            let found = &info.shape;
+        if let Kind::Other(found) = &stored.kind {
+            return Err(Error::new(format!("the tensor {name} holds {found}, not F16, BF16, F32 or F64"))
+                .at(&self.file)
+                .help("quantised weights are not supported: name a repository with float weights"));
+        }
+        if stored.shape != shape {
+            let found = &stored.shape;
             return Err(Error::new(format!(
                 "the tensor {name} has shape {found:?}, config.json asks for {shape:?}"
             ))
             .at(&self.file)
             .help(help));
         }
-        if !matches!(info.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64) {
-            let found = info.dtype;
-            return Err(Error::new(format!("the tensor {name} holds {found:?}, not F16, BF16, F32 or F64"))
-                .at(&self.file)
-                .help("quantised weights are not supported: name a repository with float weights"));
-        }
-        Ok(info)
+        Ok(stored)
     }
 
     /// The tensor's values in row-major order, after the checks of [`Weights::check`].
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let info = self.find(name, shape)?;
-        let (start, end) = info.data_offsets;
-        let mut bytes = vec![0; end - start];
+        let stored = self.find(name, shape)?;
         let cannot = || Error::new(format!("cannot read the tensor {name}")).at(&self.file);
+        let [_, span] = stored.extent().ok_or_else(cannot)?;
+        let mut bytes = vec![0; span * stored.kind.size()];
         let (_, mut file) = self.file.open().or_fail(cannot)?;
-        file.seek(SeekFrom::Start(self.data_start + start as u64)).or_fail(cannot)?;
+        file.seek(SeekFrom::Start(stored.start)).or_fail(cannot)?;
         file.read_exact(&mut bytes).or_fail(cannot)?;
-        let values = floats(&bytes, info.dtype);
+        let mut values = floats(&bytes, &stored.kind);
+        if let Some(strides) = &stored.strides {
+            values = in_row_major_order(&values, shape, strides);
+        }
         if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
             return Err(cannot()
                 .because(format!("it holds {bad}"))
@@ -141,9 +158,14 @@ impl Shapes {
         self.tensor(&format!("{name}.bias"), &[outputs]);
     }
 
+    /// Name and shape of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.0.iter().map(|(name, shape)| (name.as_str(), shape.as_slice()))
+    }
+
     /// How many numbers all of them hold.
     pub fn count(&self) -> u64 {
-        self.0.iter().map(|(_, shape)| shape.iter().map(|&side| side as u64).product::<u64>()).sum()
+        self.iter().map(|(_, shape)| shape.iter().map(|&side| side as u64).product::<u64>()).sum()
     }
 
     /// These and those.
@@ -153,17 +175,38 @@ impl Shapes {
     }
 }
 
-/// Little-endian floats of `dtype` as f32. Other types than floats give nothing; they are refused before.
-fn floats(bytes: &[u8], dtype: Dtype) -> Vec<f32> {
+impl Kind {
+    /// Bytes of a number; none where it is no float.
+    fn size(&self) -> usize {
+        match self {
+            Self::F16 | Self::BF16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+            Self::Other(_) => 0,
+        }
+    }
+}
+
+/// Little-endian floats as f32. Other types than floats give nothing; they are refused before.
+fn floats(bytes: &[u8], kind: &Kind) -> Vec<f32> {
     let (pairs, fours, eights) =
         (bytes.as_chunks::<2>().0, bytes.as_chunks::<4>().0, bytes.as_chunks::<8>().0);
-    match dtype {
-        Dtype::F16 => pairs.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::BF16 => pairs.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::F32 => fours.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        Dtype::F64 => eights.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
-        _ => Vec::new(),
+    match kind {
+        Kind::F16 => pairs.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        Kind::BF16 => pairs.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+        Kind::F32 => fours.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Kind::F64 => eights.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+        Kind::Other(_) => Vec::new(),
     }
+}
+
+/// The numbers of a tensor that lie `strides` apart along its sides.
+fn in_row_major_order(values: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
+    let mut from = vec![0];
+    for (side, stride) in shape.iter().zip(strides) {
+        from = from.iter().flat_map(|at| (0..*side).map(move |i| at + i * stride)).collect();
+    }
+    from.into_iter().map(|at| values[at]).collect()
 }
 
 #[cfg(test)]

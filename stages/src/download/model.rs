@@ -11,15 +11,16 @@ use sha2::{Digest, Sha256};
 use super::hub::{Hub, RepoKind, Wanted, Watch};
 use super::settings::HubSettings;
 use crate::artifacts::model::{Model, ModelFile};
-use crate::clip::{ClipFiles, Content};
+use crate::clip::{ClipFiles, Content, WEIGHTS};
 use crate::demo;
 
-/// Files that every CLIP has, in hub format.
-const REQUIRED: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+/// Files that every CLIP has, in hub format, besides its weights.
+const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// A file that says how images are prepared, where CLIP's own way does not do.
 const PREPROCESSOR: &str = "preprocessor_config.json";
-/// Where the hub converts weights to safetensors if the main branch has none.
-const CONVERTED: &str = "refs/pr/15";
+/// Repositories whose safetensors stand in a pull request, and in which one: a conversion that the hub made. Of no other
+/// repository is a pull request looked at, since anybody may open one.
+const CONVERTED: [(&str, &str); 1] = [("openai/clip-vit-base-patch32", "refs/pr/15")];
 
 /// Where a CLIP comes from. Of a folder the content counts, not the place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -74,11 +75,15 @@ impl FetchClip {
         let config = hub.fetch(&wanted("config.json", revision), watch)?;
         let commit = config.commit.clone();
         let tokenizer = hub.fetch(&wanted("tokenizer.json", &commit), watch)?;
-        let places = [wanted("model.safetensors", &commit), wanted("model.safetensors", CONVERTED)];
+        let [safetensors, checkpoint] = WEIGHTS;
+        let converted = CONVERTED.iter().filter(|(known, _)| *known == repo);
+        let mut places = vec![wanted(safetensors, &commit)];
+        places.extend(converted.map(|(_, revision)| wanted(safetensors, revision)));
+        places.push(wanted(checkpoint, &commit));
         let weights = hub.fetch_first(&places, watch)?;
+        let name = if weights.path.ends_with(checkpoint) { checkpoint } else { safetensors };
         let preprocessor = hub.fetch_if_there(&wanted(PREPROCESSOR, &commit), watch)?;
-        let mut files =
-            vec![("config.json", config), ("tokenizer.json", tokenizer), ("model.safetensors", weights)];
+        let mut files = vec![("config.json", config), ("tokenizer.json", tokenizer), (name, weights)];
         files.extend(preprocessor.map(|file| (PREPROCESSOR, file)));
         files.sort_by_key(|&(name, _)| name);
         Ok((files.into_iter())
@@ -100,8 +105,11 @@ impl Stage for FetchClip {
 
     fn files(&self) -> Vec<Reads> {
         let Origin::Folder(folder) = &self.origin else { return Vec::new() };
-        let all = REQUIRED.into_iter().chain([PREPROCESSOR]).map(|name| folder.join(name));
-        all.filter(|path| path.exists() || !path.ends_with(PREPROCESSOR)).map(Reads::All).collect()
+        let weights = WEIGHTS.into_iter().find(|name| folder.join(name).exists()).unwrap_or(WEIGHTS[0]);
+        let mut all =
+            [REQUIRED[0], weights, REQUIRED[1], PREPROCESSOR].map(|name| folder.join(name)).to_vec();
+        all.retain(|path| path.exists() || !path.ends_with(PREPROCESSOR));
+        all.into_iter().map(Reads::All).collect()
     }
 
     fn check(&self) -> Result<()> {
@@ -117,7 +125,7 @@ impl Stage for FetchClip {
                 Err(Error::new(format!("`{repository}` is neither a folder nor a repository of the hub"))
                     .help(
                         "set CLIP=owner/name, or the path of a folder with config.json, tokenizer.json and \
-                     model.safetensors",
+                     model.safetensors or pytorch_model.bin",
                     ))
             }
         }
@@ -183,10 +191,12 @@ pub fn locate(model: &Model, origin: &Origin, context: &Context) -> Result<ClipF
         }
     };
     let needed = |name: &str| path(name)?.ok_or_else(|| Error::new(format!("the CLIP lacks {name}")));
+    let has = |name: &&str| model.files.iter().any(|file| file.name == *name);
+    let weights = WEIGHTS.into_iter().find(has).unwrap_or(WEIGHTS[0]);
     Ok(ClipFiles {
         config: needed("config.json")?,
         tokenizer: needed("tokenizer.json")?,
-        weights: needed("model.safetensors")?,
+        weights: needed(weights)?,
         preprocessor: path(PREPROCESSOR)?,
     })
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::*;
 
+mod shapes;
+
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clip/golden").join(name)
 }
@@ -34,9 +36,8 @@ fn gap(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-fn image_features(name: &str, golden: &Value) -> Vec<Vec<f32>> {
-    let files = ClipFiles::in_folder(&folder(name)).unwrap();
-    let encoder = ImageEncoder::load(&files, &Device::Cpu, DType::F32).unwrap();
+fn image_features(files: &ClipFiles, golden: &Value) -> Vec<Vec<f32>> {
+    let encoder = ImageEncoder::load(files, &Device::Cpu, DType::F32).unwrap();
     let images: Vec<RgbImage> =
         golden["images"].as_array().unwrap().iter().map(|i| picture(&i["size"])).collect();
     encoder.encode(&encoder.batch(&images).unwrap()).unwrap().to_vec2().unwrap()
@@ -50,7 +51,9 @@ fn texts(golden: &Value) -> Vec<&str> {
 fn image_features_are_those_of_transformers() {
     for name in ["quick", "gelu"] {
         let golden = golden(&format!("{name}/golden.json"));
-        for (found, wanted) in image_features(name, &golden).iter().zip(golden["images"].as_array().unwrap())
+        let files = ClipFiles::in_folder(&folder(name)).unwrap();
+        for (found, wanted) in
+            image_features(&files, &golden).iter().zip(golden["images"].as_array().unwrap())
         {
             let gap = gap(found, &floats(&wanted["feature"]));
             assert!(gap < 1e-5, "{name}, image of {}: {gap}", wanted["size"]);
@@ -96,15 +99,38 @@ fn an_over_long_text_keeps_its_end_mark() {
     assert_eq!((found.ids[23], found.pooled), (525, 23));
 }
 
+/// Encodes 64 images and 150 texts together, alone, by threes, and on other numbers of threads.
+fn features_are_the_same_in_any_company(files: &ClipFiles) {
+    let images = ImageEncoder::load(files, &Device::Cpu, DType::F32).unwrap();
+    let texts = TextEncoder::load(files, &Device::Cpu, DType::F32).unwrap();
+    let pictures: Vec<RgbImage> =
+        (0..64).map(|i| picture(&serde_json::json!([20 + i % 7 * 9, 31 + i]))).collect();
+    let words: Vec<String> = (0..150).map(|i| format!("{} {i}", "cat ".repeat(i * 7 % 20))).collect();
+    let on = |threads: usize, images_at: std::ops::Range<usize>, texts_at: std::ops::Range<usize>| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let batch = images.batch(&pictures[images_at.clone()]).unwrap();
+            let images: Vec<Vec<f32>> = images.encode(&batch).unwrap().to_vec2().unwrap();
+            let texts: Vec<Vec<f32>> = texts.encode(&words[texts_at.clone()]).unwrap().to_vec2().unwrap();
+            (images, texts)
+        })
+    };
+    let (all_images, all_texts) = on(2, 0..64, 0..150);
+    for (threads, images_at, texts_at) in
+        [(2, 0..1, 0..1), (1, 17..18, 7..8), (3, 63..64, 149..150), (1, 20..23, 31..34), (3, 61..64, 90..93)]
+    {
+        let (images, texts) = on(threads, images_at.clone(), texts_at.clone());
+        assert!(images == all_images[images_at.clone()], "images {images_at:?} on {threads} threads");
+        assert!(texts == all_texts[texts_at.clone()], "texts {texts_at:?} on {threads} threads");
+    }
+    let once_more = on(1, 0..64, 0..150);
+    assert!(once_more == (all_images, all_texts), "all on one thread");
+}
+
 #[test]
-fn the_company_of_a_text_does_not_change_its_feature() {
-    let files = ClipFiles::in_folder(&folder("quick")).unwrap();
-    let encoder = TextEncoder::load(&files, &Device::Cpu, DType::F32).unwrap();
-    let many: Vec<String> = (0..300).map(|i| "cat ".repeat(i * 7 % 20)).collect();
-    let together: Vec<Vec<f32>> = encoder.encode(&many).unwrap().to_vec2().unwrap();
-    for i in [0, 1, 7, 150, 299] {
-        let alone: Vec<Vec<f32>> = encoder.encode(&many[i..=i]).unwrap().to_vec2().unwrap();
-        assert!(gap(&alone[0], &together[i]) < 1e-5, "text {i}");
+fn the_company_of_an_image_or_a_text_does_not_change_its_feature() {
+    for name in ["quick", "gelu"] {
+        features_are_the_same_in_any_company(&ClipFiles::in_folder(&folder(name)).unwrap());
     }
 }
 
@@ -305,12 +331,96 @@ fn a_weights_file_that_is_cut_short_anywhere_is_an_error() {
     }
 }
 
-#[test]
-fn a_folder_without_safetensors_says_where_to_find_them() {
+/// The model `quick` with its weights as a checkpoint of PyTorch (make_checkpoints.py).
+fn checkpoint() -> (tempfile::TempDir, ClipFiles) {
     let (copy, files) = copy();
-    std::fs::rename(&files.weights, copy.path().join("pytorch_model.bin")).unwrap();
+    std::fs::remove_file(&files.weights).unwrap();
+    std::fs::copy(folder("quick/pytorch_model.bin"), copy.path().join("pytorch_model.bin")).unwrap();
+    let files = ClipFiles::in_folder(copy.path()).unwrap();
+    (copy, files)
+}
+
+#[test]
+fn a_checkpoint_of_pytorch_gives_the_features_and_the_count_of_safetensors() {
+    let golden = golden("quick/golden.json");
+    let (_copy, checkpoint) = checkpoint();
+    assert!(checkpoint.weights.as_ref().ends_with("pytorch_model.bin"));
+    let safetensors = ClipFiles::in_folder(&folder("quick")).unwrap();
+    assert!(
+        safetensors.weights.as_ref().ends_with("model.safetensors"),
+        "where both are, safetensors are read"
+    );
+    assert_eq!(checkpoint.check().unwrap(), safetensors.check().unwrap());
+    assert_eq!(checkpoint.logit_scale().unwrap(), safetensors.logit_scale().unwrap());
+    assert!(image_features(&checkpoint, &golden) == image_features(&safetensors, &golden));
+    let text_features = |files| {
+        let encoder = TextEncoder::load(files, &Device::Cpu, DType::F32).unwrap();
+        encoder.encode(&texts(&golden)).unwrap().to_vec2::<f32>().unwrap()
+    };
+    assert!(text_features(&checkpoint) == text_features(&safetensors));
+}
+
+#[test]
+fn a_checkpoint_of_another_model_or_cut_short_is_refused_before_it_is_used() {
+    let (copy, files) = checkpoint();
+    edit(&files.config, "\"intermediate_size\": 36", "\"intermediate_size\": 32");
+    let error = files.check().unwrap_err().to_string();
+    assert!(error.contains("vision_model.encoder.layers.0.mlp.fc1.weight"), "{error}");
+    assert!(error.contains("pytorch_model.bin"), "{error}");
+    let path = copy.path().join("pytorch_model.bin");
+    let whole = std::fs::read(&path).unwrap();
+    for keep in [0, 7, 500, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..keep]).unwrap();
+        let error = files.check().unwrap_err().to_string();
+        assert!(error.contains("pytorch_model.bin") && error.contains("help"), "{keep} bytes: {error}");
+    }
+}
+
+#[test]
+fn a_folder_without_weights_says_which_are_read() {
+    let (copy, files) = copy();
+    std::fs::remove_file(&files.weights).unwrap();
     let error = ClipFiles::in_folder(copy.path()).unwrap_err().to_string();
-    assert!(error.contains("no model.safetensors") && error.contains("refs/pr/15"), "{error}");
+    assert!(error.contains("no model.safetensors") && error.contains("or pytorch_model.bin"), "{error}");
+    for index in ["model.safetensors.index.json", "pytorch_model.bin.index.json"] {
+        std::fs::write(copy.path().join(index), "{}").unwrap();
+        let error = ClipFiles::in_folder(copy.path()).unwrap_err().to_string();
+        assert!(error.contains("split over several files"), "{error}");
+        std::fs::remove_file(copy.path().join(index)).unwrap();
+    }
+}
+
+#[test]
+fn a_config_is_read_as_transformers_reads_it() {
+    for (name, case) in golden("configs.json").as_object().unwrap() {
+        let copy = tempfile::tempdir().unwrap();
+        let path = copy.path().join("config.json");
+        std::fs::write(&path, case["config"].to_string()).unwrap();
+        let config = Config::read(&path.into()).unwrap();
+        let (vision, text) = (config.vision, config.text);
+        let sizes = |tower: TowerConfig| [tower.hidden, tower.intermediate, tower.layers, tower.heads];
+        let eos = match text.pooling {
+            Pooling::FirstHighestId => 2,
+            Pooling::FirstOf(id) => id as usize,
+        };
+        let activation = |tower: TowerConfig| match tower.activation {
+            Activation::QuickGelu => "quick_gelu",
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu_pytorch_tanh",
+        };
+        let vision_sizes = [&sizes(vision.tower)[..], &[vision.image, vision.patch]].concat();
+        let text_sizes = [&sizes(text.tower)[..], &[text.vocabulary, text.positions, eos]].concat();
+        let found = serde_json::json!({
+            "projection": config.projection,
+            "vision": vision_sizes,
+            "text": text_sizes,
+            "activations": [activation(vision.tower), activation(text.tower)],
+        });
+        for (field, found) in found.as_object().unwrap() {
+            assert_eq!(found, &case["read"][field], "{name}: {field}");
+        }
+        assert_eq!([vision.tower.eps, text.tower.eps], floats(&case["read"]["eps"])[..], "{name}");
+    }
 }
 
 #[test]
