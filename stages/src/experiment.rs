@@ -87,8 +87,10 @@ impl Experiment {
         let revision = &settings.download.revision;
         if !(revision.is_empty() || matches!(data_set.source, Source::Hub(_))) {
             let name = &data_set.name;
-            return Err(Error::new(format!("download.revision = {revision}, but `{name}` does not come from a hub"))
-                .help("leave it out"));
+            return Err(Error::new(format!(
+                "download.revision = {revision}, but `{name}` does not come from a hub"
+            ))
+            .help("leave it out"));
         }
         Ok(Self { data_set, settings, place })
     }

@@ -1,0 +1,135 @@
+//! Tables: ours, and votes from elsewhere.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use candle_core::{DType, Device, Tensor};
+use parquet::arrow::ArrowWriter;
+use pipeline::artifact::Artifact;
+use pipeline::stage::{Context, Stage};
+use stages::artifacts::annotation::{Embeddings, Labels, Unmatched, Votes};
+use stages::artifacts::images::{Images, Index, Split};
+use stages::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
+use stages::imported::ImportVotes;
+use stages::network::Architecture;
+
+use crate::{Trial, bend, ids, names, tries};
+
+#[test]
+fn a_table_of_votes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("votes.parquet");
+    let words = |of: &dyn Fn(usize) -> String| -> ArrayRef {
+        Arc::new((0..40).map(|n| Some(of(n))).collect::<StringArray>())
+    };
+    let columns = [
+        ("id", words(&|n| format!("train/{n:06}"))),
+        ("annotator", words(&|_| "llava".to_owned())),
+        ("class", words(&|n| ["a cat", "dog.", "no idea", "2"][n % 4].to_owned())),
+        ("confidence", Arc::new((0..40).map(|n| (n % 3 > 0).then_some(0.5)).collect::<Float64Array>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let whole = fs::read(&path).unwrap();
+    let index = Index {
+        ids: ids(),
+        splits: vec![Split::Train; 40],
+        labels: vec![None; 40],
+        classes: names().classes,
+    };
+    let images = Arc::new(Images::new(index, vec![Vec::new(); 40], vec![None; 40]));
+    let import = ImportVotes {
+        file: path.clone(),
+        class_texts: names().classes,
+        aliases: BTreeMap::new(),
+        min_confidence: 0.0,
+        incomplete: true,
+        surplus: true,
+    };
+    let mut trial = Trial::new("votes of others");
+    for _ in 0..tries() {
+        fs::write(&path, bend(&whole, &mut trial.random)).unwrap();
+        trial.of(|| {
+            import.check().and_then(|()| import.run((images.clone(),), &Context::for_test("nowhere"))).ok()
+        });
+    }
+}
+
+/// Bends the files of an artifact in turn, and loads it.
+fn artifact<A: Artifact>(name: &'static str, good: &A, with: impl Fn(A)) {
+    let folder = tempfile::tempdir().unwrap();
+    good.save(folder.path()).unwrap();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut trial = Trial::new(name);
+    for n in 0..tries() {
+        let path = &files[n % files.len()];
+        let whole = fs::read(path).unwrap();
+        fs::write(path, bend(&whole, &mut trial.random)).unwrap();
+        trial.of(|| A::load(folder.path()).ok().map(&with));
+        fs::write(path, whole).unwrap();
+    }
+}
+
+#[test]
+fn tables_of_images() {
+    let index = Index {
+        ids: ids(),
+        splits: vec![Split::Train; 40],
+        labels: (0..40).map(|n| (n % 4 > 0).then_some(n % 3)).collect(),
+        classes: names().classes,
+    };
+    let images =
+        Images::new(index, (0..40).map(|n| vec![n; 9]).collect(), vec![Some("x.png".to_owned()); 40]);
+    artifact("images", &images, |images| drop(images.encoded()));
+}
+
+#[test]
+fn tables_of_annotations() {
+    let images = vec!["5e".repeat(32); 40];
+    let embeddings = Embeddings { ids: ids(), images, features: vec![0.25; 160], width: 4 };
+    artifact("embeddings", &embeddings, drop);
+    let splits = vec![Split::Train; 40];
+    let votes = Votes {
+        ids: ids(),
+        splits: splits.clone(),
+        votes: (0..80).map(|n| (n % 7 > 0).then_some(1)).collect(),
+        mean_probs: vec![0.3; 120],
+        unmatched: vec![Unmatched {
+            annotator: "a {}".to_owned(),
+            answer: "a cow".to_owned(),
+            reason: "no class".to_owned(),
+            images: 6,
+        }],
+        names: names(),
+    };
+    artifact("votes", &votes, drop);
+    let candidates = (0..40).map(|n| (0..n % 3).collect()).collect();
+    let labels = Labels {
+        ids: ids(),
+        splits,
+        candidates,
+        single: vec![Some(1); 40],
+        labels: vec![Some(2); 40],
+        names: names(),
+    };
+    artifact("labels", &labels, drop);
+}
+
+#[test]
+fn networks_and_what_training_left() {
+    let tensor = |n: usize| Tensor::zeros((n, 3), DType::F32, &Device::Cpu).unwrap();
+    let state = || BTreeMap::from([("a".to_owned(), tensor(4)), ("b".to_owned(), tensor(9))]);
+    let pair = Pair { architecture: Architecture::resnet18(3, 32, 3), states: [state(), state()] };
+    let history = vec![Epoch { epoch: 1, network: 1, values: BTreeMap::from([("loss".to_owned(), 0.5)]) }];
+    artifact("warm-up", &WarmedUp { pair: pair.clone(), history: history.clone() }, drop);
+    let label = |id| PseudoLabel { id, pseudo_label: 1, confidence: 0.5, w: 0.5, partial: true };
+    let pseudo_labels = ids().into_iter().map(label).collect();
+    artifact("co-reg", &CoRegResult { pair, history, pseudo_labels }, drop);
+}
