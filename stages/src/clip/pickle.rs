@@ -19,7 +19,7 @@ use crate::foreign::guarded;
 
 /// Longest `data.pkl`. Two hundred bytes tell of a tensor, and the largest CLIP has 1,300.
 const MAX_PICKLE: u64 = 1 << 24;
-/// Objects that the reader may handle in all, repetitions counted: some twenty times what the largest CLIP takes. A
+/// Objects that the reader may handle in all, repetitions counted: a table of 13,000 tensors takes fewer. A
 /// pickle can double an object with every few bytes, and would fill the memory.
 const MAX_OBJECTS: usize = 1 << 23;
 /// Depth of objects within objects; a tensor is eight deep. Dropping much deeper ones would overflow the stack.
@@ -238,10 +238,13 @@ mod tests {
         assert!(error.contains("shape [2, 3]") && error.contains("[3, 2]"), "{error}");
     }
 
+    /// What becomes of a part: other bytes, or nothing.
+    type Change<'a> = dyn Fn(&str, &[u8]) -> Option<Vec<u8>> + 'a;
+
     #[test]
     fn a_part_that_is_missing_or_too_short_is_an_error_at_opening() {
         let whole = parts("odd.bin");
-        let rebuilt = |change: &dyn Fn(&str, &[u8]) -> Option<Vec<u8>>| {
+        let rebuilt = |change: &Change| {
             let changed: Vec<_> = whole
                 .iter()
                 .filter_map(|(name, bytes)| Some((name.as_str(), change(name, bytes)?)))
@@ -267,25 +270,23 @@ mod tests {
     fn a_pickle_that_is_no_table_of_tensors_is_an_error() {
         let doubling = [&b"]"[..], &b"q\x00h\x00\x86".repeat(200), b"."].concat();
         let deep = [&b"]"[..], &b"\x85".repeat(1_000_000), b"."].concat();
-        let many = [&b"("[..], &b"N".repeat(1_000_000), b"lq\x00", &b"h\x00".repeat(100_000), b"."].concat();
-        let cases: [(&str, &[u8]); 9] = [
-            ("doubles an object with every turn", &doubling),
-            ("is a million deep", &deep),
-            ("repeats a long list", &many),
-            ("promises a long text", b"X\xff\xff\xff\xffab"),
-            ("ends early", b"\x80\x02}q\x00("),
-            ("has no end", b"\x80\x02}q\x00"),
-            ("is a number", b"K\x01."),
-            ("would run a program", b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R."),
-            ("is empty", b""),
+        let many = [&b"("[..], &b"N".repeat(100_000), b"tq\x00", &b"h\x00".repeat(10_000), b"."].concat();
+        let (too_much, no_table) = ("more than a table of tensors", "no table of tensors");
+        let cases: [(&str, &[u8], &str); 9] = [
+            ("doubles an object with every turn", &doubling, too_much),
+            ("is a million deep", &deep, too_much),
+            ("repeats a long list", &many, too_much),
+            ("promises a long text", b"X\xff\xff\xff\xffab", "longer than data.pkl"),
+            ("ends early", b"\x80\x02}q\x00(", "fill whole buffer"),
+            ("has an operation that no table needs", b"\x80\x02\x97.", "op-code"),
+            ("is a number", b"K\x01.", no_table),
+            ("would run a program", b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R.", no_table),
+            ("is empty", b"", "fill whole buffer"),
         ];
-        for (what, pickle) in cases {
+        for (what, pickle, words) in cases {
             let (_folder, path) = archive(&[("archive/data.pkl", pickle)]);
             let error = read(&path).unwrap_err().to_string();
-            assert!(
-                error.contains("pytorch_model.bin") && error.contains("checkpoint of PyTorch"),
-                "{what}: {error}"
-            );
+            assert!(error.contains("pytorch_model.bin") && error.contains(words), "{what}: {error}");
         }
     }
 
@@ -295,13 +296,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pytorch_model.bin");
         let mut refused = 0;
-        for at in 0..whole.len() {
+        for at in (0..whole.len()).step_by(3) {
             let mut bytes = whole.clone();
-            bytes[at] ^= [0x01, 0x80, 0x10][at % 3];
+            bytes[at] ^= [0x01, 0x80, 0x10][at / 3 % 3];
             std::fs::write(&path, bytes).unwrap();
             refused += usize::from(list(&path.clone().into()).is_err());
         }
-        assert!(refused > whole.len() / 10, "{refused}");
+        assert!(refused > whole.len() / 30, "{refused}");
         for keep in (0..whole.len()).step_by(97) {
             std::fs::write(&path, &whole[..keep]).unwrap();
             assert!(read(&path.clone().into()).is_err(), "{keep} bytes");
