@@ -154,6 +154,61 @@ fn last(store: &Store, graph: &str, node: &str) -> Result<Last> {
     })
 }
 
+/// One line a change; of many changes within one list the first, and how many more there are.
 fn lines(changes: &[Change]) -> Vec<String> {
-    changes.iter().map(ToString::to_string).collect()
+    /// As many changes of one list are told one by one.
+    const FEW: usize = 2;
+    let mut told: Vec<&str> = Vec::new();
+    let mut lines = Vec::new();
+    for change in changes {
+        let Some(list) = list_of(change) else {
+            lines.push(change.to_string());
+            continue;
+        };
+        let count = changes.iter().filter(|other| list_of(other) == Some(list)).count();
+        if count <= FEW {
+            lines.push(change.to_string());
+        } else if !told.contains(&list) {
+            lines.push(format!("{change}, and {} more changes in `{list}`", count - 1));
+            told.push(list);
+        }
+    }
+    lines
+}
+
+/// The list that a changed setting is an entry of.
+fn list_of(change: &Change) -> Option<&str> {
+    match &change.subject {
+        Subject::Setting(path) => path.rsplit_once('[').map(|(list, _)| list),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn of_many_changes_in_a_list_the_first_is_told_and_how_many_more() {
+        let manifest = |settings| Manifest::new("stage", 1, &settings, Vec::new(), Vec::new()).unwrap();
+        let told = |old, new| lines(&manifest(old).changes_to(&manifest(new)));
+        assert_eq!(
+            told(
+                json!({"a": [1, 2, 3, 4], "b": {"c": [1]}, "d": 1}),
+                json!({"a": [5], "b": {"c": [2]}, "d": 2})
+            ),
+            [
+                "setting `a[0]`: 1 → 5, and 3 more changes in `a`",
+                "setting `b.c[0]`: 1 → 2",
+                "setting `d`: 1 → 2"
+            ]
+        );
+        assert_eq!(
+            told(json!({"a": [1, 2]}), json!({"a": [3, 4]})),
+            ["setting `a[0]`: 1 → 3", "setting `a[1]`: 2 → 4"]
+        );
+    }
 }
