@@ -72,11 +72,13 @@
 //! ```
 
 pub mod artifact;
+mod cancel;
 pub mod error;
 pub mod event;
 pub mod fingerprint;
 pub mod graph;
 pub mod random;
+mod reads;
 pub mod schedule;
 pub mod stage;
 pub mod store;

@@ -5,14 +5,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
 use crate::artifact::Artifact;
+pub use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::graph::{Handle, Link};
+pub use crate::reads::Reads;
 use crate::store::{Earlier, Past};
 
 /// One step of a pipeline. The serialised settings, [`NAME`](Stage::NAME) and
@@ -51,35 +53,6 @@ pub trait Stage: Serialize + Send + Sync + 'static {
     /// # Errors
     /// Whatever keeps the stage from its output; nothing is kept then but its checkpoint.
     fn run(&self, inputs: <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<Self::Output>;
-}
-
-/// What a stage reads outside the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// A file, or a folder and everything in it.
-    All(PathBuf),
-    /// Some files of a folder: they count as a folder does in which nothing else is.
-    Chosen {
-        /// The folder.
-        folder: PathBuf,
-        /// Paths of files in it, parts joined by `/`.
-        files: Vec<String>,
-    },
-}
-
-impl Reads {
-    /// The file or folder.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::All(path) | Self::Chosen { folder: path, .. } => path,
-        }
-    }
-}
-
-impl From<PathBuf> for Reads {
-    fn from(path: PathBuf) -> Self {
-        Self::All(path)
-    }
 }
 
 /// What a stage needs while it runs; the scheduler hands out no more than there is.
@@ -154,22 +127,6 @@ impl Context {
     /// it beside how long the stage ran.
     pub fn take_over(&self, pieces: u64) {
         self.taken_over.fetch_add(pieces, Ordering::Relaxed);
-    }
-}
-
-/// A request to stop, shared by everyone who may make or honour it.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Asks everything that runs to stop at its next safe point.
-    pub fn request(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a stop was asked for.
-    pub fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

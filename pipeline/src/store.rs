@@ -30,9 +30,10 @@ pub use record::{Made, Record};
 pub use slot::Slot;
 
 use crate::artifact::Artifact;
+use crate::cancel::Cancel;
 use crate::error::{Error, OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
-use crate::stage::{Cancel, Reads};
+use crate::reads::Reads;
 use disk::{fail, read_if_there, replace};
 use lock::{Lock, Shared, Taken, pause};
 use outside::Outside;

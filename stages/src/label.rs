@@ -62,7 +62,7 @@ impl Stage for Label {
     fn run(&self, (images, votes): (Arc<Images>, Arc<Votes>), _: &Context) -> Result<Labels> {
         images.index.check_same_ids(&votes.ids, "votes")?;
         let rows = || 0..votes.ids.len();
-        let single = |row: usize| voted(votes.on(row)).then(|| by_probability(votes.probs(row))[0]);
+        let single = |row: usize| voted(votes.on(row)).then(|| most_probable(1, votes.probs(row))[0]);
         Ok(Labels {
             ids: votes.ids.clone(),
             splits: votes.splits.clone(),
@@ -81,14 +81,16 @@ impl Label {
         if !voted(votes) {
             return (0..probs.len() as u16).collect();
         }
-        let ranked = by_probability(probs);
-        let top = &ranked[..self.k.min(ranked.len())];
-        let least = (self.ratio * f64::from(probs[usize::from(ranked[0])])) as f32;
         let mut chosen = match self.rule {
             Rule::Union => self.voted_for(votes),
-            Rule::TopK => top.to_vec(),
-            Rule::Ratio => top.iter().copied().filter(|&c| probs[usize::from(c)] >= least).collect(),
-            Rule::Single => ranked[..1].to_vec(),
+            Rule::TopK => most_probable(self.k, probs),
+            Rule::Ratio => {
+                let mut top = most_probable(self.k, probs);
+                let least = (self.ratio * f64::from(probs[usize::from(top[0])])) as f32;
+                top.retain(|&class| probs[usize::from(class)] >= least);
+                top
+            }
+            Rule::Single => most_probable(1, probs),
         };
         chosen.sort_unstable();
         chosen.dedup();
@@ -109,10 +111,19 @@ fn voted(votes: &[Option<u16>]) -> bool {
     votes.iter().any(Option::is_some)
 }
 
-/// Classes by falling probability; of equals the first comes first.
-fn by_probability(probs: &[f32]) -> Vec<u16> {
+/// The `k` most probable classes, the most probable first; of equals the first comes first.
+fn most_probable(k: usize, probs: &[f32]) -> Vec<u16> {
+    let order = |&a: &u16, &b: &u16| {
+        let [p, q] = [a, b].map(|class| probs[usize::from(class)]);
+        q.total_cmp(&p).then(a.cmp(&b))
+    };
     let mut classes: Vec<u16> = (0..probs.len() as u16).collect();
-    classes.sort_by(|&a, &b| probs[usize::from(b)].total_cmp(&probs[usize::from(a)]));
+    let k = k.min(classes.len());
+    if k < classes.len() {
+        classes.select_nth_unstable_by(k, order);
+        classes.truncate(k);
+    }
+    classes.sort_unstable_by(order);
     classes
 }
 
@@ -164,5 +175,15 @@ mod tests {
     #[test]
     fn of_equal_probabilities_the_first_class_wins() {
         assert_eq!(candidates(Rule::Single, &[0], &[0.3, 0.35, 0.35]), [1]);
+    }
+
+    #[test]
+    fn the_most_probable_are_those_of_a_whole_sort() {
+        let probs: Vec<f32> = (0..97).map(|n| ((n * 31) % 17) as f32 / 17.0).collect();
+        let mut sorted: Vec<u16> = (0..97).collect();
+        sorted.sort_by(|&a, &b| probs[usize::from(b)].total_cmp(&probs[usize::from(a)]));
+        for k in [1, 2, 5, 50, 97, 200] {
+            assert_eq!(most_probable(k, &probs), sorted[..k.min(97)], "{k}");
+        }
     }
 }

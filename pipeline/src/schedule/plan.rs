@@ -158,6 +158,10 @@ fn last(store: &Store, graph: &str, node: &str) -> Result<Last> {
 fn lines(changes: &[Change]) -> Vec<String> {
     /// As many changes of one list are told one by one.
     const FEW: usize = 2;
+    if let Some(change) = changes.iter().find(|change| change.subject == Subject::Stage) {
+        // Of another stage everything is different.
+        return vec![change.to_string()];
+    }
     let mut told: Vec<&str> = Vec::new();
     let mut lines = Vec::new();
     for change in changes {
@@ -210,5 +214,13 @@ mod tests {
             told(json!({"a": [1, 2]}), json!({"a": [3, 4]})),
             ["setting `a[0]`: 1 → 3", "setting `a[1]`: 2 → 4"]
         );
+    }
+
+    #[test]
+    fn of_another_stage_nothing_else_is_told() {
+        let manifest = |stage: &str, says: u32| {
+            Manifest::new(stage, says, &json!({"says": says}), Vec::new(), Vec::new()).unwrap()
+        };
+        assert_eq!(lines(&manifest("one", 1).changes_to(&manifest("two", 2))), ["stage one → two"]);
     }
 }

@@ -10,9 +10,9 @@ use super::disk::{fail, names_in, sync_folder};
 use super::lock::Lock;
 use super::record::Record;
 use super::{Peek, Store, object};
+use crate::cancel::Cancel;
 use crate::error::{OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint};
-use crate::stage::Cancel;
 
 /// A damaged result or object.
 #[derive(Clone, Debug)]

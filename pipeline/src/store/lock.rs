@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::disk::{fail, host};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::stage::Cancel;
 
 /// How long a waiter sleeps between two tries.
 pub(crate) const BETWEEN_TRIES: Duration = Duration::from_millis(20);

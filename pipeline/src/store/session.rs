@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::disk::{fail, names_in, remove_folder};
 use super::lock::{Lock, Taken};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::stage::Cancel;
 
 /// `tmp/<name>/`, alive for as long as `tmp/<name>.lock` is held.
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use super::disk::{fail, host, remove_folder, replace, sync_folder};
 use super::lock::Lock;
 use super::record::{Made, Record};
 use super::{InUse, Store, object};
+use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
-use crate::stage::Cancel;
 
 /// The right to make one result. Dropped without a commit, it leaves nothing but the checkpoint.
 #[derive(Debug)]

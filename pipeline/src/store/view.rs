@@ -10,9 +10,9 @@ use std::path::{Component, Path, PathBuf};
 use super::Store;
 use super::disk::{fail, names_in};
 use super::lock::Lock;
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::fingerprint::Digest;
-use crate::stage::Cancel;
 
 impl Store {
     /// Makes `view/graph/node` a relative link to the object, replacing an older link in one step.

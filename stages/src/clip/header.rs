@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::content::Content;
-use super::weights::{Kind, Stored};
+use super::stored::{Kind, Stored};
 
 /// Longest header that the format allows (the `safetensors` crate has the same limit).
 const MAX_HEADER: u64 = 100_000_000;

@@ -13,6 +13,7 @@ mod ops;
 mod pickle;
 mod preprocess;
 mod probabilities;
+mod stored;
 mod text_tower;
 mod tokenizer;
 mod vision_tower;

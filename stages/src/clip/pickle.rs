@@ -14,7 +14,7 @@ use pipeline::error::{Error, OrFail, Result};
 use zip::{HasZipMetadata, ZipArchive};
 
 use super::content::Content;
-use super::weights::{Kind, Stored};
+use super::stored::{Kind, Stored};
 use crate::foreign::guarded;
 
 /// Longest `data.pkl`. Two hundred bytes tell of a tensor, and the largest CLIP has 1,300.

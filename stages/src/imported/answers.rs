@@ -3,7 +3,7 @@
 //! An answer is a class if it *is* its name, one of its texts or an alias of it, or a class's number, or if it holds
 //! the words of exactly one class. It knows nothing of files or images.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pipeline::error::{Error, Result};
 
@@ -41,8 +41,8 @@ pub(crate) struct Vocabulary {
     classes: usize,
     /// Whole answers, as [`bare`] writes them.
     whole: BTreeMap<String, Found>,
-    /// Words of a class in their order, and whether an alias has them.
-    phrases: Vec<(Vec<String>, Found)>,
+    /// By the first of them, the words of a class in their order and what they mean, the longest first.
+    phrases: HashMap<String, Vec<(Vec<String>, Found)>>,
 }
 
 impl Vocabulary {
@@ -56,7 +56,7 @@ impl Vocabulary {
         texts: &[String],
         aliases: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self> {
-        let mut all = Self { classes: names.len(), whole: BTreeMap::new(), phrases: Vec::new() };
+        let mut all = Self { classes: names.len(), whole: BTreeMap::new(), phrases: HashMap::new() };
         for (class, name) in (0u16..).zip(names) {
             all.add(name, Found::Named(class), names)?;
         }
@@ -67,10 +67,11 @@ impl Vocabulary {
         for (class, wording) in wordings() {
             meant.entry(bare(wording)).or_default().insert(class);
         }
+        let named: HashSet<String> = names.iter().map(|name| bare(name)).collect();
         for (class, wording) in wordings() {
             match meant.get(&bare(wording)) {
                 // What is the name of a class means that class alone.
-                _ if names.iter().any(|name| bare(name) == bare(wording)) => {}
+                _ if named.contains(&bare(wording)) => {}
                 Some(classes) if classes.len() > 1 => all.put(wording, Found::Several),
                 _ => all.put(wording, Found::Named(class)),
             }
@@ -82,8 +83,9 @@ impl Vocabulary {
                 all.add(alias, Found::Alias(class as u16), names)?;
             }
         }
-        // The longest first: what it covers is not looked at again.
-        all.phrases.sort_by_key(|(words, _)| std::cmp::Reverse(words.len()));
+        for phrases in all.phrases.values_mut() {
+            phrases.sort_by_key(|(words, _)| std::cmp::Reverse(words.len()));
+        }
         Ok(all)
     }
 
@@ -106,8 +108,10 @@ impl Vocabulary {
     fn put(&mut self, text: &str, found: Found) {
         self.whole.entry(bare(text)).or_insert(found);
         for words in [words(text, false), words(text, true)] {
-            if !words.is_empty() && !self.phrases.iter().any(|(known, _)| *known == words) {
-                self.phrases.push((words, found));
+            let Some(first) = words.first() else { continue };
+            let phrases = self.phrases.entry(first.clone()).or_default();
+            if !phrases.iter().any(|(known, _)| *known == words) {
+                phrases.push((words, found));
             }
         }
     }
@@ -121,18 +125,18 @@ impl Vocabulary {
         if let Ok(number) = trimmed.parse::<usize>() {
             return if number < self.classes { Found::Named(number as u16) } else { Found::Nothing };
         }
-        let mut rest: Vec<Option<String>> = words(answer, false).into_iter().map(Some).collect();
-        let mut classes: Vec<Found> = Vec::new();
-        for (phrase, found) in &self.phrases {
-            let fits = |at: &usize| {
-                let there = rest.get(*at..*at + phrase.len());
-                there.is_some_and(|there| there.iter().flatten().eq(phrase.iter()))
+        // From the left, the longest phrase at each word; what it covers is not looked at again.
+        let words = words(answer, false);
+        let (mut rest, mut classes) = (&words[..], Vec::new());
+        while let [word, after @ ..] = rest {
+            let phrases = self.phrases.get(word).map_or(&[][..], Vec::as_slice);
+            rest = match phrases.iter().find(|(phrase, _)| rest.starts_with(phrase)) {
+                Some((phrase, found)) => {
+                    classes.push(*found);
+                    &rest[phrase.len()..]
+                }
+                None => after,
             };
-            let places: Vec<usize> = (0..rest.len()).filter(fits).collect();
-            for at in places {
-                rest[at..at + phrase.len()].fill(None);
-                classes.push(*found);
-            }
         }
         match classes.split_first() {
             None => Found::Nothing,

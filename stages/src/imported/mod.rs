@@ -157,13 +157,11 @@ impl ImportVotes {
         unmatched.sort_by_key(|answer| std::cmp::Reverse(answer.images));
         context.progress().note(understood.to_words(&annotators, &unmatched));
         if votes.iter().all(Option::is_none) {
-            return Err(Error::new("no answer is a vote")
-                .because(few(unmatched.iter().map(|a| &a.answer)))
-                .help(format!(
-                    "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
+            return Err(Error::new("no answer is a vote").because(few(distinct(&unmatched))).help(format!(
+                "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
                      `class: word | another`",
-                    few(&index.classes)
-                )));
+                few(&index.classes)
+            )));
         }
         let mean_probs = (votes.chunks(width).zip(sure.chunks(width)))
             .flat_map(|(votes, sure)| mean(votes, sure, classes))
@@ -238,11 +236,17 @@ impl Understood {
             }
         }
         if !unmatched.is_empty() {
-            let answers = few(unmatched.iter().map(|answer| &answer.answer));
+            let answers = few(distinct(unmatched));
             words += &format!("; not understood, see unmatched.parquet: {answers}");
         }
         words
     }
+}
+
+/// The answers, each once.
+fn distinct(unmatched: &[Unmatched]) -> Vec<&String> {
+    let mut seen = HashSet::new();
+    unmatched.iter().map(|answer| &answer.answer).filter(|answer| seen.insert(*answer)).collect()
 }
 
 /// The mean of the class probabilities of those who voted: each gives his class his confidence, and the others share

@@ -1,0 +1,83 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn settings(profile: &str, labels: Option<&str>, set: &str) -> Result<Settings> {
+    Ok(experiment(profile, labels, set)?.settings)
+}
+
+fn experiment(profile: &str, labels: Option<&str>, set: &str) -> Result<Experiment> {
+    let choice = Choice {
+        data_set: "demo".to_owned(),
+        profile: profile.to_owned(),
+        labels: labels.map(str::to_owned),
+        set: vec![set.to_owned()],
+        ..Choice::default()
+    };
+    Experiment::new(&choice, Place::Cpu)
+}
+
+#[test]
+fn a_data_sets_part_of_a_profile_lies_between_the_profile_and_the_users_settings() {
+    let own = DataSet::find("demo").unwrap().profile["quick"].clone();
+    let own = own["co-reg"]["epochs"].as_integer().unwrap() as usize;
+    let quick = settings("quick", None, "seed=3").unwrap();
+    assert_eq!((quick.co_reg.epochs, quick.warm_up.batch), (own, 64));
+    assert_eq!(settings("quick", None, "co-reg.epochs=1").unwrap().co_reg.epochs, 1);
+    assert_ne!(settings("paper", None, "").unwrap().co_reg.epochs, own);
+}
+
+#[test]
+fn labels_are_chosen_with_their_settings() {
+    let labels = |text: &str| settings("quick", Some(text), "");
+    assert_eq!(labels("clip").unwrap().labels, LabelSource::Clip);
+    let synthetic = labels("synthetic q=0.03 eta=0.2").unwrap();
+    assert_eq!(synthetic.labels, LabelSource::Synthetic);
+    assert_eq!((synthetic.synthetic.q, synthetic.synthetic.eta), (0.03, 0.2));
+    assert_eq!(labels("clip+votes").unwrap().labels, LabelSource::ClipAndVotes);
+    let revision = settings("quick", None, "download.revision=main").unwrap_err().to_string();
+    assert!(revision.contains("does not come from a hub"), "{revision}");
+    for (wrong, said) in [("synthetic p=1", "synthetic.p"), ("people", "people"), ("clip q=1", "clip.q")] {
+        let error = labels(wrong).unwrap_err().to_string();
+        assert!(error.contains("LABELS") && error.contains(said), "{error}");
+    }
+}
+
+fn nodes(set: &str, labels: &str) -> Vec<String> {
+    let experiment = experiment("quick", Some(labels), set).unwrap();
+    let graph = experiment.graph(&[experiment.branch()]).unwrap().graph;
+    graph.nodes().map(|node| format!("{}({})", node.node, node.inputs.join(" "))).collect()
+}
+
+#[test]
+fn one_annotator_needs_no_names_and_several_are_joined() {
+    let alone = nodes("distill.epochs=0", "clip");
+    assert_eq!(alone[..4], ["download()", "clip()", "embed(download clip)", "annotate(download embed clip)"]);
+    let people = nodes("votes.file=v.parquet distill.epochs=0", "votes");
+    assert_eq!(people[..3], ["download()", "annotate(download)", "label(download annotate)"]);
+    let both = nodes("clip.model=demo-clip,some/Large_CLIP@v2 votes.file=v.parquet", "clip+votes");
+    assert_eq!(
+        both[..9],
+        [
+            "download()",
+            "clip.demo-clip()",
+            "embed.demo-clip(download clip.demo-clip)",
+            "annotate.demo-clip(download embed.demo-clip clip.demo-clip)",
+            "clip.large-clip()",
+            "embed.large-clip(download clip.large-clip)",
+            "annotate.large-clip(download embed.large-clip clip.large-clip)",
+            "annotate.votes(download)",
+            "annotate(annotate.demo-clip annotate.large-clip annotate.votes)",
+        ]
+    );
+}
+
+#[test]
+fn annotators_that_cannot_be_told_apart_are_refused() {
+    let refused = |set: &str, labels: &str| {
+        let experiment = experiment("quick", Some(labels), set).unwrap();
+        experiment.graph(&[experiment.branch()]).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert!(refused("clip.model=demo-clip,demo-clip", "clip").contains("demo-clip"));
+    assert!(refused("clip.model=demo-clip,", "clip").contains("clip.model"));
+    assert!(refused("", "votes").contains("VOTES"));
+}
