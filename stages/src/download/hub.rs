@@ -265,7 +265,13 @@ impl Hub {
             "{wanted} at {} is not the file that is expected: {fault}",
             self.settings.endpoint
         ))
-        .help("if the file was changed on purpose, pin its new revision and checksum; else do not trust it")
+        .help(match wanted.kind {
+            RepoKind::Dataset => {
+                "SET=download.revision=main takes the data set as the hub has it now, without checksums; if nobody changed \
+                 it on purpose, do not trust it"
+            }
+            RepoKind::Model => "the hub serves another file for the same commit than before: see whether HF_ENDPOINT is right",
+        })
     }
 }
 
