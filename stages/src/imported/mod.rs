@@ -1,7 +1,7 @@
 //! Votes from elsewhere: any vision-language model, or people, wrote them into a Parquet file.
 //!
 //! The file has a row an image and annotator: `id` (as in `download/images.parquet`), `annotator`, `class` (a number
-//! from 0, or words), and perhaps `confidence`. Words are matched to classes by [`answers`]; what matches none is
+//! from 0, or words), and perhaps `confidence`. Words are matched to classes by `answers`; what matches none is
 //! kept and counted. It knows nothing of CLIP, and nothing of what the votes are used for.
 
 mod answers;
