@@ -45,7 +45,10 @@ impl Stage for Distill {
             let values: Vec<f32> = samples.iter().flat_map(of_sample).copied().collect();
             Tensor::from_vec(values, (samples.len(), classes), &device)
         };
-        let training = Supervised { name: Self::NAME, networks: &["network"], settings: &self.0, set: &set };
+        // Of images that nobody voted on there is nothing to learn.
+        let samples = (0..set.len()).filter(|&i| set.annotated[i]).collect();
+        let networks = &["network"];
+        let training = Supervised { name: Self::NAME, networks, settings: &self.0, set: &set, samples };
         let (learners, history) = training
             .run(context, |logits, samples| Ok(vec![("loss", cross_entropy(logits, &targets(samples)?)?)]))?;
         let [learner] = &learners[..] else { return Err(Error::new("one network was to be trained")) };

@@ -19,7 +19,7 @@ use crate::clip::ImageEncoder;
 use crate::device::Place;
 use crate::download::model::{Origin, locate};
 use crate::vision::decode::decode;
-use known::Known;
+use known::{EVERY, Known};
 
 /// Images a batch: enough to fill every core's caches, few enough to show progress.
 const BATCH: usize = 64;
@@ -129,7 +129,7 @@ impl Embed {
             for (&row, features) in batch(number).iter().zip(features.chunks(clip.width())) {
                 known.add(&digests[row], features);
             }
-            known.keep_now_and_then(context)?;
+            known.keep_every(EVERY, context)?;
             context.progress().advance(batch(number).len() as u64);
             Ok(())
         })

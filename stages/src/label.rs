@@ -47,7 +47,7 @@ impl Stage for Label {
     type Inputs = (Images, Votes);
     type Output = Labels;
     const NAME: &'static str = "label";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn check(&self) -> Result<()> {
         let Self { min_votes, k, ratio, .. } = *self;

@@ -50,7 +50,6 @@ fn of_both_splits(labels: &Labels, votes: Option<&Votes>, context: &Context) -> 
         let rows: Vec<usize> = (0..labels.ids.len()).filter(|&i| labels.splits[i] == split).collect();
         if !rows.is_empty() {
             summarise(split, &rows, labels, votes, &mut all);
-            all.rules.extend(votes.into_iter().flat_map(|votes| compare_rules(split, &rows, labels, votes)));
         }
     }
     if labels.labels.iter().all(Option::is_none) {
@@ -66,48 +65,62 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
         share(rows.iter().filter_map(|&row| Some(truth(row)? == i32::from(of(row)?))))
     };
     let outside = |row: usize| truth(row).map(|t| !labels.candidates[row].iter().any(|&c| i32::from(c) == t));
-    let sizes = || rows.iter().map(|&row| labels.candidates[row].len() as f64);
-    let voted = |votes: &Votes| share(rows.iter().map(|&row| votes.on(row).iter().any(Option::is_some)));
+    // Where nobody voted every class is a candidate: that says nothing of those who vote.
+    let voted: Vec<usize> = rows.iter().copied().filter(|&row| labels.single[row].is_some()).collect();
+    let sizes = || voted.iter().map(|&row| labels.candidates[row].len() as f64);
+    let share_voted = voted.len() as f64 / rows.len() as f64;
 
     let metrics = [
         ("images", Some(rows.len() as f64)),
         ("labelled", Some(rows.iter().filter(|&&row| truth(row).is_some()).count() as f64)),
-        ("voted", votes.and_then(voted)),
-        ("avg_candidates", Some(sizes().sum::<f64>() / rows.len() as f64)),
+        ("voted", votes.map(|_| share_voted)),
+        ("avg_candidates", (!voted.is_empty()).then(|| sizes().sum::<f64>() / voted.len() as f64)),
         ("max_candidates", sizes().reduce(f64::max)),
-        ("eta", share(rows.iter().filter_map(|&row| outside(row)))),
+        ("eta", share(voted.iter().filter_map(|&row| outside(row)))),
         ("zero_shot", votes.and_then(|votes| right(&|row| votes.on(row)[0]))),
         ("zero_shot_mean", votes.and_then(|_| right(&|row| labels.single[row]))),
     ];
     let metric =
         |(name, value): (&str, Option<f64>)| Some(Metric { name: name.to_owned(), split, value: value? });
     all.summary.extend(metrics.into_iter().filter_map(metric));
-    all.annotators.extend(votes.into_iter().flat_map(|votes| by_annotator(split, rows, labels, votes)));
+    if let Some(votes) = votes {
+        all.annotators.extend(by_annotator(split, rows, &voted, labels, votes));
+        if !voted.is_empty() {
+            all.rules.extend(compare_rules(split, &voted, labels, votes));
+        }
+    }
 
     let known = rows.iter().any(|&row| truth(row).is_some());
     all.classes.extend(labels.names.classes.iter().enumerate().map(|(class, name)| {
         let own: Vec<usize> = rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
-        let count = |of: &dyn Fn(usize) -> bool| rows.iter().filter(|&&row| of(row)).count() as u64;
+        let count = |of: &dyn Fn(usize) -> bool| voted.iter().filter(|&&row| of(row)).count() as u64;
+        let own_voted = || own.iter().filter(|&&row| labels.single[row].is_some());
         ClassStatistics {
             class: name.clone(),
             split,
             images: known.then_some(own.len() as f64),
             candidate_in: count(&|row| labels.candidates[row].iter().any(|&c| usize::from(c) == class)),
             single_label_of: count(&|row| labels.single[row].map(usize::from) == Some(class)),
-            eta: share(own.iter().filter_map(|&row| outside(row))),
+            eta: share(own_voted().filter_map(|&row| outside(row))),
             zero_shot_mean: votes.and_then(|_| {
                 share(own.iter().filter_map(|&row| Some(usize::from(labels.single[row]?) == class)))
             }),
-            prior: votes.map(|votes| {
-                let probs = rows.iter().map(|&row| f64::from(votes.probs(row)[class]));
-                probs.sum::<f64>() / rows.len() as f64
+            prior: votes.filter(|_| !voted.is_empty()).map(|votes| {
+                let probs = voted.iter().map(|&row| f64::from(votes.probs(row)[class]));
+                probs.sum::<f64>() / voted.len() as f64
             }),
         }
     }));
 }
 
 /// What each annotator adds to the others.
-fn by_annotator(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) -> Vec<AnnotatorStatistics> {
+fn by_annotator(
+    split: Split,
+    rows: &[usize],
+    voted: &[usize],
+    labels: &Labels,
+    votes: &Votes,
+) -> Vec<AnnotatorStatistics> {
     /// Of one annotator, on how many images something is so.
     #[derive(Clone, Default)]
     struct Tally {
@@ -120,7 +133,7 @@ fn by_annotator(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) ->
     }
     let mut tallies = vec![Tally::default(); votes.names.annotators.len()];
     let mut count = vec![0u32; votes.names.classes.len()];
-    for &row in rows {
+    for &row in voted {
         let given = || votes.on(row).iter().copied().flatten().map(usize::from);
         given().for_each(|class| count[class] += 1);
         for (tally, vote) in tallies.iter_mut().zip(votes.on(row)) {
@@ -136,7 +149,7 @@ fn by_annotator(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) ->
         }
         given().for_each(|class| count[class] = 0);
     }
-    let known = rows.iter().filter(|&&row| labels.labels[row].is_some()).count() as u64;
+    let known = voted.iter().filter(|&&row| labels.labels[row].is_some()).count() as u64;
     let of = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     let annotator = |(template, tally): (&String, Tally)| AnnotatorStatistics {
         template: template.clone(),
@@ -144,7 +157,7 @@ fn by_annotator(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) ->
         accuracy: of(tally.right, tally.known),
         voted: tally.voted as f64 / rows.len() as f64,
         agreement: of(tally.agrees, tally.voted),
-        candidates_added: tally.alone as f64 / rows.len() as f64,
+        candidates_added: of(tally.alone, voted.len() as u64).unwrap_or(0.0),
         truths_added: of(tally.alone_right, known),
     };
     votes.names.annotators.iter().zip(tallies).map(annotator).collect()

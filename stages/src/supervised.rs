@@ -75,6 +75,8 @@ pub struct Supervised<'a> {
     pub settings: &'a Settings,
     /// The images.
     pub set: &'a TrainingSet,
+    /// Those of them to learn from.
+    pub samples: Vec<usize>,
 }
 
 impl Supervised<'_> {
@@ -142,7 +144,7 @@ impl Supervised<'_> {
     ) -> Result<Epoch> {
         let (set, settings) = (self.set, self.settings);
         let name = format!("{}/{}", self.name, self.networks[n]);
-        let mut samples: Vec<usize> = (0..set.len()).collect();
+        let mut samples = self.samples.clone();
         samples.shuffle(&mut random::stream(settings.seed, &format!("{name}/order/epoch{epoch}")));
         let batches: Vec<&[usize]> = samples.chunks(settings.batch).collect();
         let draw =

@@ -35,7 +35,7 @@ impl Stage for Synthesise {
     type Inputs = (Images,);
     type Output = Labels;
     const NAME: &'static str = "label";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn check(&self) -> Result<()> {
         for (name, value) in [("q", self.q), ("eta", self.eta)] {

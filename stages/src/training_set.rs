@@ -66,6 +66,8 @@ pub struct TrainingSet {
     pub test: Pixels,
     /// 1 for each candidate, row after row: (N, C).
     pub candidates: Vec<u8>,
+    /// Whether anybody annotated the image; where nobody did every class is a candidate.
+    pub annotated: Vec<bool>,
     /// Number of classes, C.
     pub classes: usize,
     /// The training images' true classes, where known; for measuring only.
@@ -99,6 +101,7 @@ impl TrainingSet {
         Ok(Self {
             ids: train.iter().map(|&row| images.index.ids[row].clone()).collect(),
             candidates,
+            annotated: train.iter().map(|&row| labels.single[row].is_some()).collect(),
             classes,
             truth: truth(&train),
             test_truth: truth(&test),
@@ -115,6 +118,11 @@ impl TrainingSet {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// The candidates of all samples, and whether anybody annotated them.
+    pub fn annotation(&self) -> (&[u8], &[bool]) {
+        (&self.candidates, &self.annotated)
     }
 
     /// Candidate masks of the given samples: (B, C) of zeros and ones.

@@ -37,7 +37,9 @@ impl Stage for WarmUp {
     ) -> Result<WarmedUp> {
         let set = TrainingSet::new(&images, &labels, &self.0.input, context)?;
         let device = self.0.place.device()?;
-        let training = Supervised { name: Self::NAME, networks: &NETWORKS, settings: &self.0, set: &set };
+        let samples = (0..set.len()).collect();
+        let networks = &NETWORKS;
+        let training = Supervised { name: Self::NAME, networks, settings: &self.0, set: &set, samples };
         let (learners, history) = training.run(context, |logits, samples| {
             let partial = partial_cross_entropy(logits, &set.candidate_masks(samples, &device)?)?;
             let negative_entropy = negative_entropy(logits)?;

@@ -55,6 +55,20 @@ fn a_balanced_limit_takes_equally_many_of_each_class_and_needs_their_labels() {
 }
 
 #[test]
+fn a_sweep_looks_at_every_image_once_and_compares_what_was_learned() {
+    let world = World::new();
+    let file = world.file("limits.toml", "[grid]\n'download.limit_train' = [16, 40, 24]\n");
+    let run = world.on_shapes(world.coreg(), &["ablations", "--variants", &file]).ok();
+    for limit in [16, 40, 24] {
+        assert!(run.stdout.contains(&format!("| download.limit_train = {limit} |")), "{}", run.stdout);
+    }
+    // 32 test images, and the training images of a lower limit are among those of a higher one.
+    for seen in ["48 of 72 images were seen before", "56 of 56 images were seen before"] {
+        assert!(run.stderr.contains(seen), "no `{seen}` in {}", run.stderr);
+    }
+}
+
+#[test]
 fn the_sweep_over_less_data_is_that_of_the_papers_figure() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/variants/limits.toml");
     let choice = Choice { data_set: "cifar100".to_owned(), profile: "paper".to_owned(), ..Choice::default() };

@@ -59,8 +59,13 @@ fn with_ballots() -> World {
 }
 
 fn run(world: &World) -> Coreg {
+    run_with(world, "votes")
+}
+
+fn run_with(world: &World, labels: &str) -> Coreg {
     let aliases = format!("votes.aliases={}", world.path("aliases.txt").display());
-    world.run().args([Path::new("--votes"), &world.path("votes.parquet")]).set(&aliases)
+    let file = world.path("votes.parquet");
+    world.run().args(["--labels", labels, "--votes", file.to_str().unwrap()]).set(&aliases)
 }
 
 #[test]
@@ -110,7 +115,29 @@ fn votes_of_others_train_a_student_and_no_clip_is_asked() {
     assert_eq!(texts(&by_annotator, "template"), ["anna", "llava", "anna", "llava"]);
     assert_eq!([value("voted", 0), value("voted", 1), value("voted", 2)], [0.5, 0.875, 0.0]);
     assert_eq!([value("accuracy", 0), value("accuracy", 1)], [1.0, 1.0]);
-    assert_eq!([value("truths_added", 0), value("truths_added", 1)], [0.0, 0.375]);
+    assert_eq!([value("truths_added", 0), value("truths_added", 1)], [0.0, 24.0 / 56.0]);
+
+    // What is said of candidates is said of images that somebody voted on.
+    let (summary, _) = table(&world, "statistics/summary.parquet");
+    let (metrics, splits) = (texts(&summary, "metric"), texts(&summary, "split"));
+    let values = summary.column_by_name("value").unwrap().as_primitive::<Float64Type>();
+    let find = |metric: &str, split: &str| {
+        let row = (0..metrics.len()).find(|&row| metrics[row] == metric && splits[row] == split)?;
+        Some(values.value(row))
+    };
+    assert_eq!((find("voted", "train"), find("voted", "test")), (Some(0.875), Some(0.0)));
+    assert_eq!((find("avg_candidates", "train"), find("eta", "train")), (Some(1.0), Some(0.0)));
+    assert_eq!((find("avg_candidates", "test"), find("eta", "test")), (None, None));
+    assert!(!ran.stdout.contains("points above"), "{}", ran.stdout);
+
+    // And nothing that nobody said is believed.
+    let (pseudo, _) = table(&world, "co-reg/pseudo_labels.parquet");
+    let w = pseudo.column_by_name("w").unwrap().as_primitive::<Float32Type>();
+    let kinds = texts(&pseudo, "split_kind");
+    for row in (5..ROWS[0]).step_by(8) {
+        assert_eq!((kinds[row].as_str(), w.value(row)), ("unlabeled", 0.0), "{row}");
+    }
+    assert!(kinds.iter().any(|kind| kind == "partial"));
 
     run(&world).ok();
     assert_eq!(world.ran(), [""; 0]);
@@ -124,7 +151,7 @@ fn votes_of_others_train_a_student_and_no_clip_is_asked() {
 #[test]
 fn votes_join_those_of_clip() {
     let world = with_ballots();
-    let ran = run(&world).args(["--labels", "clip+votes"]).ok();
+    let ran = run_with(&world, "clip+votes").ok();
     assert!(ran.stdout.contains("What CLIP and the votes say"), "{}", ran.stdout);
     assert!(ran.stdout.contains("5 votes an image"), "{}", ran.stdout);
     let (all, names) = table(&world, "annotate/votes.parquet");
@@ -140,8 +167,7 @@ fn votes_join_those_of_clip() {
 
     // Each source is cached by itself.
     ballots::write(&world.path("votes.parquet"), &ballots()[1..]);
-    let incomplete =
-        run(&world).args(["--labels", "clip+votes", "--only", "label"]).set("votes.incomplete=true");
+    let incomplete = run_with(&world, "clip+votes").args(["--only", "label"]).set("votes.incomplete=true");
     incomplete.ok();
     let mut ran = world.ran();
     ran.sort();

@@ -105,7 +105,8 @@ fn training_set() -> Result<TrainingSet> {
         }
     }
     let ids = (0..TRAIN).map(|i| format!("train-{i}")).collect();
-    Ok(TrainingSet { ids, train, test, candidates, classes: CLASSES, truth, test_truth })
+    let annotated = vec![true; TRAIN];
+    Ok(TrainingSet { ids, train, test, candidates, annotated, classes: CLASSES, truth, test_truth })
 }
 
 /// A wave whose direction and colour are the class's, at a random place, under noise.

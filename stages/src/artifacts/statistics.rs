@@ -33,16 +33,19 @@ pub struct AnnotatorStatistics {
     pub voted: f64,
     /// Of the images it voted on, the share whose vote is the class of the highest mean probability.
     pub agreement: Option<f64>,
-    /// Share of images whose class of its vote nobody else voted for: candidates that it alone adds under `union`.
+    /// Of the images that anybody voted on, the share whose class of its vote nobody else voted for: candidates that
+    /// it alone adds under `union`.
     pub candidates_added: f64,
-    /// Share of images whose true class it alone voted for: so much higher would η be without it under `union`.
+    /// Of the images that anybody voted on, the share whose true class it alone voted for: so much higher would η be
+    /// without it under `union`.
     pub truths_added: Option<f64>,
 }
 
 /// The averaged probabilities themselves as targets: what the plain student (`distill`) learns (method §1).
 pub const SOFT_MEAN: &str = "soft mean (distill.epochs)";
 
-/// What the candidates would be like under one rule, so that one can choose before training.
+/// What the candidates of the images that anybody voted on would be like under one rule, so that one can choose before
+/// training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleStatistics {
     /// The rule, as it is set: `label.rule=union label.min_votes=2`; or [`SOFT_MEAN`].
@@ -67,7 +70,7 @@ pub struct ClassStatistics {
     pub split: Split,
     /// Images whose true class it is; none without truth.
     pub images: Option<f64>,
-    /// Images whose candidate set has it.
+    /// Images that anybody voted on whose candidate set has it.
     pub candidate_in: u64,
     /// Images whose single label it is.
     pub single_label_of: u64,

@@ -108,6 +108,7 @@ fn votes(experiment: &Experiment, statistics: &Statistics) -> Result<()> {
 }
 
 /// How the summary speaks of those who voted.
+#[derive(Clone, Copy)]
 struct Teacher {
     who: &'static str,
     whose: &'static str,
@@ -154,7 +155,9 @@ fn accuracies(
         line("Co-Reg, network 1 alone", student("accuracy_network1").map(percent))?;
         line("Co-Reg, network 2 alone", student("accuracy_network2").map(percent))?;
         line("Co-Reg, both networks", accuracy.map(percent))?;
-        if let Some(Teacher { whose, .. }) = teacher {
+        // An average over some test images is not to be compared with one over all.
+        let all_voted = votes("voted").is_none_or(|voted| voted == 1.0);
+        if let (Some(Teacher { whose, .. }), true) = (teacher, all_voted) {
             let gain = average.map(|average| format!("{:+.1}  ", 100.0 * (right - average)));
             line(&format!("   points above {whose} average"), gain)?;
         }

@@ -22,6 +22,8 @@ const MAX_PICKLE: u64 = 1 << 24;
 /// Objects that the reader may handle in all, repetitions counted: a table of 13,000 tensors takes fewer. A
 /// pickle can double an object with every few bytes, and would fill the memory.
 const MAX_OBJECTS: usize = 1 << 23;
+/// Bytes of a text that count as an object: repeated, a text is copied.
+const SHORT: usize = 32;
 /// Depth of objects within objects; a tensor is eight deep. Dropping much deeper ones would overflow the stack.
 const MAX_DEPTH: usize = 64;
 
@@ -108,10 +110,13 @@ fn objects(mut pickle: &[u8]) -> Result<Object, Fault> {
 
 /// Takes the object and all within it off what is `left`.
 fn weigh(object: &Object, depth: usize, left: &mut usize) -> Result<(), Fault> {
-    if depth == 0 || *left == 0 {
-        return Err("data.pkl holds more than a table of tensors".into());
-    }
-    *left -= 1;
+    let cost = match object {
+        Object::Unicode(text) => 1 + text.len() / SHORT,
+        Object::Class { module_name, class_name } => 1 + (module_name.len() + class_name.len()) / SHORT,
+        _ => 1,
+    };
+    *left =
+        left.checked_sub(cost).filter(|_| depth > 0).ok_or("data.pkl holds more than a table of tensors")?;
     let mut all = |objects: &[Object]| objects.iter().try_for_each(|object| weigh(object, depth - 1, left));
     match object {
         Object::Tuple(objects) | Object::List(objects) => all(objects),
@@ -271,8 +276,13 @@ mod tests {
         let doubling = [&b"]"[..], &b"q\x00h\x00\x86".repeat(200), b"."].concat();
         let deep = [&b"]"[..], &b"\x85".repeat(1_000_000), b"."].concat();
         let many = [&b"("[..], &b"N".repeat(100_000), b"tq\x00", &b"h\x00".repeat(10_000), b"."].concat();
+        let text = "a".repeat(8_000_000);
+        let long =
+            [b"X", &8_000_000u32.to_le_bytes()[..], text.as_bytes(), b"q\x00", &b"h\x00".repeat(2000), b"."]
+                .concat();
         let (too_much, no_table) = ("more than a table of tensors", "no table of tensors");
-        let cases: [(&str, &[u8], &str); 9] = [
+        let cases: [(&str, &[u8], &str); 10] = [
+            ("repeats a long text", &long, too_much),
             ("doubles an object with every turn", &doubling, too_much),
             ("is a million deep", &deep, too_much),
             ("repeats a long list", &many, too_much),

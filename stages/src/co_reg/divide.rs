@@ -57,10 +57,11 @@ pub struct LossHistory(pub Vec<Vec<f32>>);
 
 /// Divides N samples by the predictions (N, C) of one network (method §5).
 ///
-/// `candidates` holds a 1 for every candidate, row after row: (N, C).
+/// `candidates` holds a 1 for every candidate, row after row: (N, C). Samples that nobody annotated (`annotated`, N) have
+/// nothing that could be believed: they are in 𝒰, with w = 0, and take no part in scaling and fit.
 pub fn divide(
     probs: Vec<f32>,
-    candidates: &[u8],
+    (candidates, annotated): (&[u8], &[bool]),
     classes: usize,
     history: &mut LossHistory,
     settings: &Settings,
@@ -72,10 +73,11 @@ pub fn divide(
     let losses: Vec<f32> = (aligned.chunks(classes).zip(candidates.chunks(classes)))
         .map(|(probs, candidates)| division_loss(probs, candidates))
         .collect();
-    history.0.push(scale(&losses));
+    let believable: Vec<usize> = (0..losses.len()).filter(|&i| annotated[i]).collect();
+    history.0.push(scale(&believable.iter().map(|&i| losses[i]).collect::<Vec<_>>()));
     let surplus = history.0.len().saturating_sub(settings.loss_history.max(1));
     history.0.drain(..surplus);
-    let mean: Vec<f32> = (0..losses.len())
+    let mean: Vec<f32> = (0..believable.len())
         .map(|i| history.0.iter().map(|epoch| epoch[i]).sum::<f32>() / history.0.len() as f32)
         .collect();
     let fit = Fit {
@@ -83,7 +85,8 @@ pub fn divide(
         tolerance: settings.mixture_tolerance,
         variance_floor: settings.variance_floor,
     };
-    let w = posterior_of_smaller(&mean, fit);
+    let mut w = vec![0.0; losses.len()];
+    believable.iter().zip(posterior_of_smaller(&mean, fit)).for_each(|(&i, posterior)| w[i] = posterior);
     let (partial, unlabeled) = (0..w.len()).partition(|&i| f64::from(w[i]) > settings.threshold);
     Division { probs, aligned, w, partial, unlabeled }
 }

@@ -145,13 +145,40 @@ fn a_division_averages_the_last_epochs_only() {
     for confident in [0, 1, 1] {
         let row = |i: usize| if i % 2 == confident { [0.9, 0.1] } else { [0.2, 0.8] };
         let probs = (0..10).flat_map(row).collect();
-        divide(probs, &[1, 0].repeat(10), 2, &mut history, &settings);
+        divide(probs, (&[1, 0].repeat(10), &[true; 10]), 2, &mut history, &settings);
     }
     assert_eq!(history.0.len(), 2);
     let probs = (0..10).flat_map(|i| if i % 2 == 1 { [0.9, 0.1] } else { [0.2, 0.8] }).collect();
-    let division = divide(probs, &[1, 0].repeat(10), 2, &mut history, &settings);
+    let division = divide(probs, (&[1, 0].repeat(10), &[true; 10]), 2, &mut history, &settings);
     assert_eq!(division.partial, [1, 3, 5, 7, 9]);
     assert_eq!(division.unlabeled, [0, 2, 4, 6, 8]);
+}
+
+#[test]
+fn what_nobody_annotated_is_unlabeled_and_changes_nothing_for_the_rest() {
+    let settings = Settings { align: false, ..Settings::default() };
+    let row =
+        |i: usize| if i % 3 == 0 { [0.9, 0.1] } else { [0.2 + i as f32 / 100.0, 0.8 - i as f32 / 100.0] };
+    let probs: Vec<f32> = (0..10).flat_map(row).collect();
+    let candidates = [1, 0].repeat(10);
+    let mut history = super::divide::LossHistory::default();
+    let alone = divide(probs.clone(), (&candidates, &[true; 10]), 2, &mut history, &settings);
+
+    // Two more, of whom every class is a candidate: their losses would be the smallest.
+    let mixed_in = |own: &[f32], other: [f32; 2]| [&other, &own[..8], &other, &own[8..]].concat();
+    let candidates: Vec<u8> =
+        mixed_in(&candidates.iter().map(|&y| f32::from(y)).collect::<Vec<_>>(), [1.0; 2])
+            .iter()
+            .map(|&y| y as u8)
+            .collect();
+    let annotated: Vec<bool> = (0..12).map(|i| i != 0 && i != 5).collect();
+    let mut history = super::divide::LossHistory::default();
+    let among = divide(mixed_in(&probs, [0.99, 0.01]), (&candidates, &annotated), 2, &mut history, &settings);
+    let rest: Vec<f32> = (0..12).filter(|&i| annotated[i]).map(|i| among.w[i]).collect();
+    assert_eq!(rest, alone.w);
+    assert_eq!((among.w[0], among.w[5]), (0.0, 0.0));
+    assert!(among.unlabeled.contains(&0) && among.unlabeled.contains(&5));
+    assert_eq!(among.partial.len(), alone.partial.len());
 }
 
 #[test]

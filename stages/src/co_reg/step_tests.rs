@@ -69,6 +69,7 @@ fn no_set() -> TrainingSet {
         train: none(),
         test: none(),
         candidates: Vec::new(),
+        annotated: Vec::new(),
         classes: 5,
         truth: nothing(),
         test_truth: nothing(),

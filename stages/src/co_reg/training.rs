@@ -118,13 +118,14 @@ impl<'a> Training<'a> {
             .map_err(|error| in_epoch(self.epoch, me, error))?;
         let settings = &self.stage.method.divide;
         let mut division =
-            divide(probs, &self.set.candidates, self.set.classes, &mut self.losses[me], settings);
+            divide(probs, self.set.annotation(), self.set.classes, &mut self.losses[me], settings);
         if division.partial.is_empty() {
             context
                 .progress()
                 .note(format!("epoch {}: no sample is believed; all are taken", self.epoch + 1));
-            division.partial = std::mem::take(&mut division.unlabeled);
-            division.w.fill(1.0);
+            let annotated = self.set.annotation().1;
+            (division.partial, division.unlabeled) = (0..annotated.len()).partition(|&i| annotated[i]);
+            division.partial.iter().for_each(|&i| division.w[i] = 1.0);
         }
         if !self.stage.method.use_unlabeled {
             division.unlabeled.clear();

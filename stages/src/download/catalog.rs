@@ -97,7 +97,7 @@ pub struct Repository {
     /// Commit, branch or tag; a commit pins the content.
     pub revision: String,
     /// The description's revision, where the user chose another.
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     pub instead_of: Option<String>,
     /// The column of encoded images.
     pub image_column: String,

@@ -102,7 +102,8 @@ impl Stage for Download {
 }
 
 impl Download {
-    /// All rows of a repository, in the order of its files. Ids are the same however the hub divides the files.
+    /// All rows of a repository, in the order of its files. Ids are the same however the hub divides
+    /// what the description has in one file a split.
     fn fetch(&self, source: &Repository, context: &Context) -> Result<Found> {
         let hub = Hub::open(HubSettings::from_env()?)?;
         let pieces = layout::fetch(&hub, source, &Watch::of(context))?;

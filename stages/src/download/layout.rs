@@ -159,7 +159,10 @@ impl Search<'_> {
             return Ok(shards);
         }
         let converted = self.list(CONVERTED, missing)?;
-        if let Some(paths) = name.and_then(|name| conversion(&converted, name)) {
+        // A conversion does not say how many shards it has, and offline the listing is what happens to be cached: then
+        // only a number of rows tells whether they are all there.
+        let countable = !self.hub.settings.offline || files.iter().all(|file| file.rows.is_some());
+        if countable && let Some(paths) = name.and_then(|name| conversion(&converted, name)) {
             let shards = self.bring(paths, CONVERTED)?;
             self.tell(files, missing, &shards, ", the hub's own conversion");
             return Ok(shards);

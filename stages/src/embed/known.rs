@@ -14,7 +14,7 @@ use crate::artifacts::annotation::Embeddings;
 use crate::checkpoint;
 
 /// How long the work may be that a kill costs.
-const EVERY: Duration = Duration::from_secs(30);
+pub(super) const EVERY: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub(super) struct Known<'a> {
@@ -88,9 +88,9 @@ impl<'a> Known<'a> {
         self.width
     }
 
-    /// Keeps what is known where a kill cannot reach it, if that was not done a moment ago.
-    pub(super) fn keep_now_and_then(&mut self, context: &Context) -> Result<()> {
-        if self.saved.elapsed() < EVERY { Ok(()) } else { self.keep(context) }
+    /// Keeps what is known where a kill cannot reach it, if that was not done for so long.
+    pub(super) fn keep_every(&mut self, time: Duration, context: &Context) -> Result<()> {
+        if self.saved.elapsed() < time { Ok(()) } else { self.keep(context) }
     }
 
     /// Keeps what is known where a kill cannot reach it.

@@ -2,6 +2,7 @@
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use image::{ImageFormat, Rgb, RgbImage};
 
@@ -57,7 +58,7 @@ fn what_was_embedded_before_an_interruption_is_taken_over_and_the_bytes_are_the_
 }
 
 #[test]
-fn an_image_that_is_there_twice_is_looked_at_once_and_its_company_changes_nothing() {
+fn an_image_that_is_there_twice_has_one_embedding_and_its_company_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let all = embed((0..70).map(|number| png(number / 2)).collect(), folder.path()).unwrap();
     let alone = embed(vec![png(3)], folder.path()).unwrap();
@@ -66,6 +67,27 @@ fn an_image_that_is_there_twice_is_looked_at_once_and_its_company_changes_nothin
     assert_eq!(row(6), &alone.features[..]);
     assert_eq!(row(6), row(7));
     assert_ne!(row(6), row(8));
+}
+
+#[test]
+fn what_is_known_is_kept_again_once_it_was_not_for_so_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context::for_test(folder.path());
+    let digests = ["a".to_owned(), "b".to_owned()];
+    let kept = || {
+        let mut known = Known::new(&digests);
+        known.look_back(&context);
+        known.len()
+    };
+    let mut known = Known::new(&digests);
+    known.add("a", &[1.0]);
+    known.keep_every(EVERY, &context).unwrap();
+    assert_eq!(kept(), 0);
+    known.keep_every(Duration::ZERO, &context).unwrap();
+    assert_eq!(kept(), 1);
+    known.add("b", &[2.0]);
+    known.keep_every(EVERY, &context).unwrap();
+    assert_eq!(kept(), 1);
 }
 
 #[test]

@@ -98,20 +98,32 @@ fn clips(settings: &Clip) -> Result<Vec<Named>> {
     let mut clips: Vec<Named> = Vec::new();
     let mut slugs = BTreeSet::new();
     for model in models.into_iter().map(str::trim) {
-        if model.is_empty() || clips.iter().any(|clip| clip.model == model) {
-            let fault = if model.is_empty() { "has an empty name" } else { "names a CLIP twice" };
-            return Err(Error::new(format!("clip.model = {} {fault}", settings.model))
-                .help("name each CLIP once, separated by commas"));
+        let wrong = |fault: &str| {
+            let error = Error::new(format!("clip.model = {} {fault}", settings.model));
+            error.help("name each CLIP once, separated by commas")
+        };
+        if model.is_empty() {
+            return Err(wrong("has an empty name"));
         }
         let (name, revision) = match model.rsplit_once('@') {
             Some((name, revision)) if !Path::new(model).is_dir() => (name, revision),
             _ => (model, settings.revision.as_str()),
         };
+        let origin = match Origin::new(name, revision) {
+            Origin::BuiltIn(_) | Origin::Folder(_) if name != model => {
+                return Err(wrong(&format!("asks for a revision of `{name}`, which is not on a hub")));
+            }
+            Origin::Folder(folder) => Origin::Folder(folder.canonicalize().unwrap_or(folder)),
+            other => other,
+        };
+        if clips.iter().any(|clip| clip.origin == origin) {
+            return Err(wrong(&format!("names `{name}` twice")));
+        }
         let mut slug = slug(name);
         while !slugs.insert(slug.clone()) {
             slug.push_str("-b");
         }
-        clips.push(Named { model: model.to_owned(), slug, origin: Origin::new(name, revision) });
+        clips.push(Named { model: model.to_owned(), slug, origin });
     }
     Ok(clips)
 }

@@ -22,6 +22,7 @@ pub(super) fn of(choice: &Choice, data_set: &DataSet) -> Result<Vec<(&'static st
     let profile = profile.or_fail(|| Error::new("the profile is no TOML"))?;
     // A misspelt name would silently be left out.
     data_set.profile.keys().try_for_each(|name| self::profile(name).map(drop))?;
+    check_annotators(choice)?;
     let mut layers = vec![("data set", of_data_set(data_set)), ("profile", profile)];
     let own = data_set.profile.get(&choice.profile).cloned();
     layers.extend(own.map(|own| ("the data set's part of the profile", own)));
@@ -31,6 +32,17 @@ pub(super) fn of(choice: &Choice, data_set: &DataSet) -> Result<Vec<(&'static st
     layers.extend(choice.labels.as_deref().map(labels_layer).transpose()?.map(|layer| ("LABELS", layer)));
     layers.push(("SET", overrides(&choice.set)?));
     Ok(layers)
+}
+
+/// VOTES must count where they are given, and where CLIP is given too, LABELS says whether it votes beside them.
+fn check_annotators(Choice { clip, votes, labels, .. }: &Choice) -> Result<()> {
+    let source = labels.as_deref().map(|labels| labels.split_whitespace().next().unwrap_or_default());
+    let fault = match (clip, votes, source) {
+        (Some(_), Some(_), None) => "CLIP and VOTES are both given, and VOTES alone would stand in for CLIP",
+        (_, Some(_), Some("clip" | "synthetic")) => "VOTES is given, and LABELS names another source",
+        _ => return Ok(()),
+    };
+    Err(Error::new(fault).help("LABELS=clip+votes takes both; leave out what is not to vote"))
 }
 
 /// `VOTES` as a layer: the file, and that its votes stand in the place of CLIP's.

@@ -77,7 +77,39 @@ fn annotators_that_cannot_be_told_apart_are_refused() {
         let experiment = experiment("quick", Some(labels), set).unwrap();
         experiment.graph(&[experiment.branch()]).err().map(|error| error.to_string()).unwrap_or_default()
     };
-    assert!(refused("clip.model=demo-clip,demo-clip", "clip").contains("demo-clip"));
+    assert!(refused("clip.model=demo-clip,demo-clip", "clip").contains("names `demo-clip` twice"));
+    assert!(refused("clip.model=demo-clip,demo-clip@main", "clip").contains("not on a hub"));
+    assert!(refused("clip.model=some/clip,some/clip@main", "clip").contains("names `some/clip` twice"));
+    assert!(refused("clip.model=src,./src/", "clip").contains("twice"));
+    assert_eq!(refused("clip.model=some/clip,some/clip@v2", "clip"), "");
     assert!(refused("clip.model=demo-clip,", "clip").contains("clip.model"));
     assert!(refused("", "votes").contains("VOTES"));
+}
+
+#[test]
+fn who_is_named_and_would_not_vote_is_refused() {
+    let given = |clip: Option<&str>, votes: Option<&str>, labels: Option<&str>| {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let choice = Choice {
+            data_set: "demo".to_owned(),
+            profile: "quick".to_owned(),
+            clip: text(clip),
+            votes: text(votes),
+            labels: text(labels),
+            ..Choice::default()
+        };
+        Experiment::new(&choice, Place::Cpu).map(|experiment| experiment.settings.labels)
+    };
+    let (clip, votes) = (Some("some/clip"), Some("votes.parquet"));
+    assert_eq!(given(None, votes, None).unwrap(), LabelSource::Votes);
+    assert_eq!(given(clip, votes, Some("clip+votes")).unwrap(), LabelSource::ClipAndVotes);
+    assert_eq!(given(clip, votes, Some("votes")).unwrap(), LabelSource::Votes);
+    assert_eq!(given(clip, None, Some("synthetic")).unwrap(), LabelSource::Synthetic);
+    assert_eq!(given(clip, None, None).unwrap(), LabelSource::Clip);
+    for (clip, votes, labels) in
+        [(clip, votes, None), (None, votes, Some("clip")), (None, votes, Some("synthetic q=0.1"))]
+    {
+        let error = given(clip, votes, labels).unwrap_err().to_string();
+        assert!(error.contains("LABELS=clip+votes"), "{error}");
+    }
 }

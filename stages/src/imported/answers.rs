@@ -39,6 +39,8 @@ impl Found {
 /// Everything that the classes are called.
 pub(crate) struct Vocabulary {
     classes: usize,
+    /// Whether numerals are names of classes; then they are no places in the list of classes.
+    numbered: bool,
     /// Whole answers, as [`bare`] writes them.
     whole: BTreeMap<String, Found>,
     /// By the first of them, the words of a class in their order and what they mean, the longest first.
@@ -56,24 +58,33 @@ impl Vocabulary {
         texts: &[String],
         aliases: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self> {
-        let mut all = Self { classes: names.len(), whole: BTreeMap::new(), phrases: HashMap::new() };
+        let numeral = |text: &str| text.trim().parse::<u64>().ok();
+        let wordings =
+            || (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
+        let numbered = wordings().map(|(_, wording)| wording).chain(names.iter().map(String::as_str));
+        let numbered = numbered.filter_map(numeral).next().is_some();
+        let mut all =
+            Self { classes: names.len(), numbered, whole: BTreeMap::new(), phrases: HashMap::new() };
         for (class, name) in (0u16..).zip(names) {
             all.add(name, Found::Named(class), names)?;
         }
+        // What several classes are called, in part or whole, means none of them; a whole name means its class alone.
+        let parts =
+            || (0u16..).zip(names).flat_map(|(class, name)| name.split('/').map(move |part| (class, part)));
+        let values =
+            || (0u16..).zip(names).filter_map(|(class, name)| Some((class, numeral(name)?.to_string())));
+        let called: Vec<(u16, String)> =
+            wordings().chain(parts()).map(|(class, text)| (class, text.to_owned())).chain(values()).collect();
         let mut meant: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
-        let wordings = || {
-            (0u16..).zip(texts).flat_map(|(class, text)| text.split(ALTERNATIVES).map(move |w| (class, w)))
-        };
-        for (class, wording) in wordings() {
-            meant.entry(bare(wording)).or_default().insert(class);
+        for (class, text) in &called {
+            meant.entry(bare(text)).or_default().insert(*class);
         }
         let named: HashSet<String> = names.iter().map(|name| bare(name)).collect();
-        for (class, wording) in wordings() {
-            match meant.get(&bare(wording)) {
-                // What is the name of a class means that class alone.
-                _ if named.contains(&bare(wording)) => {}
-                Some(classes) if classes.len() > 1 => all.put(wording, Found::Several),
-                _ => all.put(wording, Found::Named(class)),
+        for (class, text) in &called {
+            match meant.get(&bare(text)) {
+                _ if named.contains(&bare(text)) => {}
+                Some(classes) if classes.len() > 1 => all.put(text, Found::Several),
+                _ => all.put(text, Found::Named(*class)),
             }
         }
         for (name, own) in aliases {
@@ -108,6 +119,7 @@ impl Vocabulary {
     fn put(&mut self, text: &str, found: Found) {
         self.whole.entry(bare(text)).or_insert(found);
         for words in [words(text, false), words(text, true)] {
+            let words: Vec<String> = words.into_iter().map(|word| word.text).collect();
             let Some(first) = words.first() else { continue };
             let phrases = self.phrases.entry(first.clone()).or_default();
             if !phrases.iter().any(|(known, _)| *known == words) {
@@ -123,19 +135,27 @@ impl Vocabulary {
             return *found;
         }
         if let Ok(number) = trimmed.parse::<usize>() {
-            return if number < self.classes { Found::Named(number as u16) } else { Found::Nothing };
+            let value = self.whole.get(&number.to_string()).copied();
+            let place = (!self.numbered && number < self.classes).then_some(Found::Named(number as u16));
+            return value.or(place).unwrap_or(Found::Nothing);
         }
-        // From the left, the longest phrase at each word; what it covers is not looked at again.
+        // From the left, the longest phrase at each word; what it covers is not looked at again. A part of a word with
+        // a hyphen is no word: a T-shirt is no shirt.
         let words = words(answer, false);
-        let (mut rest, mut classes) = (&words[..], Vec::new());
-        while let [word, after @ ..] = rest {
-            let phrases = self.phrases.get(word).map_or(&[][..], Vec::as_slice);
-            rest = match phrases.iter().find(|(phrase, _)| rest.starts_with(phrase)) {
+        let (mut at, mut classes) = (0, Vec::new());
+        while let Some(word) = words.get(at) {
+            let phrases = self.phrases.get(&word.text).map_or(&[][..], Vec::as_slice);
+            let fits = |(phrase, _): &&(Vec<String>, Found)| {
+                let there = words.get(at..at + phrase.len());
+                there.is_some_and(|there| there.iter().map(|word| &word.text).eq(phrase))
+                    && words.get(at + phrase.len()).is_none_or(|next| !next.hyphened)
+            };
+            at += match phrases.iter().filter(|_| !word.hyphened).find(fits) {
                 Some((phrase, found)) => {
                     classes.push(*found);
-                    &rest[phrase.len()..]
+                    phrase.len()
                 }
-                None => after,
+                None => 1,
             };
         }
         match classes.split_first() {
@@ -149,23 +169,40 @@ impl Vocabulary {
     }
 }
 
-/// The words of a text in lower case; with `humps`, a capital after a small letter begins a new one: `SeaLake`.
-fn words(text: &str, humps: bool) -> Vec<String> {
-    let mut spaced = String::new();
-    let mut before = ' ';
+/// The wordings of a class text.
+fn wordings(text: &str) -> impl Iterator<Item = &str> {
+    text.split(ALTERNATIVES)
+}
+
+/// A word of a text.
+struct Word {
+    /// In lower case.
+    text: String,
+    /// Whether a hyphen ties it to the word before.
+    hyphened: bool,
+}
+
+/// The words of a text; with `humps`, a capital after a small letter begins a new one: `SeaLake`.
+fn words(text: &str, humps: bool) -> Vec<Word> {
+    let mut words: Vec<Word> = Vec::new();
+    let (mut before, mut open) = (' ', false);
     for c in text.chars() {
-        if humps && c.is_uppercase() && before.is_lowercase() {
-            spaced.push(' ');
+        // Part of a word: don't, C#, C++.
+        let silent = matches!(c, '\'' | '’');
+        let part = c.is_alphanumeric() || matches!(c, '#' | '+');
+        if part && (!open || humps && c.is_uppercase() && before.is_lowercase()) {
+            words.push(Word {
+                text: String::new(),
+                hyphened: matches!(before, '-' | '‐' | '‑') && !words.is_empty(),
+            });
         }
+        if let (true, Some(word)) = (part, words.last_mut()) {
+            word.text.extend(c.to_lowercase());
+        }
+        open = part || silent && open;
         before = c;
-        match c {
-            // Part of a word: don't, C#, C++.
-            '\'' | '’' => {}
-            c if c.is_alphanumeric() || matches!(c, '#' | '+') => spaced.extend(c.to_lowercase()),
-            _ => spaced.push(' '),
-        }
     }
-    spaced.split_whitespace().map(str::to_owned).collect()
+    words
 }
 
 #[cfg(test)]
@@ -248,5 +285,41 @@ mod tests {
         assert_eq!(all.find("crane"), Named(2));
         assert_eq!(all.find("a crane bird"), Within(0));
         assert_eq!(all.find("a small bird"), Within(0));
+    }
+
+    /// Fashion-MNIST's own names, without a text or an alias.
+    #[test]
+    fn a_t_shirt_is_no_shirt() {
+        let names = ["T-shirt/top", "Trouser", "Dress", "Coat", "Shirt", "Ankle boot"].map(str::to_owned);
+        let all = Vocabulary::new(&names, &names, &BTreeMap::new()).unwrap();
+        for answer in ["T-shirt", "t shirt", "top", "T-SHIRT / TOP."] {
+            assert_eq!(all.find(answer), Named(0), "{answer}");
+        }
+        for answer in ["This is a t-shirt.", "a T‑shirt or top", "a white T-shirt"] {
+            assert_eq!(all.find(answer), Within(0), "{answer}");
+        }
+        assert_eq!(all.find("a shirt"), Within(4));
+        assert_eq!(all.find("a dress-like thing"), Nothing);
+        assert_eq!(all.find("a sweat-shirt"), Nothing);
+        assert_eq!(all.find("ankle-boot"), Named(5));
+    }
+
+    #[test]
+    fn where_numerals_are_names_they_are_no_places_in_the_list() {
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            Vocabulary::new(&names, &names, &BTreeMap::new()).unwrap()
+        };
+        let padded = of(&["01", "02", "03"]);
+        assert_eq!(
+            [padded.find("1"), padded.find("03"), padded.find("0"), padded.find("4")],
+            [Named(0), Named(2), Nothing, Nothing]
+        );
+        let from_one = of(&["1", "2", "3"]);
+        assert_eq!(
+            [from_one.find("1"), from_one.find("0"), from_one.find("it is a 3")],
+            [Named(0), Nothing, Within(2)]
+        );
+        assert_eq!(of(&["number 0", "number 1"]).find("1"), Named(1));
     }
 }
