@@ -157,8 +157,9 @@ fn a_division_averages_the_last_epochs_only() {
 #[test]
 fn what_nobody_annotated_is_unlabeled_and_changes_nothing_for_the_rest() {
     let settings = Settings { align: false, ..Settings::default() };
-    let row =
-        |i: usize| if i % 3 == 0 { [0.9, 0.1] } else { [0.2 + i as f32 / 100.0, 0.8 - i as f32 / 100.0] };
+    let row = |i: usize| {
+        if i.is_multiple_of(3) { [0.9, 0.1] } else { [0.2 + i as f32 / 100.0, 0.8 - i as f32 / 100.0] }
+    };
     let probs: Vec<f32> = (0..10).flat_map(row).collect();
     let candidates = [1, 0].repeat(10);
     let mut history = super::divide::LossHistory::default();
