@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::ahead::ahead;
@@ -27,14 +27,15 @@ const BATCH: usize = 64;
 /// Batches decoded and resized while the tower works: one to take at once, one in the making.
 const AHEAD: usize = 2;
 
-/// The stage; all its output depends on are its inputs.
+/// The stage; all its output depends on are its inputs and the precision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Embed {
     /// Where the CLIP's files come from.
     #[serde(skip)]
     pub clip: Origin,
-    /// Where it is computed; not part of the key.
-    #[serde(skip)]
+    /// Where it is computed. Of it the precision is part of the key: half precision gives other embeddings, and those of
+    /// two precisions must not stand in one table.
+    #[serde(rename = "precision", serialize_with = "precision")]
     pub place: Place,
 }
 
@@ -134,6 +135,11 @@ impl Embed {
             Ok(())
         })
     }
+}
+
+/// The precision that a place computes in, by its usual name.
+fn precision<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(place.inference_dtype().as_str())
 }
 
 /// SHA-256 of an image's file, lower-case hex.
