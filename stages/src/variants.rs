@@ -182,6 +182,8 @@ impl Variant {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use pipeline::stage::Stage;
+
     use super::*;
 
     fn expand(text: &str) -> Result<Vec<Variant>> {
@@ -223,6 +225,20 @@ mod tests {
     fn the_built_in_ablations_are_the_papers_five() {
         let titles: Vec<_> = expand(ABLATIONS).unwrap().into_iter().map(|variant| variant.title).collect();
         assert_eq!(titles, ["Co-Reg", "w/o Co-PL", "w/ SupCont", "w/o proto", "w/o unlabeled"]);
+    }
+
+    #[test]
+    fn the_list_of_rules_is_of_settings_that_there_are() {
+        let variants = expand(include_str!("../../data/variants/rules.toml")).unwrap();
+        let rules = variants.iter().map(|variant| {
+            let layers = variant.layers.iter().map(|layer| ("test", layer.clone()));
+            let settings = Settings::layered(layers).unwrap();
+            settings.label.check().unwrap();
+            (settings.label.rule, settings.label.min_votes)
+        });
+        use crate::label::Rule::{Ratio, Single, TopK, Union};
+        let expected = [(Union, 1), (Union, 2), (Ratio, 1), (TopK, 1), (Single, 1), (Union, 1)];
+        assert_eq!(rules.collect::<Vec<_>>(), expected);
     }
 
     #[test]
