@@ -135,7 +135,7 @@ pub trait Inputs {
     /// The same, loaded: `(Arc<A>, Arc<B>)`.
     type Loaded;
     /// The same, as handles in a graph: `(Handle<A>, Handle<B>)`.
-    type Handles: Clone + PartialEq;
+    type Handles: Clone + PartialEq + 'static;
 
     /// The nodes that the handles stand for, in order.
     #[doc(hidden)]

@@ -13,7 +13,7 @@ use crate::artifacts::images::Images;
 use crate::artifacts::model::Model;
 use crate::clip::{Features, TextEncoder, template_probabilities};
 use crate::device::Place;
-use crate::download::catalog::ALTERNATIVES;
+use crate::download::catalog::wordings;
 use crate::download::model::{Origin, locate};
 
 /// Settings of the stage.
@@ -21,7 +21,7 @@ use crate::download::model::{Origin, locate};
 pub struct Annotate {
     /// Prompt templates; `{}` takes the class text as it stands.
     pub templates: Vec<String>,
-    /// What CLIP is told of each class; several wordings are separated by [`ALTERNATIVES`].
+    /// What CLIP is told of each class; perhaps in several [`wordings`].
     pub class_texts: Vec<String>,
     /// Factor before the softmax \[P: 100, CLIP's trained logit scale\].
     pub logit_scale: f64,
@@ -106,12 +106,6 @@ impl Stage for Annotate {
             names: Names { annotators: self.templates.clone(), classes: index.classes.clone() },
         })
     }
-}
-
-/// The wordings of a class text; the text as it stands where there is one alone.
-fn wordings(text: &str) -> impl Iterator<Item = &str> {
-    let several = text.contains(ALTERNATIVES);
-    text.split(ALTERNATIVES).map(move |wording| if several { wording.trim() } else { wording })
 }
 
 /// The unit vector along the mean of each class's features; `features` (wordings, P) are of unit length, `counts` how

@@ -9,7 +9,6 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
-use sha2::{Digest, Sha256};
 
 use crate::ahead::ahead;
 use crate::artifacts::annotation::Embeddings;
@@ -17,6 +16,7 @@ use crate::artifacts::images::{Encoded, Images};
 use crate::artifacts::model::Model;
 use crate::clip::ImageEncoder;
 use crate::device::Place;
+use crate::digest::sha256;
 use crate::download::model::{Origin, locate};
 use crate::vision::decode::decode;
 use known::{EVERY, Known};
@@ -140,11 +140,6 @@ impl Embed {
 /// The precision that a place computes in, by its usual name.
 fn precision<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(place.inference_dtype().as_str())
-}
-
-/// SHA-256 of an image's file, lower-case hex.
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Label {
             return (0..probs.len() as u16).collect();
         }
         let mut chosen = match self.rule {
-            Rule::Union => self.voted_for(votes),
+            Rule::Union => return self.voted_for(votes),
             Rule::TopK => most_probable(self.k, probs),
             Rule::Ratio => {
                 let mut top = most_probable(self.k, probs);
@@ -93,16 +93,16 @@ impl Label {
             Rule::Single => most_probable(1, probs),
         };
         chosen.sort_unstable();
-        chosen.dedup();
         chosen
     }
 
-    /// The classes with votes enough; where none has, those with the most.
+    /// The classes with votes enough, ascending; where none has, those with the most.
     fn voted_for(&self, votes: &[Option<u16>]) -> Vec<u16> {
-        let given = || votes.iter().copied().flatten();
-        let count = |class: u16| given().filter(|&vote| vote == class).count();
-        let most = given().map(count).max().unwrap_or(0);
-        given().filter(|&class| count(class) >= self.min_votes.min(most)).collect()
+        let mut given: Vec<u16> = votes.iter().copied().flatten().collect();
+        given.sort_unstable();
+        let classes = || given.chunk_by(|a, b| a == b);
+        let most = classes().map(<[u16]>::len).max().unwrap_or(0);
+        classes().filter(|votes| votes.len() >= self.min_votes.min(most)).map(|votes| votes[0]).collect()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod clip;
 pub mod co_reg;
 pub mod demo;
 pub mod device;
+pub mod digest;
 pub mod distill;
 pub mod download;
 pub mod embed;

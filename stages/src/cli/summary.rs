@@ -28,7 +28,7 @@ pub(super) fn print(
     let evaluation = result("evaluate").map(|record| store.load::<Evaluation>(record)).transpose()?;
     let distilled = result("distill").map(|record| store.load::<Distilled>(record)).transpose()?;
     if let Some(statistics) = &statistics {
-        votes(experiment, statistics)?;
+        votes(experiment, clips.len(), statistics)?;
     }
     if let Some(evaluation) = &evaluation {
         accuracies(experiment, statistics.as_ref(), distilled.as_ref(), evaluation)?;
@@ -76,7 +76,7 @@ fn percent(value: f64) -> String {
 }
 
 /// What the votes are like.
-fn votes(experiment: &Experiment, statistics: &Statistics) -> Result<()> {
+fn votes(experiment: &Experiment, clips: usize, statistics: &Statistics) -> Result<()> {
     let Experiment { data_set, settings, .. } = experiment;
     let count = |split| statistics.get("images", split).unwrap_or(0.0);
     let (title, classes) = (&data_set.title, data_set.classes.names.len());
@@ -84,7 +84,7 @@ fn votes(experiment: &Experiment, statistics: &Statistics) -> Result<()> {
     out!("\n{title}: {train} training and {test} test images, {classes} classes\n");
     let annotators = statistics.annotators.iter().filter(|a| a.split == Split::Train).count();
     match settings.labels {
-        LabelSource::Clip if !settings.clip.model.contains(',') => {
+        LabelSource::Clip if clips == 1 => {
             out!("What CLIP says ({}, {annotators} templates)", settings.clip.model);
         }
         LabelSource::Clip => {

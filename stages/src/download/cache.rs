@@ -14,6 +14,7 @@ use sha1::Digest;
 
 use super::hub::Wanted;
 use super::watch::Watch;
+use crate::digest::hex;
 
 /// One repository's part of the cache.
 pub(super) struct RepoCache {
@@ -200,10 +201,6 @@ pub(super) fn write_error(path: &Path, cause: io::Error) -> Error {
         _ => "set HF_HOME or HF_HUB_CACHE to a folder that can be written to",
     };
     Error::new("cannot write to the hub's cache").at(path).because(cause).help(help)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

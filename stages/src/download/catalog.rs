@@ -213,6 +213,12 @@ pub struct Schedule {
 /// features points.
 pub const ALTERNATIVES: char = '|';
 
+/// The wordings of a class text; the text as it stands where there is one alone.
+pub fn wordings(text: &str) -> impl Iterator<Item = &str> {
+    let several = text.contains(ALTERNATIVES);
+    text.split(ALTERNATIVES).map(move |wording| if several { wording.trim() } else { wording })
+}
+
 /// What to do about a description that is not valid.
 const LIKE_OURS: &str = "correct the file; those in data/catalog show every key";
 
@@ -313,7 +319,7 @@ impl DataSet {
             }
         }
         for text in texts {
-            let wordings = text.split(ALTERNATIVES).all(|wording| !wording.trim().is_empty());
+            let wordings = wordings(text).all(|wording| !wording.trim().is_empty());
             check(wordings, "classes.texts", || format!("has an empty wording in `{text}`"))?;
         }
         for Renamed { from, to } in renamed {

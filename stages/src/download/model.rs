@@ -13,6 +13,7 @@ use super::settings::HubSettings;
 use crate::artifacts::model::{Model, ModelFile};
 use crate::clip::{ClipFiles, Content, WEIGHTS};
 use crate::demo;
+use crate::digest::{hex, sha256};
 
 /// Files that every CLIP has, in hub format, besides its weights.
 const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
@@ -212,8 +213,12 @@ fn built_in(name: &str) -> Vec<BuiltInFile> {
 
 fn describe_built_in((name, content): &BuiltInFile) -> ModelFile {
     let bytes: &[u8] = if let Content::BuiltIn { bytes, .. } = content { bytes } else { &[] };
-    let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    ModelFile { name: (*name).to_owned(), revision: String::new(), size: bytes.len() as u64, sha256 }
+    ModelFile {
+        name: (*name).to_owned(),
+        revision: String::new(),
+        size: bytes.len() as u64,
+        sha256: sha256(bytes),
+    }
 }
 
 /// Size and SHA-256 of a file in a folder.
@@ -231,7 +236,7 @@ fn describe(path: &Path, context: &Context) -> Result<ModelFile> {
             }
         }
     }
-    let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&hasher.finalize());
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(ModelFile { name, revision: String::new(), size, sha256 })
 }

@@ -57,10 +57,7 @@ impl Wiring {
         suffix: &str,
         stage: S,
         inputs: <S::Inputs as Inputs>::Handles,
-    ) -> Result<Handle<S::Output>>
-    where
-        <S::Inputs as Inputs>::Handles: 'static,
-    {
+    ) -> Result<Handle<S::Output>> {
         self.add_as(S::NAME, suffix, stage, inputs)
     }
 
@@ -72,10 +69,7 @@ impl Wiring {
         suffix: &str,
         stage: S,
         inputs: <S::Inputs as Inputs>::Handles,
-    ) -> Result<Handle<S::Output>>
-    where
-        <S::Inputs as Inputs>::Handles: 'static,
-    {
+    ) -> Result<Handle<S::Output>> {
         type Made<S> = (S, <<S as Stage>::Inputs as Inputs>::Handles, Handle<<S as Stage>::Output>);
         let same = self.made.iter().filter_map(|made| made.downcast_ref::<Made<S>>());
         if let Some((.., handle)) = same.into_iter().find(|(s, i, _)| *s == stage && *i == inputs) {

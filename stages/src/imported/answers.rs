@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use pipeline::error::{Error, Result};
 
-use crate::download::catalog::ALTERNATIVES;
+use crate::download::catalog::wordings;
 use crate::download::read::bare;
 use crate::settings::unknown;
 
@@ -48,7 +48,7 @@ pub(crate) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Of classes, by their names, their texts (several wordings separated by [`ALTERNATIVES`]) and their aliases,
+    /// Of classes, by their names, their texts in all [`wordings`] and their aliases,
     /// by class name.
     ///
     /// # Errors
@@ -59,9 +59,8 @@ impl Vocabulary {
         aliases: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self> {
         let numeral = |text: &str| text.trim().parse::<u64>().ok();
-        let wordings =
-            || (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
-        let numbered = wordings().map(|(_, wording)| wording).chain(names.iter().map(String::as_str));
+        let told = || (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
+        let numbered = told().map(|(_, wording)| wording).chain(names.iter().map(String::as_str));
         let numbered = numbered.filter_map(numeral).next().is_some();
         let mut all =
             Self { classes: names.len(), numbered, whole: BTreeMap::new(), phrases: HashMap::new() };
@@ -69,12 +68,16 @@ impl Vocabulary {
             all.add(name, Found::Named(class), names)?;
         }
         // What several classes are called, in part or whole, means none of them; a whole name means its class alone.
-        let parts =
-            || (0u16..).zip(names).flat_map(|(class, name)| name.split('/').map(move |part| (class, part)));
+        // A letter or two are no name: the a of N/A is in every sentence.
+        let parts = || {
+            let all =
+                (0u16..).zip(names).flat_map(|(class, name)| name.split('/').map(move |part| (class, part)));
+            all.filter(|(_, part)| part.trim().chars().count() > 2)
+        };
         let values =
             || (0u16..).zip(names).filter_map(|(class, name)| Some((class, numeral(name)?.to_string())));
         let called: Vec<(u16, String)> =
-            wordings().chain(parts()).map(|(class, text)| (class, text.to_owned())).chain(values()).collect();
+            told().chain(parts()).map(|(class, text)| (class, text.to_owned())).chain(values()).collect();
         let mut meant: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
         for (class, text) in &called {
             meant.entry(bare(text)).or_default().insert(*class);
@@ -167,11 +170,6 @@ impl Vocabulary {
             Some((first, _)) => *first,
         }
     }
-}
-
-/// The wordings of a class text.
-fn wordings(text: &str) -> impl Iterator<Item = &str> {
-    text.split(ALTERNATIVES)
 }
 
 /// A word of a text.
@@ -302,6 +300,9 @@ mod tests {
         assert_eq!(all.find("a dress-like thing"), Nothing);
         assert_eq!(all.find("a sweat-shirt"), Nothing);
         assert_eq!(all.find("ankle-boot"), Named(5));
+        let names = ["N/A", "dog"].map(str::to_owned);
+        let all = Vocabulary::new(&names, &names, &BTreeMap::new()).unwrap();
+        assert_eq!([all.find("a dog"), all.find("n/a")], [Within(1), Named(0)]);
     }
 
     #[test]

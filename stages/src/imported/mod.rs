@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::artifacts::annotation::{Names, Unmatched, Votes};
 use crate::artifacts::images::{Images, Index, Split};
-use crate::download::catalog::{ALTERNATIVES, Classes};
+use crate::download::catalog::{Classes, wordings};
 use crate::download::own::{classes, few};
 use answers::{Found, Vocabulary};
 use rows::{Answer, Row};
@@ -28,7 +28,7 @@ pub struct ImportVotes {
     /// The file; its content counts, not its place.
     #[serde(skip)]
     pub file: PathBuf,
-    /// What annotators may call the classes: their texts, several wordings separated by [`ALTERNATIVES`].
+    /// What annotators may call the classes: their texts, perhaps in several [`wordings`].
     pub class_texts: Vec<String>,
     /// Further words for classes, by class name.
     pub aliases: BTreeMap<String, Vec<String>>,
@@ -277,7 +277,7 @@ pub fn aliases(file: &str, of: &Classes) -> Result<BTreeMap<String, Vec<String>>
         Error::new("cannot use the aliases").at(file).help("write a class a line: `class: word | another`")
     };
     let list = classes::read(Path::new(file)).or_fail(wrong)?;
-    let words = |text: &String| text.split(ALTERNATIVES).map(|word| word.trim().to_owned()).collect();
+    let words = |text: &String| wordings(text).map(str::to_owned).collect();
     let aliases = list.names.into_iter().zip(list.texts.iter().map(words)).collect();
     Vocabulary::new(&of.names, &of.texts, &aliases).map_err(|error| error.at(file))?;
     Ok(aliases)
