@@ -1,38 +1,29 @@
 //! The stages of coreg, from images on a hub to an evaluated student, and the program that runs them.
 //!
-//! Each stage has its room: [`download`], [`embed`], [`annotate`] or [`imported`] or [`join`] of both, [`label`] or
-//! [`synthetic`], [`statistics`], [`warm_up`], [`co_reg`], [`evaluate`]. What they exchange is in [`artifacts`]; how they are wired, and all settings,
-//! in [`experiment`] and [`settings`]; [`variants`] lays several of them side by side. [`ahead`] prepares batches while others are in use. None of them knows
-//! of caching or scheduling: that is the crate [`pipeline`].
+//! Rooms, from the top floor down; each knows only what is below it:
+//!
+//! - [`cli`]: the command line.
+//! - [`experiment`]: all settings and the only wiring of the graph; variants of it side by side.
+//! - [`methods`]: the learning methods. [`annotation`]: who votes, and the candidates made of the votes. [`results`]:
+//!   what a trained student is worth.
+//! - [`learn`]: what learning methods share. [`dataset`]: images and what they are called. [`hub`]: the Hugging Face
+//!   hub.
+//! - [`artifacts`]: the tables that stages exchange.
+//! - [`network`], [`clip`], [`vision`]: the student's network, CLIP's towers, images.
+//! - [`runtime`]: device, checkpoints, prefetching.
+//!
+//! Caching and scheduling are the crate [`pipeline`]'s.
 
-pub mod ahead;
-pub mod allocator;
-pub mod annotate;
+pub mod annotation;
 pub mod artifacts;
-pub mod checkpoint;
 pub mod cli;
 pub mod clip;
-pub mod co_reg;
-pub mod demo;
-pub mod device;
-pub mod digest;
-pub mod distill;
-pub mod download;
-pub mod embed;
-pub mod evaluate;
+pub mod dataset;
 pub mod experiment;
-pub mod foreign;
-pub mod imported;
-pub mod join;
-pub mod label;
-pub mod learner;
+pub mod hub;
+pub mod learn;
+pub mod methods;
 pub mod network;
-pub mod settings;
-pub mod statistics;
-pub mod supervised;
-pub mod synthetic;
-pub mod tally;
-pub mod training_set;
-pub mod variants;
+pub mod results;
+pub mod runtime;
 pub mod vision;
-pub mod warm_up;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pipeline::error::{Error, Result};
 use pipeline::event::Progress;
-use stages::download::hub::{Fetched, Hub, HubSettings, RepoKind, Wanted, Watch};
+use stages::hub::client::{Fetched, Hub, HubSettings, RepoKind, Wanted, Watch};
 use tests::hub::{self as loopback, COMMIT, Fault};
 
 const BIG: &str = "data/big.bin";

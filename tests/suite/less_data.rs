@@ -7,7 +7,7 @@ use std::path::Path;
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use stages::device::Place;
+use stages::runtime::device::Place;
 use stages::experiment::{Choice, Experiment};
 use tests::world::{TRAIN, World};
 

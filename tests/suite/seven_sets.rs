@@ -10,7 +10,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float32Type, Float64Type, Int32Type, UInt16Type};
 use image::{DynamicImage, ImageFormat};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use stages::download::catalog::{DataSet, Source};
+use stages::dataset::catalog::{DataSet, Source};
 use tests::hub::COMMIT;
 use tests::shapes::{self, Form, Row};
 use tests::world::{STAGES, TEMPLATES, World};

@@ -5,7 +5,7 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::random::stream;
 use rand::Rng;
 use rayon::ThreadPoolBuilder;
-use stages::device::Place;
+use stages::runtime::device::Place;
 use stages::vision::{Draw, Pixels, View, Views};
 
 use crate::Setting;

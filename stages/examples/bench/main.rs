@@ -29,10 +29,10 @@ use std::process::ExitCode;
 use candle_core::Device;
 use clap::{Parser, ValueEnum};
 use pipeline::error::{Error, OrFail, Result};
-use stages::device::Place;
+use stages::runtime::device::Place;
 
 #[global_allocator]
-static ALLOCATOR: stages::allocator::MiMalloc = stages::allocator::MiMalloc; // as the program has it
+static ALLOCATOR: stages::runtime::allocator::MiMalloc = stages::runtime::allocator::MiMalloc; // as the program has it
 
 /// Speed of the parts that users wait for, one JSON object a line.
 #[derive(Parser)]
@@ -106,7 +106,7 @@ pub struct Rate {
 }
 
 fn main() -> ExitCode {
-    stages::allocator::keep_freed_memory();
+    stages::runtime::allocator::keep_freed_memory();
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

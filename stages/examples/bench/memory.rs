@@ -5,7 +5,7 @@ use std::process::Command;
 
 use pipeline::error::{Error, OrFail, Result};
 use serde_json::json;
-use stages::device::Place;
+use stages::runtime::device::Place;
 
 use crate::Setting;
 use crate::measure::round;

@@ -15,7 +15,7 @@ use super::ops;
 pub const PATCH: usize = 8;
 /// Longest caption, both marks included.
 pub const POSITIONS: usize = 24;
-const IMAGE: usize = stages::demo::SIDE as usize;
+const IMAGE: usize = stages::dataset::demo::SIDE as usize;
 const TOKENS: usize = (IMAGE / PATCH) * (IMAGE / PATCH) + 1;
 const EPS: f32 = 1e-5;
 /// Width of the space that both towers share.

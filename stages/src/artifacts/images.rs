@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::table::{self, ROW_GROUP, Rows, Table};
-use crate::foreign::guarded;
+use crate::runtime::panics::guarded;
 
 const FILE: &str = "images.parquet";
 /// The entry in which Hugging Face `datasets` looks for the columns' features; the class names are in it

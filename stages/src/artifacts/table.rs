@@ -20,7 +20,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use pipeline::error::{Error, OrFail, Result};
 
-use crate::foreign::guarded;
+use crate::runtime::panics::guarded;
 
 /// Rows a row group holds: small enough that readers may take images piece by piece.
 pub(crate) const ROW_GROUP: usize = 2048;

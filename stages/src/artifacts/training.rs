@@ -14,7 +14,7 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
 
 use super::table::{Rows, Table};
-use crate::learner::Learner;
+use crate::learn::learner::Learner;
 use crate::network::Architecture;
 
 /// Weights and running statistics by name.

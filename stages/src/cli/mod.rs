@@ -25,8 +25,8 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::Cancel;
 use pipeline::store::Store;
 
-use crate::device::Place;
-use crate::download::own::Own;
+use crate::runtime::device::Place;
+use crate::dataset::user_images::Own;
 use crate::experiment::{Choice, Experiment};
 
 /// Exit code after a stop that the user asked for, as shells have it for SIGINT.

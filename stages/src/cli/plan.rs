@@ -7,7 +7,7 @@ use pipeline::schedule::plan as plan_of;
 
 use super::open_store;
 use crate::experiment::Experiment;
-use crate::settings::unknown;
+use crate::runtime::suggest::unknown;
 
 pub(super) fn plan(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
     let graph = experiment.graph(&[experiment.branch()])?.graph;

@@ -9,7 +9,7 @@ use arrow::util::pretty::pretty_format_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pipeline::error::{Error, OrFail, Result};
 
-use crate::foreign::guarded;
+use crate::runtime::panics::guarded;
 
 pub(super) fn show(artifacts: &Path, what: &Path, rows: usize) -> Result<()> {
     let path = if what.exists() { what.to_owned() } else { artifacts.join(what) };

@@ -15,7 +15,7 @@ use zip::{HasZipMetadata, ZipArchive};
 
 use super::content::Content;
 use super::stored::{Kind, Stored};
-use crate::foreign::guarded;
+use crate::runtime::panics::guarded;
 
 /// Longest `data.pkl`. Two hundred bytes tell of a tensor, and the largest CLIP has 1,300.
 const MAX_PICKLE: u64 = 1 << 24;

@@ -7,7 +7,7 @@ use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::config::{Pooling, TextConfig};
 use super::content::Content;
-use crate::foreign::guarded;
+use crate::runtime::panics::guarded;
 
 /// One text as the text tower takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,14 +7,14 @@ use pipeline::error::{Error, Result};
 use pipeline::graph::Handle;
 
 use super::{ClipNodes, Experiment, Wiring};
-use crate::annotate::{Annotate, templates};
+use crate::annotation::annotate::{Annotate, templates};
 use crate::artifacts::annotation::Votes;
 use crate::artifacts::images::Images;
-use crate::download::model::{FetchClip, Origin};
-use crate::embed::Embed;
-use crate::imported::{ImportVotes, aliases};
-use crate::join::Join;
-use crate::settings::Clip;
+use crate::annotation::fetch_clip::{FetchClip, Origin};
+use crate::annotation::embed::Embed;
+use crate::annotation::import_votes::{ImportVotes, aliases};
+use crate::annotation::merge_votes::Join;
+use super::settings::Clip;
 
 /// A CLIP as the settings name it.
 struct Named {

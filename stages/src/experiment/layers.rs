@@ -4,8 +4,9 @@ use pipeline::error::{Error, OrFail, Result};
 use toml::{Table, Value};
 
 use super::Choice;
-use crate::download::catalog::DataSet;
-use crate::settings::{nested, overrides, unknown};
+use crate::dataset::catalog::DataSet;
+use super::settings::{nested, overrides};
+use crate::runtime::suggest::unknown;
 
 const PROFILES: [(&str, &str); 2] = [
     ("quick", include_str!("../../../data/profiles/quick.toml")),

@@ -13,7 +13,7 @@ use pipeline::stage::{Context, Stage};
 use stages::artifacts::annotation::{Embeddings, Labels, Unmatched, Votes};
 use stages::artifacts::images::{Images, Index, Split};
 use stages::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
-use stages::imported::ImportVotes;
+use stages::annotation::import_votes::ImportVotes;
 use stages::network::Architecture;
 
 use crate::{Trial, bend, ids, names, tries};

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use stages::device::Place;
-use stages::download::catalog::{Classes, DataSet};
+use stages::runtime::device::Place;
+use stages::dataset::catalog::{Classes, DataSet};
 use stages::experiment::{Choice, Experiment};
-use stages::settings::{Settings, overrides};
+use stages::experiment::settings::{Settings, overrides};
 
 use crate::{Trial, bend, names, tries};
 
@@ -106,7 +106,7 @@ fn a_file_of_prompts() {
     for _ in 0..tries() {
         let bytes = bend(b"a photo of a {}\nthe {}.\n\nwhat {} {} is\n", &mut trial.random);
         fs::write(&path, bytes).unwrap();
-        trial.of(|| stages::annotate::templates(path.to_str()?, &[]).ok());
+        trial.of(|| stages::annotation::annotate::templates(path.to_str()?, &[]).ok());
     }
 }
 
@@ -142,6 +142,6 @@ fn a_file_of_aliases() {
         let bytes =
             bend("cat: kitten | tabby\n# of dogs\ndog: puppy\ncrab: 蟹\n".as_bytes(), &mut trial.random);
         fs::write(&path, bytes).unwrap();
-        trial.of(|| stages::imported::aliases(path.to_str()?, &classes).ok());
+        trial.of(|| stages::annotation::import_votes::aliases(path.to_str()?, &classes).ok());
     }
 }

@@ -18,7 +18,7 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, DevicePtr
 use candle_core::{Error, Result};
 
 use super::engine::Address;
-use crate::device::{TOO_LITTLE_MEMORY, explained};
+use crate::runtime::device::{TOO_LITTLE_MEMORY, explained};
 use crate::network::Precision;
 
 /// A convolution without bias, padded so that stride 1 keeps the size.

@@ -10,7 +10,7 @@ use candle_core::{CudaStorage, Layout, Result, bail};
 
 use super::convolution::Convolutions;
 use super::kernels::Kernels;
-use crate::device::explained;
+use crate::runtime::device::explained;
 
 /// A place in the device's memory.
 pub(in crate::network) type Address = u64;

@@ -15,7 +15,7 @@ use super::Engine;
 use super::kernels;
 use super::op::{Found, TrunkOp};
 use super::trunk::DeviceTrunk;
-use crate::device::Place;
+use crate::runtime::device::Place;
 use crate::network::isa::Level;
 use crate::network::program::{Statistics, Trunk};
 use crate::network::tests::{self as golden, assert_close, batch, flat, formula, goldens, network_on};
@@ -258,7 +258,7 @@ fn emulate(folder: &Path) -> bool {
         Err(_) => false,
         Ok(output) => {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            for name in crate::device::library_files() {
+            for name in crate::runtime::device::library_files() {
                 std::fs::copy(&library, folder.join(name)).unwrap();
             }
             true
@@ -289,7 +289,7 @@ fn an_emulated_device_passes_the_tests_of_a_device() {
 
 #[test]
 fn the_kernels_compile_for_every_generation() {
-    if let Some(name) = crate::device::absent_libraries().iter().find(|name| name.contains("nvrtc")) {
+    if let Some(name) = crate::runtime::device::absent_libraries().iter().find(|name| name.contains("nvrtc")) {
         println!("skipped: compiling the kernels needs {name}");
         return;
     }

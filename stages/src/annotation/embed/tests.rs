@@ -1,0 +1,110 @@
+#![allow(clippy::unwrap_used)]
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use image::{ImageFormat, Rgb, RgbImage};
+
+use super::*;
+use crate::artifacts::images::{Index, Split};
+use crate::annotation::fetch_clip::FetchClip;
+
+/// A PNG, another one for each number.
+fn png(number: usize) -> Vec<u8> {
+    let image =
+        RgbImage::from_fn(24, 20, |x, y| Rgb([x, y, 1].map(|v| (v as usize * (number + 3) * 7 % 251) as u8)));
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn images(encoded: Vec<Vec<u8>>) -> Arc<Images> {
+    let count = encoded.len();
+    let index = Index {
+        ids: (0..count).map(|row| format!("{row:03}")).collect(),
+        splits: vec![Split::Train; count],
+        labels: vec![None; count],
+        classes: vec!["a".to_owned(), "b".to_owned()],
+    };
+    Arc::new(Images::new(index, encoded, vec![None; count]))
+}
+
+/// Embeds with the tiny CLIP of the goldens; `folder` keeps the checkpoint.
+fn embed(encoded: Vec<Vec<u8>>, folder: &Path) -> Result<Embeddings> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clip/golden/quick");
+    let clip = Origin::Folder(golden);
+    let context = Context::for_test(folder);
+    let model = FetchClip { origin: clip.clone() }.run((), &context)?;
+    Embed { clip, place: Place::Cpu }.run((images(encoded), Arc::new(model)), &context)
+}
+
+#[test]
+fn what_was_embedded_before_an_interruption_is_taken_over_and_the_bytes_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole: Vec<Vec<u8>> = (0..100).map(png).collect();
+    let at_once = embed(whole.clone(), &folder.path().join("other")).unwrap();
+
+    let checkpoint = folder.path().join("checkpoint");
+    let mut broken = whole.clone();
+    broken[80] = b"no image".to_vec();
+    assert!(embed(broken, &checkpoint).unwrap_err().to_string().contains("`080`"));
+    let mut known = Known::new(&at_once.images);
+    known.look_back(&Context::for_test(&checkpoint));
+    assert_eq!((known.len(), known.width()), (BATCH, at_once.width));
+
+    let resumed = embed(whole, &checkpoint).unwrap();
+    assert_eq!((resumed.images, resumed.features), (at_once.images, at_once.features));
+}
+
+#[test]
+fn an_image_that_is_there_twice_has_one_embedding_and_its_company_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let all = embed((0..70).map(|number| png(number / 2)).collect(), folder.path()).unwrap();
+    let alone = embed(vec![png(3)], folder.path()).unwrap();
+    let row = |row: usize| &all.features[row * all.width..(row + 1) * all.width];
+    assert_eq!(all.images[6], alone.images[0]);
+    assert_eq!(row(6), &alone.features[..]);
+    assert_eq!(row(6), row(7));
+    assert_ne!(row(6), row(8));
+}
+
+#[test]
+fn what_is_known_is_kept_again_once_it_was_not_for_so_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context::for_test(folder.path());
+    let digests = ["a".to_owned(), "b".to_owned()];
+    let kept = || {
+        let mut known = Known::new(&digests);
+        known.look_back(&context);
+        known.len()
+    };
+    let mut known = Known::new(&digests);
+    known.add("a", &[1.0]);
+    known.keep_every(EVERY, &context).unwrap();
+    assert_eq!(kept(), 0);
+    known.keep_every(Duration::ZERO, &context).unwrap();
+    assert_eq!(kept(), 1);
+    known.add("b", &[2.0]);
+    known.keep_every(EVERY, &context).unwrap();
+    assert_eq!(kept(), 1);
+}
+
+#[test]
+fn a_checkpoint_of_something_else_is_of_no_use_and_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let digests = ["a".to_owned(), "b".to_owned()];
+    let context = Context::for_test(folder.path());
+    let mut other = Known::new(&digests);
+    other.add("a", &[1.0, 2.0]);
+    other.add("c", &[1.0, 2.0]); // not wanted
+    other.add("b", &[1.0]); // of another CLIP
+    assert_eq!(other.len(), 1);
+    other.keep(&context).unwrap();
+    let mut known = Known::new(&digests[1..]);
+    known.look_back(&context);
+    assert_eq!((known.len(), known.get("a")), (0, None));
+    let mut known = Known::new(&digests);
+    known.look_back(&context);
+    assert_eq!(known.get("a"), Some(&[1.0, 2.0][..]));
+}

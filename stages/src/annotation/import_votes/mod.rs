@@ -1,0 +1,287 @@
+//! Votes from elsewhere: any vision-language model, or people, wrote them into a Parquet file.
+//!
+//! The file has a row an image and annotator: `id` (as in `download/images.parquet`), `annotator`, `class` (a number
+//! from 0, or words), and perhaps `confidence`. Words are matched to classes by `answers`; what matches none is
+//! kept and counted. It knows nothing of CLIP, and nothing of what the votes are used for.
+
+mod answers;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline::error::{Error, OrFail, Result};
+use pipeline::stage::{Context, Reads, Stage};
+use serde::Serialize;
+
+use crate::artifacts::annotation::{Names, Unmatched, Votes};
+use crate::artifacts::images::{Images, Index, Split};
+use crate::dataset::catalog::{Classes, wordings};
+use crate::dataset::user_images::{classes, few};
+use answers::{Found, Vocabulary};
+use rows::{Answer, Row};
+
+/// Settings of the stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ImportVotes {
+    /// The file; its content counts, not its place.
+    #[serde(skip)]
+    pub file: PathBuf,
+    /// What annotators may call the classes: their texts, perhaps in several [`wordings`].
+    pub class_texts: Vec<String>,
+    /// Further words for classes, by class name.
+    pub aliases: BTreeMap<String, Vec<String>>,
+    /// Votes that are less sure do not count.
+    pub min_confidence: f64,
+    /// Whether training images without any vote are let pass; every class is then their candidate.
+    pub incomplete: bool,
+    /// Whether rows of ids that are no images here are let pass.
+    pub surplus: bool,
+}
+
+impl Stage for ImportVotes {
+    type Inputs = (Images,);
+    type Output = Votes;
+    const NAME: &'static str = "votes";
+    const VERSION: u32 = 1;
+
+    fn files(&self) -> Vec<Reads> {
+        vec![Reads::All(self.file.clone())]
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(0.0..=1.0).contains(&self.min_confidence) {
+            let error = Error::new(format!("votes.min_confidence = {} is no share", self.min_confidence));
+            return Err(error.help("give a number between 0 and 1"));
+        }
+        rows::check(&self.file)
+    }
+
+    fn run(&self, (images,): (Arc<Images>,), context: &Context) -> Result<Votes> {
+        let rows = rows::read(&self.file)?;
+        context.safe_point()?;
+        self.count(&rows, &images.index, context).map_err(|error| error.at(&self.file))
+    }
+}
+
+/// How many answers were understood, and how.
+#[derive(Default)]
+struct Understood {
+    named: usize,
+    within: usize,
+    alias: usize,
+    nothing: usize,
+    several: usize,
+    unsure: usize,
+    silent: usize,
+}
+
+impl ImportVotes {
+    /// Turns rows into votes.
+    fn count(&self, rows: &[Row], index: &Index, context: &Context) -> Result<Votes> {
+        self.check_ids(rows, index, context)?;
+        let vocabulary = Vocabulary::new(&index.classes, &self.class_texts, &self.aliases)?;
+        let annotators: Vec<String> =
+            rows.iter().map(|row| &row.annotator).collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        if annotators.is_empty() {
+            return Err(Error::new("there is no vote").help("write a row an image and annotator"));
+        }
+        let place = |list: &[String]| -> HashMap<String, usize> {
+            list.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect()
+        };
+        let (row_of, annotator_of) = (place(&index.ids), place(&annotators));
+        let (width, classes) = (annotators.len(), index.classes.len());
+        let mut votes = vec![None; index.ids.len() * width];
+        let mut sure = vec![0.0f64; votes.len()];
+        let mut understood = Understood::default();
+        let mut unmatched: BTreeMap<(&str, &str, &'static str), u64> = BTreeMap::new();
+        let mut read: HashMap<&str, Found> = HashMap::new();
+        for (number, row) in rows.iter().enumerate() {
+            let (Some(image), Some(annotator)) = (row_of.get(&row.id), annotator_of.get(&row.annotator))
+            else {
+                continue;
+            };
+            if !(0.0..=1.0).contains(&row.confidence) {
+                return Err(Error::new(format!(
+                    "row {number}: the confidence {} is no share",
+                    row.confidence
+                ))
+                .help("a confidence lies between 0 and 1"));
+            }
+            let class = match &row.answer {
+                None => {
+                    understood.silent += 1;
+                    continue;
+                }
+                Some(Answer::Number(class)) => {
+                    let known = u16::try_from(*class).ok().filter(|class| usize::from(*class) < classes);
+                    understood.named += 1;
+                    known.ok_or_else(|| {
+                        Error::new(format!("row {number}: there is no class {class}"))
+                            .help(format!("there are {classes} classes, from 0: {}", few(&index.classes)))
+                    })?
+                }
+                Some(Answer::Text(answer)) => {
+                    let found = *read.entry(answer).or_insert_with(|| vocabulary.find(answer));
+                    let (count, reason) = match found {
+                        Found::Named(_) => (&mut understood.named, ""),
+                        Found::Alias(_) => (&mut understood.alias, ""),
+                        Found::Within(_) => (&mut understood.within, ""),
+                        Found::Nothing => (&mut understood.nothing, "no class"),
+                        Found::Several => (&mut understood.several, "several classes"),
+                    };
+                    *count += 1;
+                    let Some(class) = found.class() else {
+                        *unmatched.entry((&row.annotator, answer, reason)).or_default() += 1;
+                        continue;
+                    };
+                    class
+                }
+            };
+            if row.confidence < self.min_confidence {
+                understood.unsure += 1;
+                continue;
+            }
+            votes[image * width + annotator] = Some(class);
+            sure[image * width + annotator] = row.confidence;
+        }
+        let mut unmatched: Vec<Unmatched> = (unmatched.into_iter())
+            .map(|((annotator, answer, reason), images)| Unmatched {
+                annotator: annotator.to_owned(),
+                answer: answer.to_owned(),
+                reason: reason.to_owned(),
+                images,
+            })
+            .collect();
+        unmatched.sort_by_key(|answer| std::cmp::Reverse(answer.images));
+        context.progress().note(understood.to_words(&annotators, &unmatched));
+        if votes.iter().all(Option::is_none) {
+            return Err(Error::new("no answer is a vote").because(few(distinct(&unmatched))).help(format!(
+                "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
+                     `class: word | another`",
+                few(&index.classes)
+            )));
+        }
+        let mean_probs = (votes.chunks(width).zip(sure.chunks(width)))
+            .flat_map(|(votes, sure)| mean(votes, sure, classes))
+            .collect();
+        Ok(Votes {
+            ids: index.ids.clone(),
+            splits: index.splits.clone(),
+            votes,
+            mean_probs,
+            unmatched,
+            names: Names { annotators, classes: index.classes.clone() },
+        })
+    }
+
+    /// Every row speaks of an image, no annotator twice of one, and of every training image somebody.
+    fn check_ids(&self, rows: &[Row], index: &Index, context: &Context) -> Result<()> {
+        let known: HashSet<&str> = index.ids.iter().map(String::as_str).collect();
+        let (mut seen, mut voted_on) = (HashSet::new(), HashSet::new());
+        let (mut unknown, mut doubled) = (Vec::new(), Vec::new());
+        for row in rows {
+            if !known.contains(row.id.as_str()) {
+                unknown.push(&row.id);
+            } else if !seen.insert((&row.id, &row.annotator)) {
+                doubled.push(format!("{} by {}", row.id, row.annotator));
+            }
+            voted_on.insert(row.id.as_str());
+        }
+        if !doubled.is_empty() {
+            return Err(Error::new(format!("{} votes are there twice: {}", doubled.len(), few(&doubled)))
+                .help("an annotator has one row an image: give the second one another name"));
+        }
+        if !unknown.is_empty() && !self.surplus {
+            let (count, of) = (unknown.len(), few(&index.ids));
+            return Err(Error::new(format!("{count} votes are on ids that no image has: {}", few(unknown)))
+                .help(format!("ids are those of download/images.parquet, such as {of}; votes.surplus=true passes over others")));
+        }
+        let without = |split: Split| -> Vec<&String> {
+            let rows = index.of(split).into_iter().map(|row| &index.ids[row]);
+            rows.filter(|id| !voted_on.contains(id.as_str())).collect()
+        };
+        let (train, test) = (without(Split::Train), without(Split::Test));
+        if !train.is_empty() && !self.incomplete {
+            let error = Error::new(format!("{} training images have no row: {}", train.len(), few(&train)));
+            return Err(error.help(
+                "write a row for each, with a null class where there is no answer; votes.incomplete=true goes on without",
+            ));
+        }
+        for (ids, what) in [(train, "training"), (test, "test")] {
+            if !ids.is_empty() {
+                context.progress().note(format!("{} {what} images have no vote: {}", ids.len(), few(&ids)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Understood {
+    fn to_words(&self, annotators: &[String], unmatched: &[Unmatched]) -> String {
+        let Self { named, within, alias, nothing, several, unsure, silent } = *self;
+        let all = named + within + alias + nothing + several + silent;
+        let mut words = format!("{all} answers of {}: {named} are a class", few(annotators));
+        for (count, what) in [
+            (within, "hold the words of one class"),
+            (alias, "are or hold an alias"),
+            (nothing, "hold no class"),
+            (several, "hold several classes"),
+            (silent, "are empty"),
+            (unsure, "are not sure enough"),
+        ] {
+            if count > 0 {
+                words += &format!(", {count} {what}");
+            }
+        }
+        if !unmatched.is_empty() {
+            let answers = few(distinct(unmatched));
+            words += &format!("; not understood, see unmatched.parquet: {answers}");
+        }
+        words
+    }
+}
+
+/// The answers, each once.
+fn distinct(unmatched: &[Unmatched]) -> Vec<&String> {
+    let mut seen = HashSet::new();
+    unmatched.iter().map(|answer| &answer.answer).filter(|answer| seen.insert(*answer)).collect()
+}
+
+/// The mean of the class probabilities of those who voted: each gives his class his confidence, and the others share
+/// the rest. Where nobody voted all classes have the same.
+fn mean(votes: &[Option<u16>], sure: &[f64], classes: usize) -> Vec<f32> {
+    let mut sum = vec![0.0f64; classes];
+    let mut count = 0.0;
+    for (vote, sure) in votes.iter().zip(sure) {
+        let Some(vote) = *vote else { continue };
+        let rest = (1.0 - sure) / (classes - 1).max(1) as f64;
+        let own = usize::from(vote);
+        sum.iter_mut().enumerate().for_each(|(class, p)| *p += if class == own { *sure } else { rest });
+        count += 1.0;
+    }
+    let mean = |p: f64| if count > 0.0 { p / count } else { 1.0 / classes as f64 };
+    sum.into_iter().map(|p| mean(p) as f32).collect()
+}
+
+/// The aliases in a file with a class a line, `class: word | another`; none of an empty name.
+///
+/// # Errors
+/// A file that cannot be read or understood: names the line. An alias of an unknown class or of two.
+pub fn aliases(file: &str, of: &Classes) -> Result<BTreeMap<String, Vec<String>>> {
+    if file.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let wrong = || {
+        Error::new("cannot use the aliases").at(file).help("write a class a line: `class: word | another`")
+    };
+    let list = classes::read(Path::new(file)).or_fail(wrong)?;
+    let words = |text: &String| wordings(text).map(str::to_owned).collect();
+    let aliases = list.names.into_iter().zip(list.texts.iter().map(words)).collect();
+    Vocabulary::new(&of.names, &of.texts, &aliases).map_err(|error| error.at(file))?;
+    Ok(aliases)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! How good the annotation is (method §2). What needs the truth is left out where there is none.
+
+use std::sync::Arc;
+
+use pipeline::error::Result;
+use pipeline::stage::{Context, Stage};
+use serde::{Deserialize, Serialize};
+
+use crate::artifacts::annotation::{Labels, Votes};
+use crate::artifacts::images::Split;
+use crate::artifacts::statistics::{
+    AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, SOFT_MEAN, Statistics,
+};
+use super::candidates::{Label, Rule};
+use crate::learn::training_set::share;
+
+/// The stage, for labels that come from votes; it has no settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summarise {}
+
+/// The stage, for labels without votes: what is said of votes and probabilities is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SummariseLabels {}
+
+impl Stage for Summarise {
+    type Inputs = (Votes, Labels);
+    type Output = Statistics;
+    const NAME: &'static str = "statistics";
+    const VERSION: u32 = 3;
+
+    fn run(&self, (votes, labels): (Arc<Votes>, Arc<Labels>), context: &Context) -> Result<Statistics> {
+        Ok(of_both_splits(&labels, Some(&votes), context))
+    }
+}
+
+impl Stage for SummariseLabels {
+    type Inputs = (Labels,);
+    type Output = Statistics;
+    const NAME: &'static str = Summarise::NAME;
+    const VERSION: u32 = Summarise::VERSION;
+
+    fn run(&self, (labels,): (Arc<Labels>,), context: &Context) -> Result<Statistics> {
+        Ok(of_both_splits(&labels, None, context))
+    }
+}
+
+fn of_both_splits(labels: &Labels, votes: Option<&Votes>, context: &Context) -> Statistics {
+    let mut all = Statistics::default();
+    for split in Split::ALL {
+        let rows: Vec<usize> = (0..labels.ids.len()).filter(|&i| labels.splits[i] == split).collect();
+        if !rows.is_empty() {
+            summarise(split, &rows, labels, votes, &mut all);
+        }
+    }
+    if labels.labels.iter().all(Option::is_none) {
+        context.progress().note("no true labels: eta and accuracies are left out");
+    }
+    all
+}
+
+fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes>, all: &mut Statistics) {
+    let truth = |row: usize| labels.labels[row];
+    // Of an image without the vote, or without the truth, nothing can be said.
+    let right = |of: &dyn Fn(usize) -> Option<u16>| {
+        share(rows.iter().filter_map(|&row| Some(truth(row)? == i32::from(of(row)?))))
+    };
+    let outside = |row: usize| truth(row).map(|t| !labels.candidates[row].iter().any(|&c| i32::from(c) == t));
+    // Where nobody voted every class is a candidate: that says nothing of those who vote.
+    let voted: Vec<usize> = rows.iter().copied().filter(|&row| labels.single[row].is_some()).collect();
+    let sizes = || voted.iter().map(|&row| labels.candidates[row].len() as f64);
+    let share_voted = voted.len() as f64 / rows.len() as f64;
+
+    let metrics = [
+        ("images", Some(rows.len() as f64)),
+        ("labelled", Some(rows.iter().filter(|&&row| truth(row).is_some()).count() as f64)),
+        ("voted", votes.map(|_| share_voted)),
+        ("avg_candidates", (!voted.is_empty()).then(|| sizes().sum::<f64>() / voted.len() as f64)),
+        ("max_candidates", sizes().reduce(f64::max)),
+        ("eta", share(voted.iter().filter_map(|&row| outside(row)))),
+        ("zero_shot", votes.and_then(|votes| right(&|row| votes.on(row)[0]))),
+        ("zero_shot_mean", votes.and_then(|_| right(&|row| labels.single[row]))),
+    ];
+    let metric =
+        |(name, value): (&str, Option<f64>)| Some(Metric { name: name.to_owned(), split, value: value? });
+    all.summary.extend(metrics.into_iter().filter_map(metric));
+    if let Some(votes) = votes {
+        all.annotators.extend(by_annotator(split, rows, &voted, labels, votes));
+        if !voted.is_empty() {
+            all.rules.extend(compare_rules(split, &voted, labels, votes));
+        }
+    }
+
+    let known = rows.iter().any(|&row| truth(row).is_some());
+    all.classes.extend(labels.names.classes.iter().enumerate().map(|(class, name)| {
+        let own: Vec<usize> = rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
+        let count = |of: &dyn Fn(usize) -> bool| voted.iter().filter(|&&row| of(row)).count() as u64;
+        let own_voted = || own.iter().filter(|&&row| labels.single[row].is_some());
+        ClassStatistics {
+            class: name.clone(),
+            split,
+            images: known.then_some(own.len() as f64),
+            candidate_in: count(&|row| labels.candidates[row].iter().any(|&c| usize::from(c) == class)),
+            single_label_of: count(&|row| labels.single[row].map(usize::from) == Some(class)),
+            eta: share(own_voted().filter_map(|&row| outside(row))),
+            zero_shot_mean: votes.and_then(|_| {
+                share(own.iter().filter_map(|&row| Some(usize::from(labels.single[row]?) == class)))
+            }),
+            prior: votes.filter(|_| !voted.is_empty()).map(|votes| {
+                let probs = voted.iter().map(|&row| f64::from(votes.probs(row)[class]));
+                probs.sum::<f64>() / voted.len() as f64
+            }),
+        }
+    }));
+}
+
+/// What each annotator adds to the others.
+fn by_annotator(
+    split: Split,
+    rows: &[usize],
+    voted: &[usize],
+    labels: &Labels,
+    votes: &Votes,
+) -> Vec<AnnotatorStatistics> {
+    /// Of one annotator, on how many images something is so.
+    #[derive(Clone, Default)]
+    struct Tally {
+        voted: u64,
+        agrees: u64,
+        known: u64,
+        right: u64,
+        alone: u64,
+        alone_right: u64,
+    }
+    let mut tallies = vec![Tally::default(); votes.names.annotators.len()];
+    let mut count = vec![0u32; votes.names.classes.len()];
+    for &row in voted {
+        let given = || votes.on(row).iter().copied().flatten().map(usize::from);
+        given().for_each(|class| count[class] += 1);
+        for (tally, vote) in tallies.iter_mut().zip(votes.on(row)) {
+            let Some(vote) = *vote else { continue };
+            let right = labels.labels[row].map(|truth| truth == i32::from(vote));
+            let alone = count[usize::from(vote)] == 1;
+            tally.voted += 1;
+            tally.agrees += u64::from(labels.single[row] == Some(vote));
+            tally.known += u64::from(right.is_some());
+            tally.right += u64::from(right == Some(true));
+            tally.alone += u64::from(alone);
+            tally.alone_right += u64::from(alone && right == Some(true));
+        }
+        given().for_each(|class| count[class] = 0);
+    }
+    let known = voted.iter().filter(|&&row| labels.labels[row].is_some()).count() as u64;
+    let of = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+    let annotator = |(template, tally): (&String, Tally)| AnnotatorStatistics {
+        template: template.clone(),
+        split,
+        accuracy: of(tally.right, tally.known),
+        voted: tally.voted as f64 / rows.len() as f64,
+        agreement: of(tally.agrees, tally.voted),
+        candidates_added: of(tally.alone, voted.len() as u64).unwrap_or(0.0),
+        truths_added: of(tally.alone_right, known),
+    };
+    votes.names.annotators.iter().zip(tallies).map(annotator).collect()
+}
+
+/// What the candidates of these images would be under the rules that one may choose from (method §§1 and 2).
+fn compare_rules<'a>(
+    split: Split,
+    rows: &'a [usize],
+    labels: &'a Labels,
+    votes: &'a Votes,
+) -> impl Iterator<Item = RuleStatistics> + 'a {
+    let (classes, annotators) = (votes.names.classes.len(), votes.names.annotators.len());
+    let plain = Label::default();
+    let union = [1, 2, 3, 5, 9].map(|min_votes| {
+        let name = format!("label.rule=union label.min_votes={min_votes}");
+        (name, Label { min_votes, ..plain.clone() })
+    });
+    let top = [2, 3, 5]
+        .map(|k| (format!("label.rule=top-k label.k={k}"), Label { rule: Rule::TopK, k, ..plain.clone() }));
+    let ratio = [0.5, 0.2, 0.1].map(|ratio| {
+        let name = format!("label.rule=ratio label.k=5 label.ratio={ratio}");
+        (name, Label { rule: Rule::Ratio, k: 5, ratio, ..plain.clone() })
+    });
+    let single = [("label.rule=single".to_owned(), Label { rule: Rule::Single, ..plain.clone() })];
+    // Fewer annotators than votes asked for, or fewer classes than k, make no rule of their own.
+    let apply = move |label: &Label| {
+        label.min_votes <= annotators.max(1) && (label.rule != Rule::TopK || label.k < classes)
+    };
+    let hard =
+        union.into_iter().chain(top).chain(ratio).chain(single).filter(move |(_, label)| apply(label)).map(
+            move |(rule, label)| {
+                let candidates = |row: usize| label.candidates(votes.on(row), votes.probs(row));
+                let sets: Vec<(Option<i32>, Vec<u16>)> =
+                    rows.iter().map(|&row| (labels.labels[row], candidates(row))).collect();
+                let lacking = |(truth, set): &(Option<i32>, Vec<u16>)| {
+                    truth.map(|truth| !set.iter().any(|&class| i32::from(class) == truth))
+                };
+                RuleStatistics {
+                    rule,
+                    split,
+                    avg_candidates: sets.iter().map(|(_, set)| set.len() as f64).sum::<f64>()
+                        / sets.len() as f64,
+                    single: share(sets.iter().map(|(_, set)| set.len() == 1)).unwrap_or(0.0),
+                    eta: share(sets.iter().filter_map(lacking)),
+                }
+            },
+        );
+    hard.chain(std::iter::once(soft_mean(split, rows, labels, votes)))
+}
+
+/// What the averaged probabilities are like as targets.
+fn soft_mean(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) -> RuleStatistics {
+    let surprise = |p: &f32| if *p > 0.0 { -f64::from(*p) * f64::from(*p).ln() } else { 0.0 };
+    let sizes: Vec<f64> =
+        rows.iter().map(|&row| votes.probs(row).iter().map(surprise).sum::<f64>().exp()).collect();
+    let lacking: Vec<f64> = (rows.iter())
+        .filter_map(|&row| {
+            let truth = usize::try_from(labels.labels[row]?).ok()?;
+            votes.probs(row).get(truth).map(|&p| 1.0 - f64::from(p))
+        })
+        .collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    RuleStatistics {
+        rule: SOFT_MEAN.to_owned(),
+        split,
+        avg_candidates: mean(&sizes),
+        single: share(sizes.iter().map(|&size| size < 1.5)).unwrap_or(0.0),
+        eta: (!lacking.is_empty()).then(|| mean(&lacking)),
+    }
+}

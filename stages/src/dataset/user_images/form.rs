@@ -1,0 +1,89 @@
+//! The form in which the networks take images of one's own: from the sizes and colours of a few of them.
+//!
+//! It reads headers, no pixels, and passes over what is no image: the stage `download` reports that.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::path::PathBuf;
+
+use image::{ColorType, ImageDecoder, ImageReader};
+
+use crate::dataset::catalog::{Augmentation, ImageForm};
+
+/// Images that are looked at.
+const LOOKS: usize = 64;
+
+/// Images that are this small are best seen by the smaller network input.
+const SMALL: u32 = 40;
+
+/// What the images are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Median of the shorter sides, in pixels.
+    side: u32,
+    /// Whether none has colour.
+    grey: bool,
+}
+
+impl Form {
+    /// Of images of this size.
+    pub(super) fn new(side: u32, grey: bool) -> Self {
+        Self { side, grey }
+    }
+
+    /// Of these files, given by their ids and paths. Which are looked at depends on their ids alone, so that one
+    /// more file hardly changes it.
+    pub(super) fn of_files(mut files: Vec<(String, PathBuf)>) -> Self {
+        files.sort_by_cached_key(|(id, _)| *blake3::hash(id.as_bytes()).as_bytes());
+        let open = |(_, path): &(String, PathBuf)| look(BufReader::new(File::open(path).ok()?));
+        Self::of(files.iter().take(LOOKS).filter_map(open).collect())
+    }
+
+    /// Of these encoded images.
+    pub(super) fn of_encoded<'a>(images: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::of(images.into_iter().take(LOOKS).filter_map(|bytes| look(Cursor::new(bytes))).collect())
+    }
+
+    fn of(mut looks: Vec<(u32, bool)>) -> Self {
+        looks.sort_unstable();
+        let side = looks.get(looks.len() / 2).map_or(u32::MAX, |(side, _)| *side);
+        Self { side, grey: !looks.is_empty() && looks.iter().all(|(_, grey)| *grey) }
+    }
+
+    pub(super) fn image(self) -> ImageForm {
+        let channels = if self.grey { 1 } else { 3 };
+        let (size, first_stride) = if self.side <= SMALL { (32, 1) } else { (64, 2) };
+        ImageForm { channels, size, first_stride, mean: vec![0.5; channels], std: vec![0.5; channels] }
+    }
+
+    /// As for the paper's sets: where there is no colour, the strong view is the weak one (method §3).
+    pub(super) fn augmentation(self) -> Augmentation {
+        Augmentation { flip: true, strong: !self.grey }
+    }
+}
+
+/// The shorter side, and whether the image has no colour.
+fn look(source: impl BufRead + Seek) -> Option<(u32, bool)> {
+    let decoder = ImageReader::new(source).with_guessed_format().ok()?.into_decoder().ok()?;
+    let (width, height) = decoder.dimensions();
+    let grey =
+        matches!(decoder.color_type(), ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
+    Some((width.min(height), grey))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_images_get_the_small_input_and_grey_ones_one_channel() {
+        let form = |looks: &[(u32, bool)]| {
+            let form = Form::of(looks.to_vec());
+            (form.image().size, form.image().channels, form.augmentation().strong)
+        };
+        assert_eq!(form(&[(28, true), (28, true)]), (32, 1, false));
+        assert_eq!(form(&[(20, true), (32, false), (4000, true)]), (32, 3, true));
+        assert_eq!(form(&[(40, false), (41, false)]), (64, 3, true));
+        assert_eq!(form(&[]), (64, 3, true));
+    }
+}

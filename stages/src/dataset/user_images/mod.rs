@@ -1,0 +1,203 @@
+//! People's own images: a folder of them, Parquet tables or IDX files, and a text file of classes, become a
+//! [`DataSet`] like those of the catalog.
+//!
+//! Everything that can be known from names and headers is decided and checked here, before any stage runs.
+//! The images themselves are read by the stage `download`, through [`OwnImages`].
+
+pub(crate) mod classes;
+mod folder;
+mod form;
+mod idx;
+mod import;
+mod part;
+mod tables;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pipeline::error::{Error, Result};
+use pipeline::stage::{Context, Reads};
+use serde::Serialize;
+
+use super::catalog::{self, Classes, DataSet, Schedule, Source};
+use super::download::Found;
+use super::split::SplitRule;
+use form::Form;
+use walk::Tree;
+
+pub use folder::Folder;
+pub use idx::Idx;
+pub use import::Import;
+pub use tables::Tables;
+
+/// What the user says of his images.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// A folder, or a Parquet file.
+    pub images: PathBuf,
+    /// A text file with a class a line; where folders or tables name the classes it may be left out.
+    pub classes: Option<PathBuf>,
+    /// The data set's name; by default the folder's.
+    pub name: Option<String>,
+}
+
+/// Where the rows of a data set of one's own are. Of all paths only what lies below the place that the user named
+/// is part of the key, and the files' content.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnImages {
+    /// Image files.
+    Folder(Folder),
+    /// Parquet files in the hub's image schema.
+    Tables(Tables),
+    /// IDX files, as MNIST and its like are published.
+    Idx(Idx),
+}
+
+/// What was found where the user pointed.
+struct Described {
+    source: OwnImages,
+    classes: Classes,
+    form: Form,
+    split: SplitRule,
+}
+
+/// Share of the images that test where the user has put none aside.
+const TEST_SHARE: f64 = 0.2;
+
+/// Names that folders below `artifacts` have already.
+const TAKEN: [&str; 2] = ["store", "runs"];
+
+impl Own {
+    /// The data set.
+    ///
+    /// # Errors
+    /// A path that is not there or holds no image, an arrangement that does not say what is what, classes that
+    /// contradict the images, a name that cannot name a folder.
+    pub fn describe(&self) -> Result<DataSet> {
+        let (name, title) = self.names()?;
+        let list = self.classes.as_deref().map(classes::read).transpose()?;
+        let Described { source, classes, form, split } = self.look(list)?;
+        if classes.names.len() < 2 {
+            let only = classes.names.first().map_or_else(String::new, |name| format!(": `{name}`"));
+            return Err(Error::new(format!("{} class is nothing to tell apart{only}", classes.names.len()))
+                .at(self.classes.as_deref().unwrap_or(&self.images))
+                .help("name at least two classes: one a line in CLASSES=classes.txt, or one a folder"));
+        }
+        let set = DataSet {
+            name,
+            title,
+            note: None,
+            clip: None,
+            prompts: Vec::new(),
+            source: Source::Own(source),
+            split,
+            classes,
+            image: form.image(),
+            augmentation: form.augmentation(),
+            schedule: Schedule { warm_up: 50, total: 100 },
+            profile: BTreeMap::new(),
+        };
+        set.validated(&self.images)
+    }
+
+    fn look(&self, list: Option<Classes>) -> Result<Described> {
+        let path = &self.images;
+        let metadata = std::fs::metadata(path).map_err(|error| {
+            Error::new("cannot find the images")
+                .at(path)
+                .because(error)
+                .help("IMAGES names a folder of images, or a Parquet file")
+        })?;
+        if metadata.is_file() {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if walk::kind(&name) != Some(walk::Kind::Table) {
+                return Err(Error::new("this is neither a folder nor a Parquet file")
+                    .at(path)
+                    .help("name the folder that the images are in, or a file whose name ends in .parquet"));
+            }
+            let folder = path.parent().unwrap_or(Path::new(""));
+            return Tables::describe(folder, &[name], list);
+        }
+        let tree = walk::walk(path)?;
+        match &tree {
+            Tree { images, .. } if !images.is_empty() => Folder::describe(path, &tree, list),
+            Tree { idx, .. } if !idx.is_empty() => Idx::describe(path, &tree.idx, list),
+            Tree { tables, .. } if !tables.is_empty() => Tables::describe(path, &tree.tables, list),
+            _ => Err(Error::new("there is no image").at(path).because(tree.left_out()).help(format!(
+                "images are files that end in {}; Parquet and IDX files are read as well",
+                walk::EXTENSIONS.join(", ")
+            ))),
+        }
+    }
+
+    /// The name for folders, and the name for people.
+    fn names(&self) -> Result<(String, String)> {
+        if let Some(title) = &self.name {
+            let name = slug(title);
+            if name.is_empty() || TAKEN.contains(&name.as_str()) {
+                return Err(Error::new(format!("`{title}` cannot be the data set's name"))
+                    .help("it names a folder: take a word of the letters a to z, digits and hyphens"));
+            }
+            return Ok((name, title.clone()));
+        }
+        let path = self.images.canonicalize().unwrap_or_else(|_| self.images.clone());
+        let title = path.file_stem().filter(|_| path.is_file()).or(path.file_name());
+        let title = title.map(|title| title.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = match slug(&title) {
+            name if name.is_empty() => "own-images".to_owned(),
+            name if TAKEN.contains(&name.as_str()) || catalog::names().any(|known| known == name) => {
+                format!("own-{name}")
+            }
+            name => name,
+        };
+        Ok((name, if title.is_empty() { "Own images".to_owned() } else { title }))
+    }
+}
+
+impl OwnImages {
+    /// What the stage reads outside the store.
+    pub(super) fn files(&self) -> Vec<Reads> {
+        match self {
+            Self::Folder(folder) => folder.files(),
+            Self::Tables(tables) => tables.files(),
+            Self::Idx(idx) => idx.files(),
+        }
+    }
+
+    /// All rows; those of a folder are without their bytes until [`Import`] reads the ones that are kept.
+    pub(super) fn rows(&self, classes: &Classes, context: &Context) -> Result<Found> {
+        match self {
+            Self::Folder(folder) => Ok(folder.rows(context)),
+            Self::Tables(tables) => tables.rows(classes, context),
+            Self::Idx(idx) => idx.rows(classes, context),
+        }
+    }
+}
+
+/// Lower-case letters, digits, and single hyphens for everything else.
+fn slug(title: &str) -> String {
+    let mut name = String::new();
+    for c in title.chars().flat_map(char::to_lowercase) {
+        match c {
+            'a'..='z' | '0'..='9' => name.push(c),
+            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
+            _ => {}
+        }
+    }
+    name.truncate(60);
+    name.trim_end_matches('-').to_owned()
+}
+
+/// The first few of a list, each in quotes, and how many more there are.
+pub(crate) fn few<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> String {
+    const FEW: usize = 5;
+    let all: Vec<S> = list.into_iter().collect();
+    let shown: Vec<String> = all.iter().take(FEW).map(|name| format!("`{}`", name.as_ref())).collect();
+    let more = if all.len() > FEW { format!(" and {} more", all.len() - FEW) } else { String::new() };
+    shown.join(", ") + &more
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+//! All settings of an experiment, layered: defaults, then the data set, then the profile, then the user.
+//!
+//! Every layer but the first is a TOML table laid over the ones before; a key that no setting has is an
+//! error that names the nearest one.
+
+use pipeline::error::{Error, OrFail, Result};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::methods::co_reg::Method;
+use crate::annotation::candidates::Label;
+use crate::learn::learner::Optimizer;
+use crate::annotation::synthetic::Synthesise;
+use crate::learn::training_set::Input;
+
+/// Everything that decides what an experiment computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Seed of weights, orders, views and mixing.
+    pub seed: u64,
+    /// Where the candidates come from.
+    pub labels: LabelSource,
+    /// Which images.
+    pub download: Download,
+    /// Which CLIP.
+    pub clip: Clip,
+    /// Which prompts.
+    pub annotate: Annotate,
+    /// Which votes from elsewhere.
+    pub votes: Votes,
+    /// Which candidates.
+    pub label: Label,
+    /// Synthetic candidates.
+    pub synthetic: Synthesise,
+    /// How images become input.
+    pub input: Input,
+    /// What the student looks like.
+    pub network: Network,
+    /// Stochastic gradient descent.
+    pub optimizer: Optimizer,
+    /// Warm-up.
+    #[serde(rename = "warm-up")]
+    pub warm_up: WarmUp,
+    /// Co-Reg.
+    #[serde(rename = "co-reg")]
+    pub co_reg: Method,
+    /// Plain distillation, for comparison.
+    pub distill: Distill,
+}
+
+/// Where the candidates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LabelSource {
+    /// CLIPs vote (method §1).
+    Clip,
+    /// The votes are in a file.
+    Votes,
+    /// Both: the votes of CLIPs and those in a file.
+    #[serde(rename = "clip+votes")]
+    ClipAndVotes,
+    /// They are made from the truth (method §12).
+    Synthetic,
+}
+
+impl LabelSource {
+    /// Whether CLIPs vote.
+    pub fn asks_clip(self) -> bool {
+        matches!(self, Self::Clip | Self::ClipAndVotes)
+    }
+
+    /// Whether votes in a file count.
+    pub fn imports_votes(self) -> bool {
+        matches!(self, Self::Votes | Self::ClipAndVotes)
+    }
+}
+
+/// Which images are used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Download {
+    /// Seed of a random split and of the limits.
+    pub seed: u64,
+    /// Most training images; 0 for all.
+    pub limit_train: usize,
+    /// Most test images; 0 for all.
+    pub limit_test: usize,
+    /// Whether the limits take equally many images of each class (as their true labels say), or whatever comes.
+    pub balanced: bool,
+    /// Of a hub's data set: another branch, tag or commit than the catalog has, whose checksums and numbers of rows
+    /// are then not demanded; empty for the catalog's.
+    pub revision: String,
+    /// Of images of one's own: leave out what cannot be read, where it would otherwise be an error.
+    pub skip_unreadable: bool,
+    /// Of images of one's own: those whose shorter side has more pixels are made smaller; 0 for none.
+    pub shrink: usize,
+}
+
+/// Which CLIPs annotate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clip {
+    /// `owner/name` or `owner/name@revision` on the hub, or a folder in hub format; several are separated by commas.
+    pub model: String,
+    /// Branch, tag or commit on the hub, of models that do not say theirs.
+    pub revision: String,
+}
+
+/// Which votes from elsewhere count.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Votes {
+    /// A Parquet file: id, annotator, class (text, or a number from 0), and perhaps confidence.
+    pub file: String,
+    /// A text file of further words for classes, a class a line: `class: word | another`; none if empty.
+    pub aliases: String,
+    /// Votes that are less sure do not count.
+    pub min_confidence: f64,
+    /// Let training images without a vote pass; every class is their candidate.
+    pub incomplete: bool,
+    /// Let votes on ids pass that no image has. Where `download` limits the images they always pass.
+    pub surplus: bool,
+}
+
+/// Which prompts CLIP reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Annotate {
+    /// `photo27`, `imagenet80`, `data-set` (the data set's own), a file with one template a line, or several of
+    /// them joined by `+` \[I\].
+    pub prompts: String,
+    /// Factor before the softmax: CLIP's trained logit scale \[P\].
+    pub logit_scale: f64,
+}
+
+/// The student's shape (method §3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Channels of the first stage; the next have two, four and eight times as many \[P: 64\].
+    pub width: usize,
+    /// Blocks of each stage \[P: 2, 2, 2, 2\].
+    pub blocks: [usize; 4],
+    /// Stride of the first stage \[I, by input size\].
+    pub first_stride: usize,
+    /// Length of the projector's output \[P\].
+    pub embedding: usize,
+}
+
+/// Warm-up (method §4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmUp {
+    /// Epochs \[P, by data set\].
+    pub epochs: usize,
+    /// Images a step \[I\].
+    pub batch: usize,
+}
+
+/// Plain distillation: a student of the same shape that learns CLIP's averaged probabilities as they are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distill {
+    /// Epochs, over which its learning rate follows the whole cosine; 0 leaves the comparison out.
+    pub epochs: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            labels: LabelSource::Clip,
+            // CLIP looks at no more than 336 pixels, and a photograph has a hundred times as many.
+            download: Download {
+                seed: 0,
+                limit_train: 0,
+                limit_test: 0,
+                balanced: false,
+                revision: String::new(),
+                skip_unreadable: false,
+                shrink: 512,
+            },
+            clip: Clip { model: "openai/clip-vit-base-patch32".to_owned(), revision: "main".to_owned() },
+            annotate: Annotate { prompts: "photo27".to_owned(), logit_scale: 100.0 },
+            votes: Votes::default(),
+            label: Label::default(),
+            synthetic: Synthesise::default(),
+            input: Input {
+                size: 32,
+                channels: 3,
+                mean: vec![0.5; 3],
+                std: vec![0.5; 3],
+                flip: true,
+                strong: true,
+            },
+            network: Network { width: 64, blocks: [2; 4], first_stride: 1, embedding: 128 },
+            optimizer: Optimizer::default(),
+            warm_up: WarmUp { epochs: 50, batch: 512 },
+            co_reg: Method::default(),
+            distill: Distill { epochs: 0 },
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults with `layers` laid over them in turn; each has a name for its errors.
+    ///
+    /// # Errors
+    /// A key that no setting has, or a value of another type.
+    pub fn layered<'a>(layers: impl IntoIterator<Item = (&'a str, Table)>) -> Result<Self> {
+        let mut all = Table::try_from(Self::default()).or_fail(|| Error::new("cannot list the settings"))?;
+        for (name, layer) in layers {
+            let wrong = |error| Error::new(format!("{name}: a setting is wrong")).because(error);
+            for (at, leaf) in leaves("", layer) {
+                let value = leaf.to_string().trim_end().to_owned();
+                lay_over(&mut all, nested(&at, leaf), "").map_err(wrong)?;
+                Self::deserialize(all.clone()).map_err(|cause| {
+                    wrong(Error::new(format!("{at} = {value} cannot be used")).because(in_plain_words(cause.message())).help(
+                        "counts are whole numbers from 0 on; `coreg explain STAGE` shows values in use",
+                    ))
+                })?;
+            }
+        }
+        all.try_into().or_fail(|| Error::new("a setting has a value that it cannot have"))
+    }
+}
+
+/// What serde says of a value, without the names of Rust's types.
+fn in_plain_words(message: &str) -> String {
+    message.replace("usize", "a whole number").replace("u64", "a whole number").replace("f64", "a number")
+}
+
+/// The values of a layer with their dotted names.
+pub(crate) fn leaves(path: &str, table: Table) -> Vec<(String, Value)> {
+    let below = |(key, value): (String, Value)| {
+        let at = if path.is_empty() { key } else { format!("{path}.{key}") };
+        match value {
+            Value::Table(table) if !table.is_empty() => leaves(&at, table),
+            value => vec![(at, value)],
+        }
+    };
+    table.into_iter().flat_map(below).collect()
+}
+
+/// A layer with one value, under its dotted name.
+pub(crate) fn nested(at: &str, value: Value) -> Table {
+    match at.split_once('.') {
+        None => Table::from_iter([(at.to_owned(), value)]),
+        Some((key, rest)) => Table::from_iter([(key.to_owned(), Value::Table(nested(rest, value)))]),
+    }
+}
+
+/// Lays `layer` over `table`, key by key; `path` is where both stand.
+fn lay_over(table: &mut Table, layer: Table, path: &str) -> Result<()> {
+    for (key, value) in layer {
+        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (table.get_mut(&key), value) {
+            (None, _) => {
+                let known: Vec<String> = table.iter().flat_map(|(key, value)| names(key, value)).collect();
+                return Err(unknown(
+                    "setting",
+                    &at,
+                    known.iter().map(
+                        |name| {
+                            if path.is_empty() { name.clone() } else { format!("{path}.{name}") }
+                        },
+                    ),
+                ));
+            }
+            (Some(Value::Table(inner)), Value::Table(layer)) => lay_over(inner, layer, &at)?,
+            (Some(old @ Value::Float(_)), Value::Integer(new)) => *old = Value::Float(new as f64),
+            (Some(old @ Value::Array(_)), new @ Value::Array(_)) => *old = new,
+            (Some(old), new) if old.same_type(&new) => *old = new,
+            (Some(old), new) => {
+                return Err(Error::new(format!("{at} = {new} is of type {}", new.type_str()))
+                    .help(format!("it takes a value of type {}, such as {old}", old.type_str())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The dotted names under `key`.
+fn names(key: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Table(table) => {
+            let inner = table.iter().flat_map(|(k, v)| names(k, v)).map(|name| format!("{key}.{name}"));
+            std::iter::once(key.to_owned()).chain(inner).collect()
+        }
+        _ => vec![key.to_owned()],
+    }
+}
+
+/// The user's `key=value` pairs as a layer: `["co-reg.epochs=20 seed=1"]`. A word without `=` belongs to
+/// the value before it.
+///
+/// # Errors
+/// A value without a key.
+pub fn overrides(words: &[String]) -> Result<Table> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for words in words {
+        let before = pairs.len();
+        for word in words.split_whitespace() {
+            match (word.split_once('='), pairs[before..].last_mut()) {
+                (Some((key, value)), _) => pairs.push((key.to_owned(), value.to_owned())),
+                (None, Some((_, value))) => *value += &format!(" {word}"),
+                (None, None) => {
+                    let error = Error::new(format!("`{word}` sets nothing"));
+                    return Err(error.help("write SET=\"stage.key=value …\""));
+                }
+            }
+        }
+    }
+    let mut layer = Table::new();
+    for (key, value) in pairs {
+        // What is no TOML value is a string: rule=top-k, prompts=imagenet80.
+        let value = format!("v = {value}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut t| t.remove("v"))
+            .unwrap_or(Value::String(value));
+        let (path, last) =
+            key.rsplit_once('.').map_or((None, key.as_str()), |(path, last)| (Some(path), last));
+        let mut table = &mut layer;
+        for part in path.into_iter().flat_map(|path| path.split('.')) {
+            let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(inner) = inner else {
+                return Err(Error::new(format!("`{key}` is set below a value")));
+            };
+            table = inner;
+        }
+        table.insert(last.to_owned(), value);
+    }
+    Ok(layer)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn with(set: &str) -> Result<Settings> {
+        Settings::layered([("SET", overrides(&[set.to_owned()])?)])
+    }
+
+    #[test]
+    fn every_setting_can_be_overridden() {
+        let settings = with("co-reg.epochs=20 seed=1 label.rule=top-k co-reg.lambda_proto=0").unwrap();
+        assert_eq!(settings.co_reg.epochs, 20);
+        assert_eq!(settings.seed, 1);
+        assert_eq!(settings.label.rule, crate::annotation::candidates::Rule::TopK);
+        assert_eq!(settings.co_reg.lambda_proto, 0.0);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = with("co-reg.lamda_proto=0").unwrap_err().to_string();
+        assert!(error.contains("`co-reg.lambda_proto`"), "{error}");
+        let error = with("coreg.epochs=3").unwrap_err().to_string();
+        assert!(error.contains("`co-reg"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused() {
+        let error = with("co-reg.epochs=many").unwrap_err().to_string();
+        assert!(error.contains("co-reg.epochs") && error.contains("integer"), "{error}");
+        assert!(with("co-reg.epochs=-3").is_err());
+        assert!(with("20").is_err());
+    }
+
+    #[test]
+    fn a_value_may_hold_spaces() {
+        assert_eq!(with("annotate.prompts=my prompts.txt").unwrap().annotate.prompts, "my prompts.txt");
+    }
+
+    #[test]
+    fn the_defaults_are_what_they_were_after_a_round_trip() {
+        assert_eq!(Settings::layered([]).unwrap(), Settings::default());
+    }
+}

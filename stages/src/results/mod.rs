@@ -1,0 +1,3 @@
+//! What a trained student is worth.
+
+pub mod evaluate;
