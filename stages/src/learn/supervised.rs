@@ -12,7 +12,7 @@ use pipeline::stage::Context;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::prefetch::ahead;
+use crate::runtime::prefetch::prefetch;
 use crate::artifacts::training::Epoch;
 use crate::runtime::checkpoint;
 use crate::runtime::device::Place;
@@ -152,7 +152,7 @@ impl Supervised<'_> {
         let rate = settings.optimizer.rate(epoch);
         let failed = |step| Error::new(format!("epoch {}, network {}, step {step} failed", epoch + 1, n + 1));
         let mut tally = Tally::default();
-        ahead(
+        prefetch(
             batches.len(),
             AHEAD,
             |step| views.batch(&set.train, batches[step], View::Strong, &draw("views", step as u64)),

@@ -15,7 +15,7 @@ use crate::learn::prototypes::Prototypes;
 use super::resume::Notes;
 use super::step::Moment;
 use super::{CoReg, NETWORKS};
-use crate::runtime::prefetch::ahead;
+use crate::runtime::prefetch::prefetch;
 use crate::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
 use crate::runtime::checkpoint;
 use crate::learn::learner::{Learner, finite, in_epoch, logits, predict};
@@ -151,7 +151,7 @@ impl<'a> Training<'a> {
         let rate = self.stage.optimizer.rate(self.stage.warm_up_epochs + self.epoch);
         let (steps, start) = (lesson.steps(), self.epoch as f64);
         let (mut tally, mut labels) = (Tally::default(), Vec::new());
-        ahead(
+        prefetch(
             steps,
             AHEAD,
             |step| lesson.views(step),
