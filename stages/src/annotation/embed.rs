@@ -17,7 +17,7 @@ use crate::artifacts::model::Model;
 use crate::clip::ImageEncoder;
 use crate::runtime::device::Place;
 use crate::runtime::digest::sha256;
-use super::fetch_clip::{Origin, locate};
+use crate::runtime::prefetch::ahead;
 use crate::vision::decode::decode;
 use known::{EVERY, Known};
 
