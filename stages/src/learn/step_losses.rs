@@ -17,6 +17,11 @@ pub struct StepLosses {
 const TOTAL: &str = "loss";
 
 impl StepLosses {
+    /// A loss of one term, which is reported as the loss alone.
+    pub fn of(loss: Tensor) -> Self {
+        Self { total: Some(loss), terms: Vec::new() }
+    }
+
     /// Adds `weight` · `term` to the loss; `term`, a scalar, is reported under `name` as it is, without its weight.
     ///
     /// # Errors

@@ -149,6 +149,11 @@ impl TrainingSet {
         (&self.candidates, &self.annotated)
     }
 
+    /// The samples that somebody annotated; of the others there is nothing to learn but what they look like.
+    pub fn annotated_samples(&self) -> Vec<usize> {
+        (0..self.len()).filter(|&i| self.annotated[i]).collect()
+    }
+
     /// Candidate masks of the given samples: (B, C) of zeros and ones.
     ///
     /// # Errors
