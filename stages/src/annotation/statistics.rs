@@ -12,7 +12,7 @@ use crate::artifacts::images::Split;
 use crate::artifacts::statistics::{
     AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, SOFT_MEAN, Statistics,
 };
-use crate::learn::training_set::share;
+use crate::learn::metrics::share;
 
 /// The stage, for labels that come from votes; it has no settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

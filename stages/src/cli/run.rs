@@ -39,7 +39,8 @@ pub(super) fn execute(
     };
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let targets = (!targets.is_empty()).then_some(&targets[..]);
-    let scheduler = Scheduler::new(Arc::new(listener), cancel).on(experiment.machine());
+    let mut scheduler = Scheduler::new(Arc::new(listener), cancel);
+    scheduler.machine = experiment.machine();
     scheduler.run(graph, store, Some(artifacts), targets)?.into_result()
 }
 

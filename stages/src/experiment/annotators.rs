@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pipeline::error::{Error, Result};
 use pipeline::graph::Handle;
 use pipeline::shared_graph::SharedGraph;
-use pipeline::stage::Registry;
+use pipeline::registry::Registry;
 
 use super::settings::Clip;
 use super::{ClipNodes, Experiment};
@@ -43,7 +43,7 @@ impl Experiment {
         for Named { model, slug, origin } in clips {
             let fetch = FetchClip { origin: origin.clone() };
             let clip = graph.add(&name("clip", &slug), suffix, fetch, ())?;
-            let embed = Embed { clip: origin.clone(), place: *place };
+            let embed = Embed { clip: origin.clone(), precision: place.inference_type() };
             let embeddings = graph.add(&name("embed", &slug), suffix, embed, (images, clip))?;
             let annotate = self.annotate(origin)?;
             let annotate =
@@ -70,7 +70,6 @@ impl Experiment {
             class_texts: self.data_set.classes.texts.clone(),
             logit_scale: settings.logit_scale,
             clip,
-            place: self.place,
         })
     }
 
@@ -138,10 +137,10 @@ fn slug(model: &str) -> String {
 }
 
 /// Makes the annotators' stages known.
-pub(super) fn register(registry: &mut Registry) {
-    registry.register::<FetchClip>();
-    registry.register::<Embed>();
-    registry.register::<Annotate>();
-    registry.register::<ImportVotes>();
-    registry.register::<Join>();
+pub(super) fn register(registry: &mut Registry) -> Result<()> {
+    registry.register::<FetchClip>()?;
+    registry.register::<Embed>()?;
+    registry.register::<Annotate>()?;
+    registry.register::<ImportVotes>()?;
+    registry.register::<Join>()
 }

@@ -7,9 +7,12 @@ pub mod variants;
 
 use pipeline::error::{Error, Result};
 use pipeline::graph::{Graph, Handle};
+use pipeline::registry::Registry;
 use pipeline::shared_graph::SharedGraph;
-use pipeline::stage::{Machine, Registry};
+use pipeline::stage::Machine;
 
+use crate::annotation::candidates::Label;
+use crate::annotation::synthetic::Synthesise;
 use crate::annotation::statistics::{Summarise, SummariseLabels};
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Images;
@@ -241,16 +244,21 @@ impl Experiment {
     }
 }
 
-/// Makes every stage known that an experiment can have, so that it can be rebuilt from its serialised form.
-pub fn register(registry: &mut Registry) {
-    registry.register::<Download>();
-    annotators::register(registry);
-    registry.register::<Summarise>();
-    registry.register::<SummariseLabels>();
-    registry.register::<crate::annotation::synthetic::Synthesise>();
-    registry.register::<crate::annotation::candidates::Label>();
-    crate::methods::register(registry);
-    registry.register::<Evaluate>();
+/// Every stage that an experiment can have, so that it can be rebuilt from its serialised form.
+///
+/// # Errors
+/// Two stages of one name.
+pub fn registry() -> Result<Registry> {
+    let mut registry = Registry::default();
+    registry.register::<Download>()?;
+    annotators::register(&mut registry)?;
+    registry.register::<Label>()?;
+    registry.register::<Synthesise>()?;
+    registry.register::<Summarise>()?;
+    registry.register::<SummariseLabels>()?;
+    crate::methods::register(&mut registry)?;
+    registry.register::<Evaluate>()?;
+    Ok(registry)
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ impl<'a> OneView<'a> {
         let stream = format!("{}/{}/order/epoch{}", M::NAME, M::NETWORKS[network], training.epoch);
         let order = training.shuffled(&stream, samples, samples.len());
         let batches: Vec<Vec<usize>> = order.chunks(batch.max(1)).map(<[usize]>::to_vec).collect();
-        let draws = (0..batches.len()).map(|step| training.draw(network, "views", step as u64));
-        Self { set: training.set, views: training.views.clone(), view, draws: draws.collect(), batches }
+        let draws = (0..batches.len() as u64).map(training.draws(network, "views")).collect();
+        Self { set: training.set, views: training.views.clone(), view, batches, draws }
     }
 
     /// The samples of a step: (B).

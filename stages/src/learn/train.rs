@@ -233,9 +233,8 @@ impl<'a, M: Method> Training<'a, M> {
         )?;
         // First of all, so that a loss that is no number is told with its step.
         let terms = losses.means(failed)?;
-        let draw = |step| self.draw(network, "recalibrate", step);
-        let count = self.stage.optimizer.recalibrate;
-        self.learners[network].recalibrate(&self.set.train, &self.views, count, draw, context)?;
+        let (draws, count) = (self.draws(network, "recalibrate"), self.stage.optimizer.recalibrate);
+        self.learners[network].recalibrate(&self.set.train, &self.views, count, draws, context)?;
         let mut figures = vec![(FIRST[0], Some(rate))];
         figures.extend(terms);
         figures.extend(M::figures(self, &lesson, network)?);
@@ -266,10 +265,10 @@ impl<'a, M: Method> Training<'a, M> {
 
     /// Every network's logits for the test images, row after row: (N, C) each.
     fn test_logits(&self, context: &Context) -> Result<Vec<Vec<f32>>> {
-        let draw = |step| self.draw(0, "test: plain views draw nothing", step);
+        let draws = self.draws(0, "test: plain views draw nothing");
         let of = |(n, learner): (usize, &Learner)| -> Result<Vec<f32>> {
             let (set, views) = (&self.set.test, &self.views);
-            let logits = logits(&learner.network, set, views, View::Plain, draw, context)
+            let logits = logits(&learner.network, set, views, View::Plain, &draws, context)
                 .map_err(|error| self.in_epoch(n, error))?;
             let values: Vec<f32> = (logits.flatten_all().and_then(|logits| logits.to_vec1()))
                 .or_fail(|| Error::new("cannot measure on the test images"))?;
@@ -301,10 +300,11 @@ impl<'a, M: Method> Training<'a, M> {
         line
     }
 
-    /// The random numbers of a batch's views: of this network, epoch and purpose.
-    pub fn draw(&self, network: usize, purpose: &str, step: u64) -> Draw {
+    /// The random numbers of the views of each batch, by its number: of this network, epoch and purpose.
+    pub fn draws(&self, network: usize, purpose: &str) -> impl Fn(u64) -> Draw + Sync + use<M> {
         let name = format!("{}/{}/{purpose}", M::NAME, M::NETWORKS[network]);
-        Draw::new(self.stage.seed, &name, self.epoch as u64, step)
+        let (seed, epoch) = (self.stage.seed, self.epoch as u64);
+        move |step| Draw::new(seed, &name, epoch, step)
     }
 
     /// `count` of `samples` in random order, from this network's stream of this epoch and purpose; once all were drawn,

@@ -12,7 +12,8 @@ mod wire;
 
 use pipeline::error::Result;
 use pipeline::graph::Handle;
-use pipeline::stage::{Inputs, Registry};
+use pipeline::registry::Registry;
+use pipeline::stage::Inputs;
 use toml::Table;
 
 use crate::artifacts::training::Trained;
@@ -60,7 +61,7 @@ pub struct Entry {
     check: fn(Table) -> Result<(), toml::de::Error>,
     scheduled: fn(&Schedule) -> usize,
     train: fn(&mut Wire) -> Result<Handle<Trained>>,
-    register: fn(&mut Registry),
+    register: fn(&mut Registry) -> Result<()>,
 }
 
 impl Entry {
@@ -72,7 +73,7 @@ impl Entry {
             defaults: || Table::try_from(M::default()),
             check: |table| table.try_into::<M>().map(drop),
             scheduled: M::scheduled,
-            train: Wire::train::<M>,
+            train: |wire| wire.train::<M>(),
             register: |registry| registry.register::<Train<M>>(),
         }
     }
@@ -101,6 +102,9 @@ impl Entry {
 }
 
 /// Makes every method's stage known, so that it can be rebuilt from its serialised form.
-pub fn register(registry: &mut Registry) {
-    METHODS.iter().for_each(|method| (method.register)(registry));
+///
+/// # Errors
+/// Two stages of one name.
+pub fn register(registry: &mut Registry) -> Result<()> {
+    METHODS.iter().try_for_each(|method| (method.register)(registry))
 }

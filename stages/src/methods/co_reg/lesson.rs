@@ -65,12 +65,12 @@ impl<'a> CoRegLesson<'a> {
             Ok((Tensor::from_slice(&division.w, set.len(), &device)?, other))
         };
         let (w, other) = tensors().or_fail(|| Error::new("cannot put the targets on the device"))?;
-        let draw = |step| ["weak", "strong"].map(|purpose| training.draw(me, purpose, step as u64));
+        let (weak, strong) = (training.draws(me, "weak"), training.draws(me, "strong"));
         Ok(Self {
             method,
             set,
             views: training.views.clone(),
-            draws: (0..steps).map(draw).collect(),
+            draws: (0..steps as u64).map(|step| [weak(step), strong(step)]).collect(),
             device,
             unlabeled_per_step: unlabeled.len() / steps.max(1),
             partial,

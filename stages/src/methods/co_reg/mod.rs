@@ -196,9 +196,9 @@ fn stream_name(me: usize, epoch: usize, purpose: &str) -> String {
 /// Divides the training set by the predictions of network number `me` (method §5).
 fn divide_by(training: &mut Training<'_, CoReg>, me: usize, context: &Context) -> Result<Division> {
     let (set, method) = (training.set, &training.stage.method);
-    let draw = |step| training.draw(me, "divide", step);
+    let draws = training.draws(me, "divide");
     let network = &training.learners[me].network;
-    let probs = predict(network, &set.train, &training.views, View::Weak, draw, context)
+    let probs = predict(network, &set.train, &training.views, View::Weak, draws, context)
         .map_err(|error| training.in_epoch(me, error))?;
     let losses = &mut training.state.networks[me].losses;
     let mut division = divide(probs, set.annotation(), set.classes, losses, &method.divide);
@@ -233,9 +233,9 @@ fn describe_division(training: &Training<'_, CoReg>, division: &Division) -> Vec
 /// What both networks together take the training images for after the last epoch, and the mean of their divisions.
 fn settled_labels(training: &Training<'_, CoReg>, context: &Context) -> Result<SampleLabels> {
     let set = training.set;
-    let draw = |step| training.draw(0, "finish", step);
+    let draws = training.draws(0, "finish: plain views draw nothing");
     let predict = |n: usize| {
-        predict(&training.learners[n].network, &set.train, &training.views, View::Plain, draw, context)
+        predict(&training.learners[n].network, &set.train, &training.views, View::Plain, &draws, context)
     };
     let (one, two) = (predict(0)?, predict(1)?);
     let mean: Vec<f32> = one.iter().zip(&two).map(|(a, b)| (a + b) / 2.0).collect();
