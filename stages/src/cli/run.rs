@@ -13,6 +13,7 @@ use super::console::Console;
 use super::record::Record;
 use super::{on_interrupt, open_store, summary};
 use crate::experiment::Experiment;
+use crate::runtime::device;
 
 pub(super) fn run(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
     let wired = experiment.graph(&[experiment.branch()])?;
@@ -40,7 +41,8 @@ pub(super) fn execute(
     };
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let targets = (!targets.is_empty()).then_some(&targets[..]);
-    let scheduler = Scheduler::new(Arc::new(listener), cancel);
+    let machine = device::machine(experiment.place);
+    let scheduler = Scheduler { machine, ..Scheduler::new(Arc::new(listener), cancel) };
     scheduler.run(graph, store, Some(artifacts), targets)?.into_result()
 }
 

@@ -41,7 +41,7 @@ impl Experiment {
         for Named { model, slug, origin } in clips {
             let fetch = FetchClip { origin: origin.clone() };
             let clip = wiring.add_as(&name("clip", &slug), suffix, fetch, ())?;
-            let embed = Embed { clip: origin.clone(), place: *place };
+            let embed = Embed { clip: origin.clone(), precision: place.inference_type() };
             let embeddings = wiring.add_as(&name("embed", &slug), suffix, embed, (images, clip))?;
             let annotate = self.annotate(origin)?;
             let annotate =
@@ -68,7 +68,6 @@ impl Experiment {
             class_texts: self.data_set.classes.texts.clone(),
             logit_scale: settings.logit_scale,
             clip,
-            place: self.place,
         })
     }
 

@@ -7,7 +7,9 @@ pub mod variants;
 mod wiring;
 
 use pipeline::error::{Error, Result};
+use pipeline::stage::Stage;
 
+use crate::annotation::candidates::Label;
 use crate::annotation::statistics::{Summarise, SummariseLabels};
 use crate::dataset::catalog::{DataSet, Source};
 use crate::dataset::download::Download;
@@ -108,8 +110,8 @@ impl Experiment {
                 (labels, wiring.add(suffix, Summarise {}, (votes, labels))?)
             }
             LabelSource::Synthetic => {
-                let labels = wiring.add(suffix, s.synthetic.clone(), (images,))?;
-                (labels, wiring.add(suffix, SummariseLabels {}, (labels,))?)
+                let labels = wiring.add_as(Label::NAME, suffix, s.synthetic.clone(), (images,))?;
+                (labels, wiring.add_as(Summarise::NAME, suffix, SummariseLabels {}, (labels,))?)
             }
         };
         let warm = wiring.add(suffix, self.warm_up(), (images, labels))?;

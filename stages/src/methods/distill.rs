@@ -3,7 +3,7 @@
 
 use candle_core::Tensor;
 use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Inputs, Resources, Stage};
+use pipeline::stage::{Context, Inputs, Machine, Resources, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::annotation::{Labels, Votes};
@@ -23,11 +23,11 @@ impl Stage for Distill {
     const NAME: &'static str = "distill";
     const VERSION: u32 = 1;
 
-    fn resources(&self) -> Resources {
+    fn resources(&self, _: &Machine) -> Resources {
         self.0.place.resources()
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         self.0.check()
     }
 

@@ -1,7 +1,7 @@
 //! Warm-up (method §4): both networks, separately, learn from the candidate sets as they are.
 
 use pipeline::error::Result;
-use pipeline::stage::{Context, Resources, Stage};
+use pipeline::stage::{Context, Machine, Resources, Stage};
 use serde::{Deserialize, Serialize};
 
 use super::co_reg::NETWORKS;
@@ -22,11 +22,11 @@ impl Stage for WarmUp {
     const NAME: &'static str = "warm-up";
     const VERSION: u32 = 2;
 
-    fn resources(&self) -> Resources {
+    fn resources(&self, _: &Machine) -> Resources {
         self.0.place.resources()
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         self.0.check()
     }
 

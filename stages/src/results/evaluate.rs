@@ -7,7 +7,7 @@ use candle_core::{D, Tensor};
 use candle_nn::ops::softmax;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::random;
-use pipeline::stage::{Context, Resources, Stage};
+use pipeline::stage::{Context, Machine, Resources, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::annotation::Labels;
@@ -39,11 +39,11 @@ impl Stage for Evaluate {
     const NAME: &'static str = "evaluate";
     const VERSION: u32 = 2;
 
-    fn resources(&self) -> Resources {
+    fn resources(&self, _: &Machine) -> Resources {
         self.place.resources()
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         self.input.views()?;
         self.place.device().map(drop)
     }

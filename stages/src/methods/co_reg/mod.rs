@@ -39,7 +39,7 @@ mod training;
 use std::time::Instant;
 
 use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Inputs, Resources, Stage};
+use pipeline::stage::{Context, Inputs, Machine, Resources, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::annotation::Labels;
@@ -215,11 +215,11 @@ impl Stage for CoReg {
     const NAME: &'static str = "co-reg";
     const VERSION: u32 = 2;
 
-    fn resources(&self) -> Resources {
+    fn resources(&self, _: &Machine) -> Resources {
         self.place.resources()
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         self.method.check()?;
         self.optimizer.check(self.place)?;
         self.input.views()?;
