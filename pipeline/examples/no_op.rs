@@ -27,7 +27,7 @@ impl Artifact for Bytes {
     }
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 struct First;
 
 impl Stage for First {
@@ -41,7 +41,7 @@ impl Stage for First {
     }
 }
 
-#[derive(serde::Serialize)]
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Next {
     add: u8,
 }

@@ -90,7 +90,7 @@ pub struct Manifest {
     pub stage: String,
     /// The stage's version.
     pub version: u32,
-    /// The stage's settings, object keys sorted.
+    /// The stage's key, object keys sorted.
     pub settings: Value,
     /// The content of each input, in the order in which the stage takes them.
     pub inputs: Vec<Named>,
@@ -134,7 +134,7 @@ struct Fact {
 }
 
 impl Manifest {
-    /// A manifest for `settings`, brought into canonical form.
+    /// A manifest for a stage whose key is `settings`, brought into canonical form.
     ///
     /// Numbers keep serde_json's shortest form that reads back to the same value. JSON has no word
     /// for NaN and infinities: they become `null`, so a stage's `check` must refuse them.

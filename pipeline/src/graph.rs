@@ -6,16 +6,15 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Dfs, EdgeRef, Reversed};
-use serde_json::Value;
 
 use crate::error::{Error, OrFail, Result};
-use crate::stage::{Context, Inputs, Reads, Resources, Stage};
+use crate::node::Node;
+use crate::stage::{Inputs, Stage};
 
 /// A graph of stages.
 ///
@@ -26,10 +25,10 @@ use crate::stage::{Context, Inputs, Reads, Resources, Stage};
 /// # struct Images; struct Labels;
 /// # impl Artifact for Images { fn save(&self, _: &Path) -> Result<()> { Ok(()) } fn load(_: &Path) -> Result<Self> { Ok(Self) } }
 /// # impl Artifact for Labels { fn save(&self, _: &Path) -> Result<()> { Ok(()) } fn load(_: &Path) -> Result<Self> { Ok(Self) } }
-/// # #[derive(serde::Serialize)] struct Fetch;
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Fetch;
 /// # impl Stage for Fetch { type Inputs = (); type Output = Images; const NAME: &'static str = "fetch"; const VERSION: u32 = 1;
 /// #     fn run(&self, (): (), _: &Context) -> Result<Images> { Ok(Images) } }
-/// # #[derive(serde::Serialize)] struct Train;
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Train;
 /// # impl Stage for Train { type Inputs = (Labels,); type Output = Images; const NAME: &'static str = "train"; const VERSION: u32 = 1;
 /// #     fn run(&self, _: <(Labels,) as Inputs>::Loaded, _: &Context) -> Result<Images> { Ok(Images) } }
 /// let mut graph = Graph::new("demo")?;
@@ -43,10 +42,10 @@ use crate::stage::{Context, Inputs, Reads, Resources, Stage};
 /// # use std::path::Path;
 /// # struct Images;
 /// # impl Artifact for Images { fn save(&self, _: &Path) -> Result<()> { Ok(()) } fn load(_: &Path) -> Result<Self> { Ok(Self) } }
-/// # #[derive(serde::Serialize)] struct Fetch;
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Fetch;
 /// # impl Stage for Fetch { type Inputs = (); type Output = Images; const NAME: &'static str = "fetch"; const VERSION: u32 = 1;
 /// #     fn run(&self, (): (), _: &Context) -> Result<Images> { Ok(Images) } }
-/// # #[derive(serde::Serialize)] struct Train;
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Train;
 /// # impl Stage for Train { type Inputs = (Images,); type Output = Images; const NAME: &'static str = "train"; const VERSION: u32 = 1;
 /// #     fn run(&self, _: <(Images,) as Inputs>::Loaded, _: &Context) -> Result<Images> { Ok(Images) } }
 /// let mut graph = Graph::new("demo")?;
@@ -172,6 +171,14 @@ impl Graph {
         })
     }
 
+    /// The stage of the node called `name`.
+    ///
+    /// # Errors
+    /// No node of this name: says which ones there are.
+    pub fn stage(&self, name: &str) -> Result<&dyn Node> {
+        Ok(self.node(self.find(name)?))
+    }
+
     /// The name of the node behind a handle of this graph.
     pub fn name_of<T>(&self, handle: Handle<T>) -> Option<&str> {
         let Link { graph, node } = handle.link;
@@ -261,51 +268,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// A stage without its types.
-pub(crate) trait Node: Send + Sync {
-    fn name(&self) -> &'static str;
-    fn version(&self) -> u32;
-    fn settings(&self) -> Result<Value>;
-    fn files(&self) -> Vec<Reads>;
-    fn resources(&self) -> Resources;
-    fn check(&self) -> Result<()>;
-    /// Loads the inputs from their folders, runs, saves the output in the folder `to`.
-    fn run(&self, inputs: &[PathBuf], context: &Context, to: &Path) -> Result<()>;
-}
-
-impl<S: Stage> Node for S {
-    fn name(&self) -> &'static str {
-        S::NAME
-    }
-
-    fn version(&self) -> u32 {
-        S::VERSION
-    }
-
-    fn settings(&self) -> Result<Value> {
-        serde_json::to_value(self).or_fail(|| Error::new("cannot write the settings as JSON"))
-    }
-
-    fn files(&self) -> Vec<Reads> {
-        Stage::files(self)
-    }
-
-    fn resources(&self) -> Resources {
-        Stage::resources(self)
-    }
-
-    fn check(&self) -> Result<()> {
-        Stage::check(self)
-    }
-
-    fn run(&self, inputs: &[PathBuf], context: &Context, to: &Path) -> Result<()> {
-        use crate::artifact::Artifact;
-        let inputs = S::Inputs::load(inputs)?;
-        context.safe_point()?;
-        Stage::run(self, inputs, context)?.save(to)
-    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //! Run a graph a second time, and only what changed runs. Five types to know:
 //!
 //! - [`Stage`](stage::Stage): a serialisable settings struct that turns typed inputs into one typed
-//!   output. It knows nothing of caching; what it may ask for comes through its
-//!   [`Context`](stage::Context).
+//!   output. It says what of it decides the result; what it may ask for comes through its
+//!   [`Context`](stage::Context), and what it runs on through a [`Machine`](machine::Machine).
 //! - [`Artifact`](artifact::Artifact): a value that saves itself to a folder, the same value always
 //!   as the same bytes.
 //! - [`Fingerprint`](fingerprint::Fingerprint): the hash of a [`Manifest`](fingerprint::Manifest),
-//!   which lists all that a result depends on: stage, version, settings, and the *contents* of inputs
+//!   which lists all that a result depends on: stage, version, key, and the *contents* of inputs
 //!   and outside files. Two manifests tell in words what changed.
 //! - [`Graph`](graph::Graph) and [`Handle`](graph::Handle): stages and the artifacts between them. An
 //!   edge of the wrong type does not compile, and a cycle cannot be written down.
@@ -16,7 +16,8 @@
 //!   kill at any moment leaves it whole, and several processes may share it.
 //!
 //! A [`Scheduler`](schedule::Scheduler) brings a graph up to date and tells what happens as
-//! [`Event`](event::Event)s; [`plan`](schedule::plan) says what it would do, and why.
+//! [`Event`](event::Event)s; [`plan`](schedule::plan) says what it would do, and why. A
+//! [`Registry`](registry::Registry) rebuilds a stage from its serialised form in a process that never planned.
 //!
 //! ```
 //! use std::{fs, path::Path, sync::Arc};
@@ -36,7 +37,7 @@
 //!     }
 //! }
 //!
-//! #[derive(serde::Serialize)]
+//! #[derive(serde::Serialize, serde::Deserialize)]
 //! struct Give { number: u64 }
 //! impl Stage for Give {
 //!     type Inputs = ();
@@ -46,7 +47,7 @@
 //!     fn run(&self, (): (), _: &Context) -> Result<Number> { Ok(Number(self.number)) }
 //! }
 //!
-//! #[derive(serde::Serialize)]
+//! #[derive(serde::Serialize, serde::Deserialize)]
 //! struct Double;
 //! impl Stage for Double {
 //!     type Inputs = (Number,);
@@ -77,8 +78,12 @@ pub mod error;
 pub mod event;
 pub mod fingerprint;
 pub mod graph;
+pub mod key;
+pub mod machine;
+pub mod node;
 pub mod random;
 mod reads;
+pub mod registry;
 pub mod schedule;
 pub mod shared_graph;
 pub mod stage;

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Listener};
 use crate::fingerprint::{Manifest, Named};
 use crate::graph::Graph;
+use crate::machine::Machine;
 use crate::stage::Cancel;
 use crate::store::{Peek, Record, Store};
 use state::{Board, State, Step};
@@ -38,13 +39,15 @@ pub struct Scheduler {
     pub listener: Arc<dyn Listener>,
     /// The request to stop.
     pub cancel: Cancel,
+    /// What stages are offered; by default nothing.
+    pub machine: Machine,
 }
 
 impl Scheduler {
     /// A scheduler with as many threads as the machine has, and one device.
     pub fn new(listener: Arc<dyn Listener>, cancel: Cancel) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, devices: 1, listener, cancel }
+        Self { threads, devices: 1, listener, cancel, machine: Machine::default() }
     }
 
     /// Brings every node of the graph, or only `targets` and what they depend on, up to date.
@@ -114,7 +117,7 @@ impl<'a> Run<'a> {
         let mut fine = true;
         for &node in &self.nodes {
             let stage = self.graph.node(node);
-            if let Err(error) = guarded(|| stage.check()) {
+            if let Err(error) = guarded(|| stage.check(&self.scheduler.machine)) {
                 self.board.apply(node, Step::Fail(error.in_stage(self.graph.node_name(node))));
                 fine = false;
             }
@@ -215,7 +218,7 @@ impl<'a> Run<'a> {
     fn next_to_start(&self) -> Option<Work<'a>> {
         let (threads, devices) = (self.scheduler.threads.max(1), self.scheduler.devices.max(1));
         let need = |node: NodeIndex| {
-            let need = self.graph.node(node).resources();
+            let need = self.graph.node(node).resources(&self.scheduler.machine);
             (need.threads.clamp(1, threads), usize::from(need.device))
         };
         let running: Vec<_> = self.board.running().collect();
@@ -241,6 +244,7 @@ impl<'a> Run<'a> {
             inputs: inputs.into_iter().zip(records).collect(),
             listener: Arc::clone(&self.scheduler.listener),
             cancel: self.scheduler.cancel.clone(),
+            machine: self.scheduler.machine.clone(),
         })
     }
 
@@ -286,5 +290,5 @@ fn manifest(graph: &Graph, store: &Store, node: NodeIndex, inputs: Vec<Named>) -
         let name = reads.path().to_string_lossy().into_owned();
         Ok(Named { digest: store.digest_outside(&reads)?, name })
     });
-    Manifest::new(stage.name(), stage.version(), &stage.settings()?, inputs, files.collect::<Result<_>>()?)
+    Manifest::new(stage.name(), stage.version(), &stage.key()?, inputs, files.collect::<Result<_>>()?)
 }

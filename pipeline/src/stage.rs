@@ -8,29 +8,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::artifact::Artifact;
 pub use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::event::Progress;
 use crate::graph::{Handle, Link};
+pub use crate::key::key_without;
+pub use crate::machine::Machine;
+use crate::random::{self, ChaCha8Rng};
 pub use crate::reads::Reads;
 use crate::store::{Earlier, Past};
 
-/// One step of a pipeline. The serialised settings, [`NAME`](Stage::NAME) and
-/// [`VERSION`](Stage::VERSION) are part of the key under which its output is kept.
-pub trait Stage: Serialize + Send + Sync + 'static {
+/// One step of a pipeline. Its serialised form is all that another process needs to run it on the same inputs;
+/// [`key`](Stage::key), [`NAME`](Stage::NAME) and [`VERSION`](Stage::VERSION) are part of what its output is kept under.
+pub trait Stage: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// A tuple of artifact types, `()`, `(A,)`, `(A, B)`, up to six; or `Vec<A>` for any number of one type.
     type Inputs: Inputs;
     /// What the stage makes.
     type Output: Artifact;
-    /// The stage's name, in kebab case.
+    /// The stage's name, in kebab case; no other stage has it.
     const NAME: &'static str;
-    /// Raised whenever the same settings and inputs would give other bytes than before.
+    /// Raised whenever the same key and inputs would give other bytes than before.
     const VERSION: u32;
 
-    /// What the stage needs while it runs.
-    fn resources(&self) -> Resources {
+    /// What of the stage decides its result: all of it, unless a stage leaves out (with [`key_without`]) what is only
+    /// needed to run, such as the places of files.
+    ///
+    /// # Errors
+    /// A stage that cannot be written as JSON.
+    fn key(&self) -> Result<Value> {
+        key_without(self, &[])
+    }
+
+    /// What the stage needs while it runs on this machine.
+    fn resources(&self, _machine: &Machine) -> Resources {
         Resources::default()
     }
 
@@ -40,11 +54,11 @@ pub trait Stage: Serialize + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Everything that can be known to be wrong before the first stage runs.
+    /// Everything that can be known to be wrong before the first stage runs on this machine.
     ///
     /// # Errors
     /// A setting, file or device that this stage could not work with.
-    fn check(&self) -> Result<()> {
+    fn check(&self, _machine: &Machine) -> Result<()> {
         Ok(())
     }
 
@@ -75,8 +89,10 @@ impl Default for Resources {
     }
 }
 
-/// What a running stage may ask of the outside: progress, cancellation, a checkpoint folder, earlier results.
+/// What a running stage may ask of the outside: progress, cancellation, random streams, the machine, a checkpoint
+/// folder, earlier results.
 pub struct Context {
+    pub(crate) machine: Machine,
     pub(crate) progress: Progress,
     pub(crate) cancel: Cancel,
     pub(crate) checkpoint: PathBuf,
@@ -86,14 +102,30 @@ pub struct Context {
 
 impl Context {
     /// A context for running one stage by hand, without a graph or a store: progress goes nowhere,
-    /// nobody asks to stop, checkpoints go to `checkpoint`.
+    /// nobody asks to stop, checkpoints go to `checkpoint`, and the machine offers nothing.
     pub fn for_test(checkpoint: impl Into<PathBuf>) -> Self {
-        Self::new(Progress::silent(), Cancel::default(), checkpoint)
+        Self::for_test_on(Machine::default(), checkpoint)
+    }
+
+    /// As [`for_test`](Self::for_test), on a machine.
+    pub fn for_test_on(machine: Machine, checkpoint: impl Into<PathBuf>) -> Self {
+        Self::new(machine, Progress::silent(), Cancel::default(), checkpoint)
     }
 
     /// A context made of its parts.
-    pub fn new(progress: Progress, cancel: Cancel, checkpoint: impl Into<PathBuf>) -> Self {
-        Self { progress, cancel, checkpoint: checkpoint.into(), past: None, taken_over: AtomicU64::new(0) }
+    pub fn new(machine: Machine, progress: Progress, cancel: Cancel, checkpoint: impl Into<PathBuf>) -> Self {
+        let (checkpoint, taken_over) = (checkpoint.into(), AtomicU64::new(0));
+        Self { machine, progress, cancel, checkpoint, past: None, taken_over }
+    }
+
+    /// What the process that runs the stage offers.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The random stream called `name` under `seed`: that of [`random::stream`].
+    pub fn stream(&self, seed: u64, name: &str) -> ChaCha8Rng {
+        random::stream(seed, name)
     }
 
     /// Where the stage reports how far it is.
@@ -115,7 +147,7 @@ impl Context {
         &self.checkpoint
     }
 
-    /// Kept results of this stage in this version and with these settings, made from other inputs; the newest first.
+    /// Kept results of this stage in this version and of the same key, made from other inputs; the newest first.
     /// A stage whose output is made of pieces that depend on pieces of its inputs takes over those that it finds
     /// there. Its output must have the same bytes as without them. Without a store there are none.
     pub fn earlier(&self) -> Vec<Earlier> {

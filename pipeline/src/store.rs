@@ -26,7 +26,7 @@ pub(crate) use disk::DISK_FULL;
 pub use earlier::Earlier;
 pub(crate) use earlier::Past;
 pub use object::FileEntry;
-pub use record::{Made, Record};
+pub use record::{Made, Record, Twins};
 pub use slot::Slot;
 
 use crate::artifact::Artifact;

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Listener, Progress};
 use crate::fingerprint::Manifest;
 use crate::graph::Graph;
+use crate::machine::Machine;
 use crate::stage::{Cancel, Context};
 use crate::store::{DISK_FULL, Damage, Incident, Lookup, Record, Slot, Store};
 
@@ -24,6 +25,7 @@ pub(super) struct Work<'a> {
     pub(super) inputs: Vec<(NodeIndex, Record)>,
     pub(super) listener: Arc<dyn Listener>,
     pub(super) cancel: Cancel,
+    pub(super) machine: Machine,
 }
 
 impl Work<'_> {
@@ -62,7 +64,8 @@ impl Work<'_> {
         self.listener.on(&Event::Started { node: self.name.to_owned(), fingerprint, why });
         let begun = Instant::now();
         let progress = Progress::new(self.name, Arc::clone(&self.listener));
-        let mut context = Context::new(progress, self.cancel.clone(), slot.checkpoint());
+        let mut context =
+            Context::new(self.machine.clone(), progress, self.cancel.clone(), slot.checkpoint());
         context.past = Some(self.store.past(Arc::clone(&self.manifest)));
         self.graph.node(self.node).run(&folders, &context, slot.folder()).map_err(explain_full_disk)?;
         self.commit(slot, begun, context.taken_over.into_inner())
@@ -78,7 +81,10 @@ impl Work<'_> {
             }
         }
         let took = begun.elapsed();
-        Ok(Message::Kept(slot.commit(took, taken_over).map_err(explain_full_disk)?, Some(took)))
+        Ok(Message::Kept(
+            slot.commit(took, taken_over, &self.machine).map_err(explain_full_disk)?,
+            Some(took),
+        ))
     }
 
     fn tell_damage(&self, node: &str, damage: &Damage) {

@@ -13,6 +13,7 @@ use super::{Peek, Store, object};
 use crate::cancel::Cancel;
 use crate::error::{OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint};
+use crate::machine::Machine;
 
 /// A damaged result or object.
 #[derive(Clone, Debug)]
@@ -31,10 +32,7 @@ impl Store {
     /// A store that cannot be read or written, a stop asked for.
     pub fn verify(&self, cancel: &Cancel, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Damage>> {
         let _in_use = self.in_use(cancel)?;
-        let results: Vec<Fingerprint> = names_in(&self.root.join("results"))?
-            .iter()
-            .filter_map(|name| name.strip_suffix(".json")?.parse().ok())
-            .collect();
+        let results = self.fingerprints()?;
         let objects: Vec<Digest> =
             names_in(&self.root.join("objects"))?.iter().filter_map(|name| name.parse().ok()).collect();
         let total = (results.len() + objects.len()) as u64;
@@ -56,6 +54,26 @@ impl Store {
             progress(done, total);
         }
         Ok(found)
+    }
+
+    /// How many kept results say that they were made on a machine of another kind than this: under the same key this
+    /// one might have made other bytes.
+    ///
+    /// # Errors
+    /// A store that cannot be read.
+    pub fn made_elsewhere(&self, machine: &Machine) -> Result<usize> {
+        let results = self.fingerprints()?;
+        let elsewhere = results.iter().filter(|fingerprint| {
+            let record = self.record(fingerprint).ok().flatten();
+            record.is_some_and(|record| record.made.elsewhere(machine))
+        });
+        Ok(elsewhere.count())
+    }
+
+    /// The keys of all results, whole or not.
+    fn fingerprints(&self) -> Result<Vec<Fingerprint>> {
+        let names = names_in(&self.root.join("results"))?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect())
     }
 
     /// What is wrong with a result, after reading all of it.

@@ -2,12 +2,15 @@
 //!
 //! It knows how a record is written and checked, not where.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::checksum;
 use super::object::{self, FileEntry};
 use crate::error::{Error, OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
+use crate::machine::Machine;
 
 /// `results/<fingerprint>.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +40,27 @@ pub struct Made {
     /// from before an interruption.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub taken_over: u64,
+    /// The labels of the [`Machine`] that it was made on; none where it had none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machine: BTreeMap<String, String>,
+}
+
+impl Made {
+    /// Whether the record names a machine, and one with other labels than this.
+    pub fn elsewhere(&self, machine: &Machine) -> bool {
+        !self.machine.is_empty() && self.machine != *machine.labels()
+    }
+}
+
+/// How two records of one key compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twins {
+    /// The same bytes.
+    Same,
+    /// Other bytes, from a machine of another kind: either serves, the first one stays.
+    OtherMachine,
+    /// Other bytes, and the machines do not explain it: one of them is wrong, or its stage gives other bytes each time.
+    Contradiction,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
@@ -48,6 +72,18 @@ impl Record {
     /// The key under which it is kept.
     pub fn fingerprint(&self) -> Fingerprint {
         self.manifest.fingerprint()
+    }
+
+    /// How it compares with another record of the same key; none where the keys differ.
+    pub fn twin_of(&self, other: &Self) -> Option<Twins> {
+        if self.fingerprint() != other.fingerprint() {
+            return None;
+        }
+        Some(match self.digest == other.digest {
+            true => Twins::Same,
+            false if self.made.machine != other.made.machine => Twins::OtherMachine,
+            false => Twins::Contradiction,
+        })
     }
 
     /// Size of all files in bytes.
@@ -99,6 +135,7 @@ mod tests {
                 host: "here".into(),
                 seconds: 0.1,
                 taken_over: 0,
+                machine: BTreeMap::new(),
             },
         };
         let text = record.write().unwrap();
@@ -119,6 +156,7 @@ mod tests {
                 host: "here".into(),
                 seconds: 0.1,
                 taken_over: 7,
+                machine: [("device".to_owned(), "cpu".to_owned())].into(),
             },
         };
         let (text, fingerprint) = (record.write().unwrap(), record.fingerprint());
@@ -132,5 +170,36 @@ mod tests {
             let removed = [&text[..at], &text[at + 1..]].concat();
             assert!(Record::read(&removed, &fingerprint).is_err(), "without byte {at}");
         }
+    }
+
+    #[test]
+    fn two_records_of_one_key_that_differ_only_by_machine_are_told_from_a_contradiction() {
+        let record = |seed: u64, bytes: &[u8], device: &str| {
+            let files = vec![FileEntry {
+                path: "a".to_owned(),
+                size: bytes.len() as u64,
+                blake3: blake3::hash(bytes).into(),
+            }];
+            let machine = Machine::default().label("device", device);
+            Record {
+                manifest: Manifest::new("stage", 1, &seed, Vec::new(), Vec::new()).unwrap(),
+                digest: object::digest(&files),
+                files,
+                made: Made {
+                    at: "2026-01-01T00:00:00Z".into(),
+                    host: "here".into(),
+                    seconds: 0.1,
+                    taken_over: 0,
+                    machine: machine.labels().clone(),
+                },
+            }
+        };
+        let first = record(1, b"one", "cpu");
+        assert_eq!(first.twin_of(&record(1, b"one", "cuda")), Some(Twins::Same));
+        assert_eq!(first.twin_of(&record(1, b"two", "cuda")), Some(Twins::OtherMachine));
+        assert_eq!(first.twin_of(&record(1, b"two", "cpu")), Some(Twins::Contradiction));
+        assert_eq!(first.twin_of(&record(2, b"one", "cpu")), None);
+        let on = |device| Machine::default().label("device", device);
+        assert!(first.made.elsewhere(&on("cuda")) && !first.made.elsewhere(&on("cpu")));
     }
 }

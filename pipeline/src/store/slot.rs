@@ -15,6 +15,7 @@ use super::{InUse, Store, object};
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
+use crate::machine::Machine;
 
 /// The right to make one result. Dropped without a commit, it leaves nothing but the checkpoint.
 #[derive(Debug)]
@@ -51,11 +52,11 @@ impl<'store> Slot<'store> {
     }
 
     /// Keeps what was written to the folder as the result. `made_in` is how long that took, `taken_over` how much of
-    /// it was not made anew (see [`Made`]).
+    /// it was not made anew, `machine` what it was made on (see [`Made`]).
     ///
     /// # Errors
     /// Anything but plain files and folders; a store that cannot be written.
-    pub fn commit(self, made_in: Duration, taken_over: u64) -> Result<Record> {
+    pub fn commit(self, made_in: Duration, taken_over: u64, machine: &Machine) -> Result<Record> {
         let files = object::list(&self.folder)?;
         let digest = object::digest(&files);
         object::freeze(&self.folder)?;
@@ -71,6 +72,7 @@ impl<'store> Slot<'store> {
                 host: host(),
                 seconds: (made_in.as_secs_f64() * 1e3).round() / 1e3,
                 taken_over,
+                machine: machine.labels().clone(),
             },
         };
         let path = self.store.record_path(&self.fingerprint);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::project::{Join1, Join2, JoinAll, Project, Text, Tiny, files_below};
 use pipeline::graph::Graph;
 use pipeline::schedule::Outcome;
-use pipeline::stage::Context;
+use pipeline::stage::{Context, Machine};
 
 #[test]
 fn a_second_run_runs_nothing() {
@@ -222,7 +222,7 @@ fn an_artifact_with_a_symbolic_link_is_refused() {
     let lookup = store.lookup(&manifest, &project.cancel, &mut |_| {}).unwrap();
     let pipeline::store::Lookup::Miss(slot) = lookup else { panic!("the store is empty") };
     std::os::unix::fs::symlink("/etc/hostname", slot.folder().join("link")).unwrap();
-    let error = slot.commit(std::time::Duration::ZERO, 0).unwrap_err().to_string();
+    let error = slot.commit(std::time::Duration::ZERO, 0, &Machine::default()).unwrap_err().to_string();
     assert!(error.contains("plain files and folders only"), "{error}");
     assert!(files_below(&project.root().join("objects")).is_empty());
     assert!(files_below(&project.root().join("results")).is_empty());

@@ -69,6 +69,7 @@ fn the_other_process() {
     let what = std::env::var(WHAT).expect("run by other tests only");
     let folder = std::path::PathBuf::from(std::env::var(FOLDER).unwrap());
     match what.as_str() {
+        "run a task" => crate::rebuilding::run_task(&folder),
         "work-for-ever" => work_for_ever(&folder),
         "share a" | "share b" => share(what.strip_prefix("share ").unwrap(), &folder),
         "hold" => run(&held(&Project::new(), &folder), &folder),

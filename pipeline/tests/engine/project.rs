@@ -10,9 +10,10 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::event::Event;
 use pipeline::graph::{Graph, Handle};
 use pipeline::schedule::{RunReport, Scheduler, Status, plan};
-use pipeline::stage::{Cancel, Context, Inputs, Reads, Resources, Stage};
+use pipeline::stage::{Cancel, Context, Inputs, Machine, Reads, Resources, Stage, key_without};
 use pipeline::store::Store;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The one kind of artifact: a text, kept in two files.
 #[derive(Debug, PartialEq)]
@@ -47,8 +48,8 @@ impl Runs {
     }
 }
 
-/// Settings and behaviour shared by all test stages. Only `says` is a setting.
-#[derive(Clone, Serialize)]
+/// Settings and behaviour shared by all test stages. Only `says` decides a result, and the content of `files`.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Tiny {
     pub says: String,
@@ -60,7 +61,6 @@ pub struct Tiny {
     pub hook: Option<Hook>,
     #[serde(skip)]
     pub check: Option<String>,
-    #[serde(skip)]
     pub files: Vec<PathBuf>,
     #[serde(skip)]
     pub resources: Resources,
@@ -85,7 +85,7 @@ impl Tiny {
 
 macro_rules! tiny_stage {
     ($name:ident, $kebab:literal, ($($input:ident)*)) => {
-        #[derive(Clone, Serialize)]
+        #[derive(Clone, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub Tiny);
 
@@ -95,7 +95,11 @@ macro_rules! tiny_stage {
             const NAME: &'static str = $kebab;
             const VERSION: u32 = 1;
 
-            fn resources(&self) -> Resources {
+            fn key(&self) -> Result<Value> {
+                key_without(self, &["/files"])
+            }
+
+            fn resources(&self, _: &Machine) -> Resources {
                 self.0.resources
             }
 
@@ -103,7 +107,7 @@ macro_rules! tiny_stage {
                 self.0.files.iter().cloned().map(Reads::All).collect()
             }
 
-            fn check(&self) -> Result<()> {
+            fn check(&self, _: &Machine) -> Result<()> {
                 self.0.check.as_ref().map_or(Ok(()), |wrong| Err(Error::new(wrong)))
             }
 
@@ -121,7 +125,7 @@ tiny_stage!(Join1, "join-one", (a));
 tiny_stage!(Join2, "join-two", (a b));
 
 /// A stage with any number of inputs.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JoinAll(pub Tiny);
 
@@ -130,6 +134,10 @@ impl Stage for JoinAll {
     type Output = Text;
     const NAME: &'static str = "join-all";
     const VERSION: u32 = 1;
+
+    fn key(&self) -> Result<Value> {
+        key_without(self, &["/files"])
+    }
 
     fn run(&self, inputs: Vec<Arc<Text>>, context: &Context) -> Result<Text> {
         let texts: Vec<&str> = inputs.iter().map(|text| text.0.as_str()).collect();
@@ -142,6 +150,7 @@ pub struct Project {
     pub folder: tempfile::TempDir,
     pub runs: Runs,
     pub cancel: Cancel,
+    pub machine: Machine,
     pub events: Arc<Mutex<Vec<Event>>>,
     pub threads: usize,
 }
@@ -152,6 +161,7 @@ impl Project {
             folder: tempfile::tempdir().unwrap(),
             runs: Runs::default(),
             cancel: Cancel::default(),
+            machine: Machine::default(),
             events: Arc::default(),
             threads: 4,
         }
@@ -211,7 +221,8 @@ impl Project {
     pub fn scheduler(&self) -> Scheduler {
         let events = Arc::clone(&self.events);
         let listener = move |event: &Event| events.lock().unwrap().push(event.clone());
-        Scheduler { threads: self.threads, ..Scheduler::new(Arc::new(listener), self.cancel.clone()) }
+        let (threads, machine) = (self.threads, self.machine.clone());
+        Scheduler { threads, machine, ..Scheduler::new(Arc::new(listener), self.cancel.clone()) }
     }
 
     pub fn run(&self, graph: &Graph) -> RunReport {

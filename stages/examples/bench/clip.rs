@@ -24,7 +24,7 @@ pub fn run(setting: &Setting) -> Result<()> {
         weights: path("model.safetensors").into(),
         preprocessor: None,
     };
-    let dtype = if setting.amp { setting.place.inference_dtype() } else { DType::F32 };
+    let dtype = if setting.amp { setting.place.inference_type().dtype() } else { DType::F32 };
     let encoder = ImageEncoder::load(&files, &setting.device, dtype)?;
     let shape = (setting.batch, 3, 224, 224);
     let images = numbers(setting.batch * 3 * 224 * 224);

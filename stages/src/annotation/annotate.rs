@@ -5,8 +5,9 @@ use std::path::Path;
 
 use candle_core::DType;
 use pipeline::error::{Error, OrFail, Result};
-use pipeline::stage::{Context, Inputs, Resources, Stage};
-use serde::Serialize;
+use pipeline::stage::{Context, Inputs, Machine, Resources, Stage, key_without};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::fetch_clip::{Origin, locate};
 use crate::artifacts::annotation::{Embeddings, Names, Votes};
@@ -17,7 +18,7 @@ use crate::dataset::catalog::wordings;
 use crate::runtime::device::Place;
 
 /// Settings of the stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Annotate {
     /// Prompt templates; `{}` takes the class text as it stands.
     pub templates: Vec<String>,
@@ -25,12 +26,8 @@ pub struct Annotate {
     pub class_texts: Vec<String>,
     /// Factor before the softmax \[P: 100, CLIP's trained logit scale\].
     pub logit_scale: f64,
-    /// Where the CLIP's files come from.
-    #[serde(skip)]
+    /// Where the CLIP's files come from; which files they are, says the input.
     pub clip: Origin,
-    /// Where it is computed; not part of the key.
-    #[serde(skip)]
-    pub place: Place,
 }
 
 impl Stage for Annotate {
@@ -39,11 +36,15 @@ impl Stage for Annotate {
     const NAME: &'static str = "annotate";
     const VERSION: u32 = 2;
 
-    fn resources(&self) -> Resources {
-        self.place.resources()
+    fn key(&self) -> Result<Value> {
+        key_without(self, &["/clip"])
     }
 
-    fn check(&self) -> Result<()> {
+    fn resources(&self, machine: &Machine) -> Resources {
+        Place::of(machine).resources()
+    }
+
+    fn check(&self, machine: &Machine) -> Result<()> {
         check_templates(&self.templates)?;
         if self.class_texts.len() < 2 {
             return Err(Error::new("there is nothing to choose from")
@@ -53,7 +54,7 @@ impl Stage for Annotate {
         if !(self.logit_scale > 0.0 && self.logit_scale.is_finite()) {
             return Err(Error::new(format!("annotate.logit_scale = {} must be positive", self.logit_scale)));
         }
-        self.place.device().map(drop)
+        Place::of(machine).device().map(drop)
     }
 
     fn run(
@@ -71,8 +72,8 @@ impl Stage for Annotate {
             ))
             .help("give one text a class, in the order of the labels"));
         }
-        let clip =
-            TextEncoder::load(&locate(&model, &self.clip, context)?, &self.place.device()?, DType::F32)?;
+        let device = Place::of(context.machine()).device()?;
+        let clip = TextEncoder::load(&locate(&model, &self.clip, context)?, &device, DType::F32)?;
         context.progress().begin(self.templates.len() as u64, "templates");
         let (mut texts, mut cut) = (Vec::new(), BTreeSet::new());
         for template in &self.templates {

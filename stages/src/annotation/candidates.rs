@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Stage};
+use pipeline::stage::{Context, Machine, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::artifacts::annotation::{Labels, Names, Votes};
@@ -49,7 +49,7 @@ impl Stage for Label {
     const NAME: &'static str = "label";
     const VERSION: u32 = 2;
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         let Self { min_votes, k, ratio, .. } = *self;
         if k == 0 || min_votes == 0 || !(0.0..=1.0).contains(&ratio) {
             let chosen = format!("label.min_votes = {min_votes}, label.k = {k}, label.ratio = {ratio}");
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(union(2).candidates(&given(&[3, 1, 3, 0, 1]), &PROBS), [1, 3]);
         assert_eq!(union(3).candidates(&given(&[3, 1, 3, 0, 3]), &PROBS), [3]);
         assert_eq!(union(9).candidates(&given(&[3, 1, 3, 0, 1]), &PROBS), [1, 3]);
-        assert!(union(0).check().is_err());
+        assert!(union(0).check(&Machine::default()).is_err());
     }
 
     #[test]

@@ -6,16 +6,17 @@ mod known;
 use std::collections::HashSet;
 
 use pipeline::error::{Error, OrFail, Result};
-use pipeline::stage::{Context, Inputs, Resources, Stage};
+use pipeline::stage::{Context, Inputs, Machine, Resources, Stage, key_without};
 use rayon::prelude::*;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::runtime::prefetch::prefetch;
 use crate::artifacts::annotation::Embeddings;
 use crate::artifacts::images::{Encoded, Images};
 use crate::artifacts::model::Model;
 use crate::clip::ImageEncoder;
-use crate::runtime::device::Place;
+use crate::runtime::device::{InferenceType, Place};
 use crate::runtime::digest::sha256;
 use crate::runtime::prefetch::ahead;
 use crate::vision::decode::decode;
@@ -28,15 +29,13 @@ const BATCH: usize = 64;
 const AHEAD: usize = 2;
 
 /// The stage; all its output depends on are its inputs and the precision.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Embed {
-    /// Where the CLIP's files come from.
-    #[serde(skip)]
+    /// Where the CLIP's files come from; which files they are, says the input.
     pub clip: Origin,
-    /// Where it is computed. Of it the precision is part of the key: half precision gives other embeddings, and those of
-    /// two precisions must not stand in one table.
-    #[serde(rename = "precision", serialize_with = "precision")]
-    pub place: Place,
+    /// What the tower is computed in. Half precision gives other embeddings, and those of two precisions must not stand
+    /// in one table.
+    pub precision: InferenceType,
 }
 
 impl Stage for Embed {
@@ -45,12 +44,21 @@ impl Stage for Embed {
     const NAME: &'static str = "embed";
     const VERSION: u32 = 2;
 
-    fn resources(&self) -> Resources {
-        self.place.resources()
+    fn key(&self) -> Result<Value> {
+        key_without(self, &["/clip"])
     }
 
-    fn check(&self) -> Result<()> {
-        self.place.device().map(drop)
+    fn resources(&self, machine: &Machine) -> Resources {
+        Place::of(machine).resources()
+    }
+
+    fn check(&self, machine: &Machine) -> Result<()> {
+        let place = Place::of(machine);
+        if self.precision == InferenceType::F16 && place == Place::Cpu {
+            return Err(Error::new("half precision needs a GPU")
+                .help("use DEVICE=cuda, or plan the run with DEVICE=cpu"));
+        }
+        place.device().map(drop)
     }
 
     fn run(
@@ -100,7 +108,7 @@ impl Embed {
         known: &mut Known,
         (model, context): (&Model, &Context),
     ) -> Result<()> {
-        let (device, dtype) = (self.place.device()?, self.place.inference_dtype());
+        let (device, dtype) = (Place::of(context.machine()).device()?, self.precision.dtype());
         let clip = ImageEncoder::load(&locate(model, &self.clip, context)?, &device, dtype)?;
         let batch = |batch: usize| &rows[batch * BATCH..((batch + 1) * BATCH).min(rows.len())];
         let prepare = |&row: &usize| {
@@ -135,11 +143,6 @@ impl Embed {
             Ok(())
         })
     }
-}
-
-/// The precision that a place computes in, by its usual name.
-fn precision<S: Serializer>(place: &Place, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(place.inference_dtype().as_str())
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, OrFail, Result};
-use pipeline::stage::{Context, Reads, Stage};
-use serde::Serialize;
+use pipeline::stage::{Context, Machine, Reads, Stage, key_without};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::artifacts::model::{Model, ModelFile};
@@ -24,7 +25,7 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 const CONVERTED: [(&str, &str); 1] = [("openai/clip-vit-base-patch32", "refs/pr/15")];
 
 /// Where a CLIP comes from. Of a folder the content counts, not the place.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// A repository of the hub.
@@ -35,9 +36,9 @@ pub enum Origin {
         revision: String,
     },
     /// A folder in hub format.
-    Folder(#[serde(skip)] PathBuf),
+    Folder(PathBuf),
     /// Part of the program, under this name.
-    BuiltIn(&'static str),
+    BuiltIn(String),
 }
 
 /// A file of a CLIP that is part of the program: the hub's name for it, and its content.
@@ -53,7 +54,7 @@ impl Origin {
     /// What is built in under the name `model`, or a folder if there is one called so, else the repository.
     pub fn new(model: &str, revision: &str) -> Self {
         if let Some((name, _)) = BUILT_IN.iter().find(|(name, _)| *name == model) {
-            return Self::BuiltIn(name);
+            return Self::BuiltIn((*name).to_owned());
         }
         match Path::new(model).is_dir() {
             true => Self::Folder(PathBuf::from(model)),
@@ -63,7 +64,7 @@ impl Origin {
 }
 
 /// Settings of the stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FetchClip {
     /// Where the CLIP comes from.
     pub origin: Origin,
@@ -104,6 +105,13 @@ impl Stage for FetchClip {
     const NAME: &'static str = "clip";
     const VERSION: u32 = 2;
 
+    fn key(&self) -> Result<Value> {
+        match self.origin {
+            Origin::Folder(_) => Ok(json!({"origin": "folder"})),
+            Origin::Hub { .. } | Origin::BuiltIn(_) => key_without(self, &[]),
+        }
+    }
+
     fn files(&self) -> Vec<Reads> {
         let Origin::Folder(folder) = &self.origin else { return Vec::new() };
         let weights = WEIGHTS.into_iter().find(|name| folder.join(name).exists()).unwrap_or(WEIGHTS[0]);
@@ -113,7 +121,7 @@ impl Stage for FetchClip {
         all.into_iter().map(Reads::All).collect()
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         match &self.origin {
             Origin::Folder(folder) => ClipFiles::in_folder(folder)?.check().map(drop),
             Origin::BuiltIn(_) => Ok(()),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use pipeline::error::{Error, Result};
 use pipeline::stage::{Context, Stage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::artifacts::annotation::{Names, Unmatched, Votes};
 
 /// Settings of the stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Join {
     /// What each source is called, in the order of the inputs.
     pub sources: Vec<String>,

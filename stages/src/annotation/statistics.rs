@@ -36,7 +36,7 @@ impl Stage for Summarise {
 impl Stage for SummariseLabels {
     type Inputs = (Labels,);
     type Output = Statistics;
-    const NAME: &'static str = Summarise::NAME;
+    const NAME: &'static str = "label-statistics";
     const VERSION: u32 = Summarise::VERSION;
 
     fn run(&self, (labels,): (Arc<Labels>,), context: &Context) -> Result<Statistics> {

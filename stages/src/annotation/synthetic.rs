@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pipeline::error::{Error, Result};
 use pipeline::random;
-use pipeline::stage::{Context, Stage};
+use pipeline::stage::{Context, Machine, Stage};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -34,10 +34,10 @@ impl Default for Synthesise {
 impl Stage for Synthesise {
     type Inputs = (Images,);
     type Output = Labels;
-    const NAME: &'static str = "label";
+    const NAME: &'static str = "synthetic-label";
     const VERSION: u32 = 2;
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         for (name, value) in [("q", self.q), ("eta", self.eta)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(Error::new(format!("synthetic.{name} = {value} is no probability"))
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn what_is_no_probability_is_refused() {
         for (q, eta) in [(-0.1, 0.0), (0.0, 1.5), (f64::NAN, 0.0)] {
-            assert!(Synthesise { q, eta, seed: 0 }.check().is_err());
+            assert!(Synthesise { q, eta, seed: 0 }.check(&Machine::default()).is_err());
         }
     }
 }

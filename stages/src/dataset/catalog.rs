@@ -43,6 +43,7 @@ pub struct DataSet {
     #[serde(default)]
     pub prompts: Vec<String>,
     /// Where its rows come from.
+    #[serde(deserialize_with = "described_source")]
     pub source: Source,
     /// Which rows train and which test.
     pub split: SplitRule,
@@ -59,8 +60,8 @@ pub struct DataSet {
     pub profile: BTreeMap<String, toml::Table>,
 }
 
-/// Where the rows of a data set come from; `kind` in the file says it, and where it is left out a hub is meant.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// Where the rows of a data set come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Source {
     /// A repository of a hub.
@@ -71,21 +72,22 @@ pub enum Source {
     Own(OwnImages),
 }
 
-impl<'de> Deserialize<'de> for Source {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = toml::Table::deserialize(deserializer)?;
-        let kind = table.remove("kind").unwrap_or_else(|| "hub".into());
-        let source = match kind.as_str() {
-            Some("hub") => Repository::deserialize(table).map(Self::Hub),
-            Some("drawn") => Drawn::deserialize(table).map(Self::Drawn),
-            _ => {
-                return Err(D::Error::custom(format!(
-                    "source.kind is {kind}, and must be \"hub\" or \"drawn\""
-                )));
-            }
-        };
-        source.map_err(|error| D::Error::custom(format!("in `source`: {}", error.message())))
-    }
+/// The source in a description: `kind` says where the rows come from, and where it is left out a hub is meant. Files of
+/// the user's, and what a choice of the user's leaves behind, have no place there.
+fn described_source<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Source, D::Error> {
+    let mut table = toml::Table::deserialize(deserializer)?;
+    let kind = table.remove("kind").unwrap_or_else(|| "hub".into());
+    let source = match kind.as_str() {
+        Some("hub") if table.contains_key("instead_of") => {
+            return Err(D::Error::custom("in `source`: unknown field `instead_of`"));
+        }
+        Some("hub") => Repository::deserialize(table).map(Source::Hub),
+        Some("drawn") => Drawn::deserialize(table).map(Source::Drawn),
+        _ => {
+            return Err(D::Error::custom(format!("source.kind is {kind}, and must be \"hub\" or \"drawn\"")));
+        }
+    };
+    source.map_err(|error| D::Error::custom(format!("in `source`: {}", error.message())))
 }
 
 /// A repository of a hub, and which of its files and columns are the data set.
@@ -97,7 +99,7 @@ pub struct Repository {
     /// Commit, branch or tag; a commit pins the content.
     pub revision: String,
     /// The description's revision, where the user chose another.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
     /// The column of encoded images.
     pub image_column: String,

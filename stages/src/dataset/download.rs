@@ -1,8 +1,9 @@
 //! The stage `download`: a data set's images from wherever they are, split and limited, as one image table.
 
 use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Reads, Stage};
+use pipeline::stage::{Context, Machine, Reads, Stage, key_without};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::catalog::{Classes, Repository, Source};
 use super::layout::{self, Piece};
@@ -36,11 +37,28 @@ pub struct Download {
     pub import: Option<Import>,
 }
 
+/// What decides no image: where files are whose content counts, what is only said of them, and which revision the
+/// description had.
+const NO_PART_OF_THE_KEY: [&str; 8] = [
+    "/source/instead_of",
+    "/source/folder/root",
+    "/source/folder/notes",
+    "/source/folder/parts/*/files",
+    "/source/tables/notes",
+    "/source/tables/files/*/path",
+    "/source/idx/pairs/*/images",
+    "/source/idx/pairs/*/labels",
+];
+
 impl Stage for Download {
     type Inputs = ();
     type Output = Images;
     const NAME: &'static str = "download";
     const VERSION: u32 = 2;
+
+    fn key(&self) -> Result<Value> {
+        key_without(self, &NO_PART_OF_THE_KEY)
+    }
 
     fn files(&self) -> Vec<Reads> {
         match &self.source {
@@ -49,7 +67,7 @@ impl Stage for Download {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         match self.source {
             Source::Hub(_) => HubSettings::from_env().map(drop),
             Source::Drawn(_) | Source::Own(_) => Ok(()),

@@ -4,7 +4,8 @@
 
 use candle_core::{DType, Device};
 use pipeline::error::{Error, Result};
-use pipeline::stage::Resources;
+use pipeline::stage::{Machine, Resources};
+use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -88,12 +89,17 @@ impl Place {
         }
     }
 
+    /// The device of a machine; the CPU where it names none.
+    pub fn of(machine: &Machine) -> Self {
+        machine.get().copied().unwrap_or_default()
+    }
+
     /// The type in which networks that are only run, not trained, are computed here: f32 on the CPU; f16 on a
     /// GPU, the type in which OpenAI released and ran CLIP (bf16 would keep three bits less of each value).
-    pub fn inference_dtype(self) -> DType {
+    pub fn inference_type(self) -> InferenceType {
         match self {
-            Self::Cpu => DType::F32,
-            Self::Cuda => DType::F16,
+            Self::Cpu => InferenceType::F32,
+            Self::Cuda => InferenceType::F16,
         }
     }
 
@@ -106,6 +112,41 @@ impl Place {
     }
 }
 
+/// What networks that are only run, not trained, are computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InferenceType {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+}
+
+impl InferenceType {
+    /// Candle's name for it.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
+}
+
+/// What this process offers stages: `place`, and as labels all that makes two machines round differently.
+pub fn machine(place: Place) -> Machine {
+    Machine::default().with(place).label("device", place.name()).label("instructions", instructions())
+}
+
+/// The instruction set that kernels choose at run time: ours (`network`) by these features, those of the crate `gemm`
+/// by AVX-512F and FMA.
+fn instructions() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        return if is_x86_feature_detected!("avx512f") { "avx512" } else { "avx2" };
+    }
+    if cfg!(target_arch = "x86_64") { "portable" } else { std::env::consts::ARCH }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -115,6 +156,18 @@ mod tests {
     fn a_word_that_is_no_device_is_refused() {
         let error = Place::parse("gpu").unwrap_err().to_string();
         assert!(error.contains("`gpu` is no device") && error.contains("cpu, cuda or auto"), "{error}");
+    }
+
+    #[test]
+    fn a_machine_offers_its_place_and_says_what_makes_it_round_differently() {
+        assert_eq!(Place::of(&Machine::default()), Place::Cpu);
+        let machine = machine(Place::Cuda);
+        assert_eq!(Place::of(&machine), Place::Cuda);
+        assert_eq!(machine.labels()["device"], "cuda");
+        assert!(
+            ["avx512", "avx2", "portable", std::env::consts::ARCH]
+                .contains(&&*machine.labels()["instructions"])
+        );
     }
 
     #[test]

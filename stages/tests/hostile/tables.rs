@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use candle_core::{DType, Device, Tensor};
 use parquet::arrow::ArrowWriter;
 use pipeline::artifact::Artifact;
-use pipeline::stage::{Context, Stage};
+use pipeline::stage::{Context, Machine, Stage};
 use stages::annotation::import_votes::ImportVotes;
 use stages::artifacts::annotation::{Embeddings, Labels, Unmatched, Votes};
 use stages::artifacts::images::{Images, Index, Split};
@@ -57,7 +57,10 @@ fn a_table_of_votes() {
     for _ in 0..tries() {
         fs::write(&path, bend(&whole, &mut trial.random)).unwrap();
         trial.of(|| {
-            import.check().and_then(|()| import.run((images.clone(),), &Context::for_test("nowhere"))).ok()
+            import
+                .check(&Machine::default())
+                .and_then(|()| import.run((images.clone(),), &Context::for_test("nowhere")))
+                .ok()
         });
     }
 }

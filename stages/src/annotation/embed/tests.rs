@@ -36,7 +36,7 @@ fn embed(encoded: Vec<Vec<u8>>, folder: &Path) -> Result<Embeddings> {
     let clip = Origin::Folder(golden);
     let context = Context::for_test(folder);
     let model = FetchClip { origin: clip.clone() }.run((), &context)?;
-    Embed { clip, place: Place::Cpu }.run((images(encoded), Arc::new(model)), &context)
+    Embed { clip, precision: InferenceType::F32 }.run((images(encoded), Arc::new(model)), &context)
 }
 
 #[test]

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline::error::{Error, OrFail, Result};
-use pipeline::stage::{Context, Reads, Stage};
-use serde::Serialize;
+use pipeline::stage::{Context, Machine, Reads, Stage, key_without};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::artifacts::annotation::{Names, Unmatched, Votes};
 use crate::artifacts::images::{Images, Index, Split};
@@ -23,10 +24,9 @@ use answers::{Found, Vocabulary};
 use rows::{Answer, Row};
 
 /// Settings of the stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImportVotes {
     /// The file; its content counts, not its place.
-    #[serde(skip)]
     pub file: PathBuf,
     /// What annotators may call the classes: their texts, perhaps in several [`wordings`].
     pub class_texts: Vec<String>,
@@ -46,11 +46,15 @@ impl Stage for ImportVotes {
     const NAME: &'static str = "votes";
     const VERSION: u32 = 1;
 
+    fn key(&self) -> Result<Value> {
+        key_without(self, &["/file"])
+    }
+
     fn files(&self) -> Vec<Reads> {
         vec![Reads::All(self.file.clone())]
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, _: &Machine) -> Result<()> {
         if !(0.0..=1.0).contains(&self.min_confidence) {
             let error = Error::new(format!("votes.min_confidence = {} is no share", self.min_confidence));
             return Err(error.help("give a number between 0 and 1"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, Result};
 use pipeline::stage::{Context, Reads};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::form::Form;
 use super::part::{Role, settle};
@@ -19,24 +19,21 @@ use crate::dataset::split::{Split, SplitRule};
 use crate::dataset::tables::{Row, bare};
 
 /// Image files, part by part.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Folder {
-    #[serde(skip)]
     root: PathBuf,
     parts: Vec<Part>,
-    #[serde(skip)]
     notes: Vec<String>,
 }
 
 /// The image files in and below one folder, which are of one split and of one class.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Part {
     /// Path from the root; empty for the root itself.
     folder: String,
     split: Option<Split>,
     class: Option<usize>,
-    /// Paths from the folder, sorted. The key has them with their content, through [`Folder::files`].
-    #[serde(skip)]
+    /// Paths from the folder, sorted. What a result depends on has them with their content, through [`Folder::files`].
     files: Vec<String>,
 }
 

@@ -12,7 +12,7 @@ use image::{GrayImage, ImageFormat};
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Reads};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::form::Form;
 use super::part::{Role, settle};
@@ -26,20 +26,18 @@ use crate::dataset::tables::Row;
 const MOST: u64 = 8 << 30;
 
 /// IDX files.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Idx {
     pairs: Vec<Pair>,
 }
 
 /// A file of images and the file of their labels.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Pair {
     /// How the ids of its rows begin: `train`, `t10k`.
     name: String,
     split: Option<Split>,
-    #[serde(skip)]
     images: PathBuf,
-    #[serde(skip)]
     labels: Option<PathBuf>,
     /// Whether there are labels.
     labelled: bool,

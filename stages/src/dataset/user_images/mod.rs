@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, Result};
 use pipeline::stage::{Context, Reads};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Classes, DataSet, Schedule, Source};
 use super::download::Found;
@@ -44,7 +44,7 @@ pub struct Own {
 
 /// Where the rows of a data set of one's own are. Of all paths only what lies below the place that the user named
 /// is part of the key, and the files' content.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OwnImages {
     /// Image files.

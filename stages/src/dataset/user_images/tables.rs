@@ -13,7 +13,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Reads};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::form::Form;
 use super::part::{Role, settle};
@@ -27,22 +27,20 @@ use crate::dataset::tables::{Rows, class_names, decode, is_binary, is_text};
 const LABELS: [&str; 6] = ["label", "labels", "class", "target", "fine_label", "category"];
 
 /// Parquet files.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tables {
     image: String,
     label: Option<String>,
     files: Vec<Table>,
-    #[serde(skip)]
     notes: Vec<String>,
 }
 
 /// One file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Table {
     /// How the ids of its rows begin.
     prefix: String,
     split: Option<Split>,
-    #[serde(skip)]
     path: PathBuf,
 }
 
