@@ -11,14 +11,14 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::runtime::prefetch::prefetch;
+use super::fetch_clip::{Origin, locate};
 use crate::artifacts::annotation::Embeddings;
 use crate::artifacts::images::{Encoded, Images};
 use crate::artifacts::model::Model;
 use crate::clip::ImageEncoder;
 use crate::runtime::device::{InferenceType, Place};
 use crate::runtime::digest::sha256;
-use crate::runtime::prefetch::ahead;
+use crate::runtime::prefetch::prefetch;
 use crate::vision::decode::decode;
 use known::{EVERY, Known};
 

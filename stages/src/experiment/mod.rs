@@ -206,7 +206,7 @@ impl Experiment {
     fn download(&self) -> Download {
         let limits = &self.settings.download;
         // Class texts change what CLIP reads, not which images there are.
-        let classes = crate::dataset::catalog::Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
+        let classes = Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
         Download {
             source: self.data_set.source.at(&limits.revision),
             classes,
