@@ -3,7 +3,7 @@
 //! Run a graph a second time, and only what changed runs. Five types to know:
 //!
 //! - [`Stage`](stage::Stage): a serialisable settings struct that turns typed inputs into one typed
-//!   output. It knows nothing of caching; what it may ask for comes through its
+//!   output. It is not told of caching; what it may ask for comes through its
 //!   [`Context`](stage::Context).
 //! - [`Artifact`](artifact::Artifact): a value that saves itself to a folder, the same value always
 //!   as the same bytes.

@@ -1,7 +1,7 @@
 //! Training on targets that stay as they are: what warm-up and plain distillation share. Strong views in random
 //! order, one epoch of every network after the other, a checkpoint after each.
 //!
-//! It knows nothing of what the targets mean: the loss comes from the stage.
+//! The loss comes from the stage.
 
 use std::time::Instant;
 

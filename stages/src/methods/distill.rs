@@ -1,4 +1,4 @@
-//! Plain distillation, the student to beat (method §10): one network of the same shape learns CLIP's class
+//! Plain distillation, the student to beat (method §14): one network of the same shape learns CLIP's class
 //! probabilities, averaged over templates, as soft targets; no candidates, no division, no second network.
 
 use candle_core::Tensor;

@@ -1,7 +1,6 @@
 //! Weak and strong augmentation of one image (method §3): crop, flip, one operation, cutout.
 //!
-//! What was drawn is a value, so that it can be tested and compared; it knows nothing of batches, of
-//! normalisation or of where the random numbers come from.
+//! What was drawn is a value, so that it can be tested and compared. It knows nothing of batches.
 
 use rand::Rng;
 

@@ -1,6 +1,6 @@
 //! Encoded bytes to 8-bit pixels, as Pillow's `convert("RGB")` and `convert("L")` give them.
 //!
-//! It knows nothing of where the bytes came from: the caller adds the image's name to an error.
+//! The caller adds the image's name to an error.
 //!
 //! - Formats: PNG, JPEG, GIF, BMP, TIFF, WebP, told apart by their first bytes.
 //! - Alpha is dropped, not blended. Palettes are resolved. Grey becomes three equal channels.

@@ -1,7 +1,6 @@
 //! Pillow's `Image.resize` for 8-bit images, bit for bit: an antialiased convolution in two passes,
 //! first along the rows, then along the columns, in fixed point.
 //!
-//! It knows nothing of where images come from or of what size they should be.
 //! Source of the arithmetic: Pillow's `libImaging/Resample.c`.
 
 use image::{GrayImage, RgbImage};

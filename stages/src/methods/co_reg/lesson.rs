@@ -58,7 +58,7 @@ impl<'a> Lesson<'a> {
         let tensors = || -> candle_core::Result<(Tensor, Tensor)> {
             let matrix = |values: &[f32]| Tensor::from_slice(values, (set.len(), set.classes), &device);
             let candidates = || set.candidate_masks(&(0..set.len()).collect::<Vec<_>>(), &device);
-            // The paper rescales the prediction itself; the authors' code takes the aligned one (method §6).
+            // The paper rescales the prediction itself, the authors' code the aligned one (method §6).
             let other = match method.partner {
                 Partner::Rescaled => rescale(&matrix(&teacher.probs)?, &candidates()?)?,
                 Partner::Aligned => matrix(&teacher.aligned)?,

@@ -23,6 +23,8 @@
 //! | L_ncont | noisy contrastive loss with its queue | [`contrast::contrastive_loss`], [`contrast::Queue`] |
 //! | θ_k | key network | [`crate::network::Network::ema_from`] |
 //! | λ₁, λ₂, γ, T, T″, K | constants | [`Method`] |
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 pub mod divide;
 #[cfg(test)]
@@ -65,10 +67,10 @@ fn stream_name(me: usize, epoch: usize, purpose: &str) -> String {
 pub enum Partner {
     /// Its prediction, rescaled to the candidates: the paper's formula \[P\].
     Rescaled,
-    /// Its prediction after distribution alignment: the authors' implementation \[I\].
+    /// Its prediction after distribution alignment, not rescaled.
     Aligned,
-    /// Its prediction after distribution alignment, rescaled to the candidates. In short runs on annotations
-    /// that prefer some classes it keeps the others from vanishing.
+    /// Its prediction after distribution alignment, rescaled to the candidates: the authors' implementation
+    /// \[I\]. In short runs on annotations that prefer some classes it keeps the others from vanishing.
     AlignedRescaled,
 }
 
@@ -102,7 +104,7 @@ pub struct Method {
     pub lambda_proto: f64,
     /// λ₂, weight of the contrastive term \[P\].
     pub lambda_contrast: f64,
-    /// Epochs after warm-up before the prototype and contrastive terms enter \[I\].
+    /// Epochs after warm-up before the prototype and contrastive terms enter \[I: 11\].
     pub regularise_after: usize,
     /// γ, momentum of the prototypes \[P\].
     pub prototype_momentum: f64,
