@@ -19,7 +19,7 @@ pub struct Pixels {
     data: Vec<u8>,
 }
 
-/// Rows between two looks at whether the user wants to stop.
+/// Rows that are decoded between two looks at whether the user wants to stop: many for each thread.
 const BLOCK: usize = 512;
 
 impl Pixels {
