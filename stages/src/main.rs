@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: stages::allocator::MiMalloc = stages::allocator::MiMalloc;
+static ALLOCATOR: stages::runtime::allocator::MiMalloc = stages::runtime::allocator::MiMalloc;
 
 fn main() -> ExitCode {
-    stages::allocator::keep_freed_memory();
+    stages::runtime::allocator::keep_freed_memory();
     stages::cli::main()
 }

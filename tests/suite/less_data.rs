@@ -7,8 +7,8 @@ use std::path::Path;
 use arrow::array::AsArray;
 use arrow::datatypes::Int32Type;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use stages::runtime::device::Place;
 use stages::experiment::{Choice, Experiment};
+use stages::runtime::device::Place;
 use tests::world::{TRAIN, World};
 
 /// Splits and labels of the images.

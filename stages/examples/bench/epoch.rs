@@ -9,11 +9,11 @@ use pipeline::stage::Context;
 use rand::RngExt;
 use serde_json::json;
 use stages::artifacts::training::{Pair, State, WarmedUp};
+use stages::learn::learner::Optimizer;
+use stages::learn::training_set::{Input, TrainingSet};
 use stages::methods::co_reg::rehearsal::Rehearsal;
 use stages::methods::co_reg::{CoReg, Method};
-use stages::learn::learner::Optimizer;
 use stages::network::{Architecture, Network};
-use stages::learn::training_set::{Input, TrainingSet};
 use stages::vision::Pixels;
 
 use crate::Setting;

@@ -7,9 +7,9 @@ use candle_core::{DType, Device};
 use pipeline::error::{Error, OrFail, Result};
 use rayon::prelude::*;
 use stages::clip::{ClipFiles, Features, ImageEncoder, TextEncoder, template_probabilities};
+use stages::dataset::catalog::DataSet;
 use stages::dataset::demo;
 use stages::dataset::demo::Rendering;
-use stages::dataset::catalog::DataSet;
 
 /// Prints the figures that the settings of the training were chosen by.
 pub fn print(folder: &Path, templates: &[String]) -> Result<()> {

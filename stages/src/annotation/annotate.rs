@@ -10,13 +10,13 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Inputs, Resources, Stage};
 use serde::Serialize;
 
+use super::fetch_clip::{Origin, locate};
 use crate::artifacts::annotation::{Embeddings, Names, Votes};
 use crate::artifacts::images::Images;
 use crate::artifacts::model::Model;
 use crate::clip::{Features, TextEncoder, template_probabilities};
-use crate::runtime::device::Place;
 use crate::dataset::catalog::wordings;
-use super::fetch_clip::{Origin, locate};
+use crate::runtime::device::Place;
 
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize)]

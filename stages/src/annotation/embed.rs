@@ -10,14 +10,14 @@ use pipeline::stage::{Context, Inputs, Resources, Stage};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
-use crate::runtime::prefetch::ahead;
+use super::fetch_clip::{Origin, locate};
 use crate::artifacts::annotation::Embeddings;
 use crate::artifacts::images::{Encoded, Images};
 use crate::artifacts::model::Model;
 use crate::clip::ImageEncoder;
 use crate::runtime::device::Place;
 use crate::runtime::digest::sha256;
-use super::fetch_clip::{Origin, locate};
+use crate::runtime::prefetch::ahead;
 use crate::vision::decode::decode;
 use known::{EVERY, Known};
 

@@ -8,11 +8,11 @@ use pipeline::stage::{Context, Reads, Stage};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::hub::client::{Hub, RepoKind, Wanted, Watch};
-use crate::hub::environment::HubSettings;
 use crate::artifacts::model::{Model, ModelFile};
 use crate::clip::{ClipFiles, Content, WEIGHTS};
 use crate::dataset::demo;
+use crate::hub::client::{Hub, RepoKind, Wanted, Watch};
+use crate::hub::environment::HubSettings;
 use crate::runtime::digest::{hex, sha256};
 
 /// Files that every CLIP has, in hub format, besides its weights.

@@ -6,12 +6,12 @@ use pipeline::error::Result;
 use pipeline::stage::{Context, Stage};
 use serde::{Deserialize, Serialize};
 
+use super::candidates::{Label, Rule};
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Split;
 use crate::artifacts::statistics::{
     AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, SOFT_MEAN, Statistics,
 };
-use super::candidates::{Label, Rule};
 use crate::learn::training_set::share;
 
 /// The stage, for labels that come from votes; it has no settings.

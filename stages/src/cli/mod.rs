@@ -25,9 +25,9 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::Cancel;
 use pipeline::store::Store;
 
-use crate::runtime::device::Place;
 use crate::dataset::user_images::Own;
 use crate::experiment::{Choice, Experiment};
+use crate::runtime::device::Place;
 
 /// Exit code after a stop that the user asked for, as shells have it for SIGINT.
 const STOPPED: u8 = 130;

@@ -11,9 +11,9 @@ use crate::artifacts::images::Split;
 use crate::artifacts::model::Model;
 use crate::artifacts::statistics::Statistics;
 use crate::artifacts::training::Distilled;
-use crate::results::evaluate;
-use crate::experiment::{ClipNodes, Experiment};
 use crate::experiment::settings::LabelSource;
+use crate::experiment::{ClipNodes, Experiment};
+use crate::results::evaluate;
 
 /// Prints the summary of a run; what the run's targets left out is left out.
 pub(super) fn print(

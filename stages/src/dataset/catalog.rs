@@ -10,10 +10,10 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
-use crate::hub::cache::is_commit;
-use super::user_images::OwnImages;
-use super::split::{Split, SplitRule};
 use super::demo::Drawn;
+use super::split::{Split, SplitRule};
+use super::user_images::OwnImages;
+use crate::hub::cache::is_commit;
 
 /// The catalog, in the order in which it is listed.
 const CATALOG: [(&str, &str); 8] = [

@@ -5,14 +5,14 @@ use pipeline::stage::{Context, Reads, Stage};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Classes, Repository, Source};
-use crate::hub::client::{Hub, Watch};
 use super::layout::{self, Piece};
 use super::limit::{limit, limit_evenly};
-use super::user_images::Import;
-use super::tables::{LabelOrder, Row, Rows, shown};
-use crate::hub::environment::HubSettings;
 use super::split::{Draw, Split, SplitRule, id, prefixes, split};
+use super::tables::{LabelOrder, Row, Rows, shown};
+use super::user_images::Import;
 use crate::artifacts::images::{Images, Index};
+use crate::hub::client::{Hub, Watch};
+use crate::hub::environment::HubSettings;
 
 /// Settings of the stage. Class texts are no part of it: they change what CLIP reads, not the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use pipeline::error::{Error, Result};
 use pipeline::graph::Handle;
 
+use super::settings::Clip;
 use super::{ClipNodes, Experiment, Wiring};
 use crate::annotation::annotate::{Annotate, templates};
-use crate::artifacts::annotation::Votes;
-use crate::artifacts::images::Images;
-use crate::annotation::fetch_clip::{FetchClip, Origin};
 use crate::annotation::embed::Embed;
+use crate::annotation::fetch_clip::{FetchClip, Origin};
 use crate::annotation::import_votes::{ImportVotes, aliases};
 use crate::annotation::merge_votes::Join;
-use super::settings::Clip;
+use crate::artifacts::annotation::Votes;
+use crate::artifacts::images::Images;
 
 /// A CLIP as the settings name it.
 struct Named {

@@ -4,8 +4,8 @@ use pipeline::error::{Error, OrFail, Result};
 use toml::{Table, Value};
 
 use super::Choice;
-use crate::dataset::catalog::DataSet;
 use super::settings::{nested, overrides};
+use crate::dataset::catalog::DataSet;
 use crate::runtime::suggest::unknown;
 
 const PROFILES: [(&str, &str); 2] = [

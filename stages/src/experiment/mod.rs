@@ -8,20 +8,20 @@ mod wiring;
 
 use pipeline::error::{Error, Result};
 
-use crate::methods::co_reg::CoReg;
-use crate::runtime::device::Place;
-use crate::methods::distill::Distill;
+use crate::annotation::statistics::{Summarise, SummariseLabels};
 use crate::dataset::catalog::{DataSet, Source};
 use crate::dataset::download::Download;
 use crate::dataset::user_images::{Import, Own};
-use crate::results::evaluate::Evaluate;
-use crate::learn::learner::Optimizer;
-use crate::network::Architecture;
 use crate::experiment::settings::{LabelSource, Settings};
-use crate::annotation::statistics::{Summarise, SummariseLabels};
-use crate::learn::supervised;
 use crate::experiment::variants::Branch;
+use crate::learn::learner::Optimizer;
+use crate::learn::supervised;
+use crate::methods::co_reg::CoReg;
+use crate::methods::distill::Distill;
 use crate::methods::warm_up::WarmUp;
+use crate::network::Architecture;
+use crate::results::evaluate::Evaluate;
+use crate::runtime::device::Place;
 use wiring::Wiring;
 pub use wiring::{ClipNodes, Findings, Wired};
 
@@ -127,8 +127,7 @@ impl Experiment {
     fn download(&self) -> Download {
         let limits = &self.settings.download;
         // Class texts change what CLIP reads, not which images there are.
-        let classes =
-            crate::dataset::catalog::Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
+        let classes = crate::dataset::catalog::Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
         Download {
             source: self.data_set.source.at(&limits.revision),
             classes,

@@ -9,11 +9,11 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::methods::co_reg::Method;
 use crate::annotation::candidates::Label;
-use crate::learn::learner::Optimizer;
 use crate::annotation::synthetic::Synthesise;
+use crate::learn::learner::Optimizer;
 use crate::learn::training_set::Input;
+use crate::methods::co_reg::Method;
 
 /// Everything that decides what an experiment computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -260,7 +260,7 @@ fn lay_over(table: &mut Table, layer: Table, path: &str) -> Result<()> {
         match (table.get_mut(&key), value) {
             (None, _) => {
                 let known: Vec<String> = table.iter().flat_map(|(key, value)| names(key, value)).collect();
-                return Err(unknown(
+                return Err(crate::runtime::suggest::unknown(
                     "setting",
                     &at,
                     known.iter().map(

@@ -17,8 +17,8 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::experiment::Experiment;
 use super::settings::{Settings, leaves, nested, overrides};
+use crate::experiment::Experiment;
 
 const ABLATIONS: &str = include_str!("../../../data/variants/ablations.toml");
 

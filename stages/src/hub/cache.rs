@@ -17,14 +17,14 @@ use super::watch::Watch;
 use crate::runtime::digest::hex;
 
 /// One repository's part of the cache.
-pub(super) struct RepoCache {
+pub(crate) struct RepoCache {
     folder: PathBuf,
     locks: PathBuf,
 }
 
 /// Size and hashes of a file's content, in lower-case hex.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Content {
+pub(crate) struct Content {
     pub size: u64,
     pub sha256: String,
     pub git_sha1: String,
@@ -172,28 +172,28 @@ impl Content {
 }
 
 /// The name of the blob behind a file of a snapshot, where the snapshot links to blobs.
-pub(super) fn blob_name(path: &Path) -> Option<String> {
+pub(crate) fn blob_name(path: &Path) -> Option<String> {
     Some(fs::read_link(path).ok()?.file_name()?.to_str()?.to_owned())
 }
 
 /// Whether a revision is a full commit hash, which stands for the same content for ever.
-pub(super) fn is_commit(revision: &str) -> bool {
+pub(crate) fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && is_hash(revision)
 }
 
 /// Whether a name is a SHA-256 or a SHA-1 in hex.
-pub(super) fn is_hash(name: &str) -> bool {
+pub(crate) fn is_hash(name: &str) -> bool {
     matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Makes the folder a file is to lie in.
-pub(super) fn make_parent(path: &Path) -> Result<()> {
+pub(crate) fn make_parent(path: &Path) -> Result<()> {
     let parent = path.parent().unwrap_or(path);
     fs::create_dir_all(parent).map_err(|e| write_error(parent, e))
 }
 
 /// A failed write to the cache, with what can be done about it.
-pub(super) fn write_error(path: &Path, cause: io::Error) -> Error {
+pub(crate) fn write_error(path: &Path, cause: io::Error) -> Error {
     let help = match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full: free space there, or set HF_HUB_CACHE to a folder on another disk"

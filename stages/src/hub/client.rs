@@ -15,8 +15,8 @@ use pipeline::error::{Error, Result};
 use pipeline::stage::Context;
 
 use super::cache::{Content, RepoCache, blob_name, is_commit, is_hash, make_parent, write_error};
-use super::retry::Trouble;
 pub use super::environment::HubSettings;
+use super::retry::Trouble;
 pub use super::watch::Watch;
 
 /// The two kinds of repositories that coreg reads.
@@ -29,7 +29,7 @@ pub enum RepoKind {
 }
 
 impl RepoKind {
-    pub(super) fn plural(self) -> &'static str {
+    pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Model => "models",
             Self::Dataset => "datasets",
@@ -76,17 +76,17 @@ pub struct Fetched {
 }
 
 /// A file, or that there is none of this name.
-pub(super) enum Answer<T> {
+pub(crate) enum Answer<T> {
     Found(T),
     Missing,
 }
 
 /// A connection to one hub with one cache.
 pub struct Hub {
-    pub(super) settings: HubSettings,
-    pub(super) client: hf_hub::HFClient,
-    pub(super) http: reqwest::Client,
-    pub(super) runtime: tokio::runtime::Runtime,
+    pub(crate) settings: HubSettings,
+    pub(crate) client: hf_hub::HFClient,
+    pub(crate) http: reqwest::Client,
+    pub(crate) runtime: tokio::runtime::Runtime,
 }
 
 /// Fetches one file as the environment says; see [`Hub::fetch`].
@@ -276,7 +276,7 @@ impl Hub {
 }
 
 /// What the hub says of a file before it is fetched.
-pub(super) struct Remote {
+pub(crate) struct Remote {
     /// The name of its blob: SHA-256, git blob SHA-1, or on other servers any tag.
     pub hash: String,
     pub size: Option<u64>,

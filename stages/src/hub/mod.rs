@@ -1,8 +1,8 @@
 //! The Hugging Face hub: the only room that opens a connection.
 
-mod cache;
+pub(crate) mod cache;
 pub mod client;
-mod environment;
-mod request;
-mod retry;
-mod watch;
+pub(crate) mod environment;
+pub(crate) mod request;
+pub(crate) mod retry;
+pub(crate) mod watch;

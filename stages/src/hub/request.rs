@@ -50,7 +50,7 @@ impl Hub {
     }
 
     /// As [`list`](Self::list), but `None` where the hub knows no such repository or revision.
-    pub(super) fn list_if_there(&self, wanted: &Wanted, watch: &Watch) -> Result<Option<Vec<Listed>>> {
+    pub(crate) fn list_if_there(&self, wanted: &Wanted, watch: &Watch) -> Result<Option<Vec<Listed>>> {
         let mut files = if self.settings.offline {
             let cache = RepoCache::new(&self.settings.cache, wanted);
             let mut files = Vec::new();
@@ -83,7 +83,7 @@ impl Hub {
 
     /// Asks what a file is. The hub answers for large files with a redirect to where the bytes lie;
     /// hash, size and commit stand in the redirect itself, so it is not followed.
-    pub(super) fn ask(&self, wanted: &Wanted, watch: &Watch) -> Result<Answer<Remote>, Trouble> {
+    pub(crate) fn ask(&self, wanted: &Wanted, watch: &Watch) -> Result<Answer<Remote>, Trouble> {
         let mut address = self.file_address(wanted)?;
         for _ in 0..10 {
             let mut request = self.http.head(address.clone()).header(ACCEPT_ENCODING, "identity");
@@ -118,7 +118,7 @@ impl Hub {
 
     /// Brings the bytes that `part` still lacks. A connection that breaks is trouble, and what came stays
     /// for the next attempt; whether what came is the file is for the caller to find out.
-    pub(super) fn transfer(
+    pub(crate) fn transfer(
         &self,
         wanted: &Wanted,
         remote: &Remote,
@@ -214,7 +214,7 @@ impl Hub {
     }
 
     /// The error for a file that is not there, with what is there instead.
-    pub(super) fn missing_error(&self, wanted: &Wanted, watch: &Watch) -> Error {
+    pub(crate) fn missing_error(&self, wanted: &Wanted, watch: &Watch) -> Error {
         if self.settings.offline {
             return Error::new(format!("{wanted} is not in the cache, and HF_HUB_OFFLINE is set"))
                 .at(&self.settings.cache)
@@ -319,7 +319,7 @@ fn described(wanted: &Wanted, status: StatusCode, headers: &HeaderMap) -> Result
 }
 
 /// The first of the files, and how many more there are.
-pub(super) fn shown(files: &[Listed]) -> String {
+pub(crate) fn shown(files: &[Listed]) -> String {
     const MOST: usize = 20;
     let names: Vec<&str> = files.iter().take(MOST).map(|file| file.path.as_str()).collect();
     let more = files.len().saturating_sub(MOST);

@@ -8,7 +8,7 @@ use super::client::{Hub, Wanted};
 use super::watch::Watch;
 
 /// Something that kept one attempt from its end.
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// May go away: what happened, what to do if it stays, and how long the hub asks to wait.
     Passing { cause: String, help: String, wait: Option<Duration> },
     /// Will not go away.
@@ -23,7 +23,7 @@ impl From<Error> for Trouble {
 
 impl Hub {
     /// Tries until it works, the trouble is final, or the attempts are used up.
-    pub(super) fn persist<T>(
+    pub(crate) fn persist<T>(
         &self,
         wanted: &Wanted,
         watch: &Watch,

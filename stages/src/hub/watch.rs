@@ -10,7 +10,7 @@ use pipeline::stage::Context;
 
 /// What a long transfer reports to, and asks before it goes on.
 pub struct Watch<'a> {
-    pub(super) progress: &'a Progress,
+    pub(crate) progress: &'a Progress,
     safe_point: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
@@ -30,11 +30,11 @@ impl<'a> Watch<'a> {
         Self::new(progress, || Ok(()))
     }
 
-    pub(super) fn safe_point(&self) -> Result<()> {
+    pub(crate) fn safe_point(&self) -> Result<()> {
         (self.safe_point)()
     }
 
-    pub(super) fn pause(&self, time: Duration) -> Result<()> {
+    pub(crate) fn pause(&self, time: Duration) -> Result<()> {
         let until = Instant::now() + time;
         loop {
             self.safe_point()?;

@@ -134,7 +134,7 @@ pub fn contrastive_loss(
 
 /// The loss of every query, (n), from its similarities (n, A), through candle's operators: for devices without
 /// an operator of ours, and a second opinion in the tests.
-pub(super) fn rows_by_masks(
+pub(crate) fn rows_by_masks(
     similarity: &Tensor,
     queries: &Labelled,
     all: &Labelled,

@@ -20,7 +20,7 @@ enum Role {
 
 /// Similarities (n, A), divided by the temperature, to losses (n). The first n of the A columns are the queries
 /// themselves, the next n their keys.
-pub(super) struct ContrastRows {
+pub(crate) struct ContrastRows {
     labels: Vec<u32>,
     partial: Vec<u8>,
     positives: Positives,
@@ -30,7 +30,7 @@ pub(super) struct ContrastRows {
 
 impl ContrastRows {
     /// For A columns with these pseudo-labels, and 1 where a column is of 𝒫.
-    pub(super) fn new(labels: Vec<u32>, partial: Vec<u8>, positives: Positives) -> Self {
+    pub(crate) fn new(labels: Vec<u32>, partial: Vec<u8>, positives: Positives) -> Self {
         Self { labels, partial, positives, gradient: Mutex::default() }
     }
 

@@ -12,10 +12,10 @@ use pipeline::random;
 use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::prefetch::ahead;
 use crate::artifacts::training::State;
-use crate::runtime::device::Place;
 use crate::network::{Architecture, Network, Pass, Precision, Sgd};
+use crate::runtime::device::Place;
+use crate::runtime::prefetch::ahead;
 use crate::vision::{Draw, Pixels, View, Views};
 
 /// Stochastic gradient descent and its learning rate (method §9).

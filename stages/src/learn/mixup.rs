@@ -7,7 +7,7 @@ use rayon::prelude::*;
 ///
 /// # Errors
 /// An order of another length, or one that names rows beyond the batch.
-pub(super) fn mix(x: &Tensor, order: &[u32], lambda: f64) -> Result<Tensor> {
+pub fn mix(x: &Tensor, order: &[u32], lambda: f64) -> Result<Tensor> {
     if x.device().is_cpu() {
         // One pass on all cores, where candle's operators take four on one.
         return x.contiguous()?.apply_op1_no_bwd(&MixRows { order, lambda: lambda as f32 });

@@ -2,7 +2,7 @@
 //! mixture, prototypes, the queue of keys, and the contrastive loss.
 
 pub mod contrastive;
-mod contrastive_rows;
+pub(crate) mod contrastive_rows;
 pub mod gaussian_mixture;
 pub mod learner;
 pub mod loss_terms;

@@ -12,14 +12,14 @@ use pipeline::stage::Context;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::prefetch::ahead;
-use crate::artifacts::training::Epoch;
-use crate::runtime::checkpoint;
-use crate::runtime::device::Place;
 use super::learner::{Learner, Optimizer, finite, in_epoch, predict};
-use crate::network::{Architecture, Pass};
 use super::loss_terms::{Tally, Terms};
 use super::training_set::{Input, TrainingSet, accuracy, argmax_rows};
+use crate::artifacts::training::Epoch;
+use crate::network::{Architecture, Pass};
+use crate::runtime::checkpoint;
+use crate::runtime::device::Place;
+use crate::runtime::prefetch::ahead;
 use crate::vision::{Draw, View, Views};
 
 /// Batches of views that are made while a step is under way.

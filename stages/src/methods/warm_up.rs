@@ -4,10 +4,10 @@ use pipeline::error::Result;
 use pipeline::stage::{Context, Resources, Stage};
 use serde::{Deserialize, Serialize};
 
+use super::co_reg::NETWORKS;
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::{Pair, WarmedUp};
-use super::co_reg::NETWORKS;
 use crate::learn::losses::{negative_entropy, partial_cross_entropy};
 use crate::learn::supervised::{Settings, Supervised};
 use crate::learn::training_set::TrainingSet;

@@ -14,10 +14,10 @@ use crate::artifacts::annotation::Labels;
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::{Images, Split};
 use crate::artifacts::training::{CoRegResult, Pair, State, WarmedUp};
-use crate::runtime::device::Place;
 use crate::learn::learner::logits;
-use crate::network::Network;
 use crate::learn::training_set::{Input, accuracy, argmax_rows, share};
+use crate::network::Network;
+use crate::runtime::device::Place;
 use crate::vision::{Draw, Pixels, View};
 
 /// How often the stage shows every test image to a network: two networks, before and after Co-Reg.

@@ -10,10 +10,10 @@ use candle_core::{DType, Device, Tensor};
 use parquet::arrow::ArrowWriter;
 use pipeline::artifact::Artifact;
 use pipeline::stage::{Context, Stage};
+use stages::annotation::import_votes::ImportVotes;
 use stages::artifacts::annotation::{Embeddings, Labels, Unmatched, Votes};
 use stages::artifacts::images::{Images, Index, Split};
 use stages::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
-use stages::annotation::import_votes::ImportVotes;
 use stages::network::Architecture;
 
 use crate::{Trial, bend, ids, names, tries};

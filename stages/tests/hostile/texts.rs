@@ -5,10 +5,10 @@ use std::path::Path;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use stages::runtime::device::Place;
 use stages::dataset::catalog::{Classes, DataSet};
-use stages::experiment::{Choice, Experiment};
 use stages::experiment::settings::{Settings, overrides};
+use stages::experiment::{Choice, Experiment};
+use stages::runtime::device::Place;
 
 use crate::{Trial, bend, names, tries};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use image::{ImageFormat, Rgb, RgbImage};
 
 use super::*;
-use crate::artifacts::images::{Index, Split};
 use crate::annotation::fetch_clip::FetchClip;
+use crate::artifacts::images::{Index, Split};
 
 /// A PNG, another one for each number.
 fn png(number: usize) -> Vec<u8> {

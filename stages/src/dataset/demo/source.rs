@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Rendering, class_of, classes, tile};
-use crate::dataset::tables::Row;
 use crate::dataset::split::Split;
+use crate::dataset::tables::Row;
 
 /// Which pictures are drawn. The same seed gives the same ones, and more of them leave the first as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

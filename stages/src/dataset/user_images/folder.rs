@@ -15,8 +15,8 @@ use super::walk::Tree;
 use super::{Described, OwnImages, classes, few};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
-use crate::dataset::tables::{Row, bare};
 use crate::dataset::split::{Split, SplitRule};
+use crate::dataset::tables::{Row, bare};
 
 /// Image files, part by part.
 #[derive(Clone, Debug, PartialEq, Serialize)]

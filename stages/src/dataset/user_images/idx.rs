@@ -19,8 +19,8 @@ use super::part::{Role, settle};
 use super::{Described, OwnImages};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
-use crate::dataset::tables::Row;
 use crate::dataset::split::{Split, id};
+use crate::dataset::tables::Row;
 
 /// No file may claim to hold more bytes than this.
 const MOST: u64 = 8 << 30;

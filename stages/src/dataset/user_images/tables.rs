@@ -20,8 +20,8 @@ use super::part::{Role, settle};
 use super::{Described, OwnImages, classes, few};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
-use crate::dataset::tables::{Rows, class_names, decode, is_binary, is_text};
 use crate::dataset::split::{Split, id, prefixes};
+use crate::dataset::tables::{Rows, class_names, decode, is_binary, is_text};
 
 /// Columns that are taken for labels if the table does not say itself which one it is; the first that is there counts.
 const LABELS: [&str; 6] = ["label", "labels", "class", "target", "fine_label", "category"];

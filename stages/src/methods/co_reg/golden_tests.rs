@@ -5,15 +5,15 @@
 use candle_core::{Device, Result, Tensor, Var};
 use serde_json::Value;
 
+use super::divide::{Settings, align, divide, division_loss};
+use super::pseudo_label as pseudo;
 use crate::learn::contrastive::{Labelled, Positives, Queue, contrastive_loss, rows_by_masks};
 use crate::learn::contrastive_rows::ContrastRows;
-use super::divide::{Settings, align, divide, division_loss};
-use crate::learn::mixup::mix;
 use crate::learn::gaussian_mixture::{Fit, posterior_of_smaller};
+use crate::learn::losses;
+use crate::learn::mixup::mix;
 use crate::learn::prototypes::Prototypes;
 use crate::learn::schedule::cosine;
-use crate::learn::losses;
-use super::pseudo_label;
 
 struct Golden(Value);
 

@@ -47,10 +47,10 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::{CoRegResult, WarmedUp};
-use crate::runtime::device::Place;
+use crate::learn::contrastive::Positives;
 use crate::learn::learner::Optimizer;
 use crate::learn::training_set::{Input, TrainingSet};
-use contrast::Positives;
+use crate::runtime::device::Place;
 use training::Training;
 
 /// Names of the two networks, in streams, files and checkpoints.

@@ -10,12 +10,12 @@ use pipeline::stage::Context;
 use rand::RngExt;
 
 use super::CoReg;
-use crate::learn::contrastive::Labelled;
 use super::divide::Division;
 use super::lesson::Lesson;
 use super::step::Moment;
 use super::training::Training;
 use crate::artifacts::training::WarmedUp;
+use crate::learn::contrastive::Labelled;
 use crate::learn::training_set::TrainingSet;
 
 /// A training that nobody waits for the result of.

@@ -8,15 +8,15 @@ use pipeline::random;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 
-use crate::learn::contrastive::{Labelled, contrastive_loss};
-use crate::learn::losses::{cross_entropy, kl_divergence, mean_squared_error, prototype_logits};
-use crate::learn::mixup::mix;
 use super::pseudo_label::{fuse, mean_of_views, sharpen};
-use crate::learn::schedule::linear_ramp;
 use super::stream_name;
 use super::training::Training;
-use crate::network::{Network, Pass};
+use crate::learn::contrastive::{Labelled, contrastive_loss};
 use crate::learn::loss_terms::Terms;
+use crate::learn::losses::{cross_entropy, kl_divergence, mean_squared_error, prototype_logits};
+use crate::learn::mixup::mix;
+use crate::learn::schedule::linear_ramp;
+use crate::network::{Network, Pass};
 
 /// The samples of one step: p of 𝒫 and u of 𝒰.
 pub(super) struct Batch {

@@ -8,16 +8,16 @@ use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::softmax;
 use serde::Deserialize;
 
-use crate::learn::contrastive::Queue;
-use crate::learn::prototypes::Prototypes;
 use super::step::{Batch, Moment, mixing};
 use super::training::Training;
 use super::{CoReg, Method, NETWORKS};
-use crate::runtime::device::Place;
+use crate::learn::contrastive::Queue;
 use crate::learn::learner::{Learner, Optimizer};
+use crate::learn::prototypes::Prototypes;
+use crate::learn::training_set::{Input, TrainingSet};
 use crate::network::Architecture;
 use crate::network::tests::{assert_digest, digest, fill, flat, formula};
-use crate::learn::training_set::{Input, TrainingSet};
+use crate::runtime::device::Place;
 use crate::vision::Pixels;
 
 #[derive(Deserialize)]

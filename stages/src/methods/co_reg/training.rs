@@ -8,20 +8,20 @@ use candle_core::{Device, Tensor};
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::Context;
 
-use crate::learn::contrastive::Queue;
 use super::divide::{Division, LossHistory, divide};
 use super::lesson::Lesson;
-use crate::learn::prototypes::Prototypes;
 use super::resume::Notes;
 use super::step::Moment;
 use super::{CoReg, NETWORKS};
-use crate::runtime::prefetch::ahead;
 use crate::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
-use crate::runtime::checkpoint;
+use crate::learn::contrastive::Queue;
 use crate::learn::learner::{Learner, finite, in_epoch, logits, predict};
-use crate::network::Network;
 use crate::learn::loss_terms::Tally;
+use crate::learn::prototypes::Prototypes;
 use crate::learn::training_set::{TrainingSet, accuracy, argmax_rows, share};
+use crate::network::Network;
+use crate::runtime::checkpoint;
+use crate::runtime::prefetch::ahead;
 use crate::vision::{Draw, View, Views};
 
 /// Batches of views that are made while a step is under way.

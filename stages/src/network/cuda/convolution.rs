@@ -18,8 +18,8 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaStream, DevicePtr
 use candle_core::{Error, Result};
 
 use super::engine::Address;
-use crate::runtime::device::{TOO_LITTLE_MEMORY, explained};
 use crate::network::Precision;
+use crate::runtime::device::{TOO_LITTLE_MEMORY, explained};
 
 /// A convolution without bias, padded so that stride 1 keeps the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

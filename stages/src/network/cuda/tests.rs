@@ -15,11 +15,11 @@ use super::Engine;
 use super::kernels;
 use super::op::{Found, TrunkOp};
 use super::trunk::DeviceTrunk;
-use crate::runtime::device::Place;
 use crate::network::isa::Level;
 use crate::network::program::{Statistics, Trunk};
 use crate::network::tests::{self as golden, assert_close, batch, flat, formula, goldens, network_on};
 use crate::network::{Architecture, Network, Pass, Precision, Sgd, TRUNK};
+use crate::runtime::device::Place;
 
 /// The device, or a word that there is none.
 fn gpu(what: &str) -> Option<Device> {
@@ -289,7 +289,8 @@ fn an_emulated_device_passes_the_tests_of_a_device() {
 
 #[test]
 fn the_kernels_compile_for_every_generation() {
-    if let Some(name) = crate::runtime::device::absent_libraries().iter().find(|name| name.contains("nvrtc")) {
+    if let Some(name) = crate::runtime::device::absent_libraries().iter().find(|name| name.contains("nvrtc"))
+    {
         println!("skipped: compiling the kernels needs {name}");
         return;
     }

@@ -12,9 +12,9 @@ use candle_core::cuda_backend::cudarc::nvrtc::{CompileError, CompileOptions, Ptx
 use candle_core::{Error, Result, bail};
 
 use super::engine::Address;
-use crate::runtime::device::explained;
 use crate::network::Precision;
 use crate::network::norm::EPSILON;
+use crate::runtime::device::explained;
 
 mod layout;
 mod norm;
