@@ -80,5 +80,6 @@ pub mod graph;
 pub mod random;
 mod reads;
 pub mod schedule;
+pub mod shared_graph;
 pub mod stage;
 pub mod store;

@@ -10,7 +10,7 @@ use pipeline::stage::{Context, Inputs, Resources, Stage};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 
-use super::fetch_clip::{Origin, locate};
+use crate::runtime::prefetch::prefetch;
 use crate::artifacts::annotation::Embeddings;
 use crate::artifacts::images::{Encoded, Images};
 use crate::artifacts::model::Model;
@@ -122,7 +122,7 @@ impl Embed {
             clip.batch(&images) // (B, 3, S, S)
         };
         context.progress().begin(rows.len() as u64, "images");
-        ahead(rows.len().div_ceil(BATCH), AHEAD, prepare_batch, |number, images| {
+        prefetch(rows.len().div_ceil(BATCH), AHEAD, prepare_batch, |number, images| {
             context.safe_point()?;
             let features = clip.encode(&images)?; // (B, P)
             let features = features.flatten_all().and_then(|values| values.to_vec1::<f32>());

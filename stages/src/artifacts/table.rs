@@ -241,6 +241,17 @@ impl Rows {
     }
 }
 
+/// The names of the columns of a table, in their order.
+pub(crate) fn column_names(path: &Path) -> Result<Vec<String>> {
+    let cannot = || Error::new("cannot read the table").at(path);
+    let names = || -> Result<Vec<String>> {
+        let file = File::open(path).or_fail(cannot)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_fail(cannot)?;
+        Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
+    };
+    guarded(names).or_fail(cannot)?
+}
+
 /// A reader of the named columns, and the file's metadata entries.
 pub(crate) fn reader(path: &Path, columns: &[&str]) -> Result<(ParquetRecordBatchReader, Vec<KeyValue>)> {
     let cannot = || Error::new("cannot read the table").at(path);

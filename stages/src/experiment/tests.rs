@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::methods::co_reg::CoReg;
+use crate::methods::warm_up::WarmUp;
 
 fn settings(profile: &str, labels: Option<&str>, set: &str) -> Result<Settings> {
     Ok(experiment(profile, labels, set)?.settings)
@@ -21,9 +23,10 @@ fn a_data_sets_part_of_a_profile_lies_between_the_profile_and_the_users_settings
     let own = DataSet::find("demo").unwrap().profile["quick"].clone();
     let own = own["co-reg"]["epochs"].as_integer().unwrap() as usize;
     let quick = settings("quick", None, "seed=3").unwrap();
-    assert_eq!((quick.co_reg.epochs, quick.warm_up.batch), (own, 64));
-    assert_eq!(settings("quick", None, "co-reg.epochs=1").unwrap().co_reg.epochs, 1);
-    assert_ne!(settings("paper", None, "").unwrap().co_reg.epochs, own);
+    let epochs = |settings: Settings| settings.methods.of::<CoReg>().unwrap().epochs;
+    assert_eq!((epochs(quick.clone()), quick.methods.of::<WarmUp>().unwrap().batch), (own, 64));
+    assert_eq!(epochs(settings("quick", None, "co-reg.epochs=1").unwrap()), 1);
+    assert_ne!(epochs(settings("paper", None, "").unwrap()), own);
 }
 
 #[test]
@@ -50,9 +53,9 @@ fn nodes(set: &str, labels: &str) -> Vec<String> {
 
 #[test]
 fn one_annotator_needs_no_names_and_several_are_joined() {
-    let alone = nodes("distill.epochs=0", "clip");
+    let alone = nodes("baselines=[]", "clip");
     assert_eq!(alone[..4], ["download()", "clip()", "embed(download clip)", "annotate(download embed clip)"]);
-    let people = nodes("votes.file=v.parquet distill.epochs=0", "votes");
+    let people = nodes("votes.file=v.parquet baselines=[]", "votes");
     assert_eq!(people[..3], ["download()", "annotate(download)", "label(download annotate)"]);
     let both = nodes("clip.model=demo-clip,some/Large_CLIP@v2 votes.file=v.parquet", "clip+votes");
     assert_eq!(

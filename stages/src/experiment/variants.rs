@@ -182,6 +182,7 @@ impl Variant {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use crate::methods::co_reg::CoReg;
     use pipeline::stage::Stage;
 
     use super::*;
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(last.title, "B, label.rule = top-k, synthetic.q = 1");
         let layers = last.layers.iter().map(|layer| ("test", layer.clone()));
         let settings = Settings::layered(layers).unwrap();
-        assert_eq!((settings.co_reg.epochs, settings.synthetic.q), (2, 1.0));
+        assert_eq!((settings.methods.of::<CoReg>().unwrap().epochs, settings.synthetic.q), (2, 1.0));
         assert_eq!(settings.label.rule, crate::annotation::candidates::Rule::TopK);
     }
 

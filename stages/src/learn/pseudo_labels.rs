@@ -1,4 +1,4 @@
-//! Co-pseudo-labels (method §6): what one network learns from the other and from itself.
+//! Pseudo-labels out of predictions (method §6): rescaled to the candidates, averaged over views, fused, sharpened.
 //!
 //! B samples, C classes, K weak views; nothing here carries gradients.
 

@@ -9,33 +9,38 @@ use pipeline::random;
 use pipeline::stage::Context;
 use rand::RngExt;
 
-use super::CoReg;
 use super::divide::Division;
-use super::lesson::Lesson;
-use super::step::Moment;
-use super::training::Training;
-use crate::artifacts::training::WarmedUp;
-use crate::learn::contrastive::Labelled;
+use super::lesson::CoRegLesson;
+use super::{CoReg, learn};
+use crate::artifacts::training::Trained;
+use crate::learn::key_queue::Labelled;
+use crate::learn::method::{Lesson, Step};
+use crate::learn::train::{Train, Training};
 use crate::learn::training_set::TrainingSet;
 
 /// A training that nobody waits for the result of.
-pub struct Rehearsal<'a> {
-    training: Training<'a>,
+pub struct Benchmark<'a> {
+    training: Training<'a, CoReg>,
     steps: usize,
 }
 
-impl<'a> Rehearsal<'a> {
-    /// Both networks as `warm` has them, and queues full of random keys. With `regularise_after` 0 in the
+impl<'a> Benchmark<'a> {
+    /// Both networks as `start` has them, and queues full of random keys. With `regularise_after` 0 in the
     /// stage's method, all terms are on at once.
     ///
     /// # Errors
     /// The networks do not fit, or the device has no room.
-    pub fn new(stage: &'a CoReg, set: &'a TrainingSet, warm: &WarmedUp, context: &Context) -> Result<Self> {
-        let mut training = Training::start(stage, set, warm, context)?;
-        let mut random = random::stream(stage.seed, "rehearsal/queue");
+    pub fn new(
+        stage: &'a Train<CoReg>,
+        set: &'a TrainingSet,
+        start: &Trained,
+        device: &candle_core::Device,
+    ) -> Result<Self> {
+        let mut training = stage.start(set, Some(start), device)?;
+        let mut random = random::stream(stage.seed, "benchmark/queue");
         let cannot = || Error::new("cannot fill the queue");
-        for queue in &mut training.queues {
-            let (capacity, width) = queue.slots.embeddings.dims2().or_fail(cannot)?;
+        for network in &mut training.state.networks {
+            let (capacity, width) = network.queue.dimensions().or_fail(cannot)?;
             let mut keys = Vec::with_capacity(capacity * width);
             for _ in 0..capacity {
                 let key: Vec<f32> = (0..width).map(|_| random.random_range(-1.0..1.0)).collect();
@@ -44,7 +49,6 @@ impl<'a> Rehearsal<'a> {
             }
             let labels = (0..capacity).map(|_| random.random_range(0..set.classes as u32)).collect();
             let partial = (0..capacity).map(|_| u8::from(random.random_bool(0.5))).collect();
-            let device = &training.device;
             let keys = || {
                 candle_core::Result::Ok(Labelled {
                     embeddings: Tensor::from_vec(keys, (capacity, width), device)?,
@@ -52,7 +56,7 @@ impl<'a> Rehearsal<'a> {
                     partial: Tensor::from_vec(partial, capacity, device)?,
                 })
             };
-            keys().and_then(|keys| queue.push(&keys)).or_fail(cannot)?;
+            keys().and_then(|keys| network.queue.push(&keys)).or_fail(cannot)?;
         }
         Ok(Self { training, steps: 0 })
     }
@@ -72,20 +76,21 @@ impl<'a> Rehearsal<'a> {
             partial: (0..p).collect(),
             unlabeled: (p..p + u).collect(),
         };
-        let lesson = Lesson::new(&self.training, 0, &division, &division)?;
-        let moment = Moment {
-            me: 0,
-            step: self.steps,
+        let lesson = CoRegLesson::new(&self.training, 0, &division, &division)?;
+        let step = Step {
+            network: 0,
+            number: self.steps,
             progress: method.ramp as f64,
             rate: self.training.stage.optimizer.rate(0),
         };
         self.steps += 1;
-        let failed = || Error::new(format!("step {} failed", moment.step));
+        let failed = || Error::new(format!("step {} failed", step.number));
         let batch = lesson.batch(0, lesson.views(0)?).or_fail(failed)?;
-        let (terms, _) = self.training.step(moment, &batch).or_fail(failed)?;
+        let losses = learn(&mut self.training, step, &batch).or_fail(failed)?;
         // Every term is read, so that a device has finished.
-        let read = |term: &Tensor| term.to_scalar::<f32>().or_fail(failed);
-        let values = terms.iter().map(|(_, term)| read(term)).collect::<Result<Vec<f32>>>()?;
+        let read = |(_, term): (&str, Tensor)| term.to_scalar::<f32>().or_fail(failed);
+        let values = losses.into_terms().into_iter().map(read).collect::<Result<Vec<f32>>>()?;
+        self.training.state.networks[0].pseudo_labels.clear();
         Ok(values.last().copied().unwrap_or_default())
     }
 
@@ -95,9 +100,8 @@ impl<'a> Rehearsal<'a> {
     /// # Errors
     /// As the stage.
     pub fn epoch(&mut self, context: &Context) -> Result<usize> {
-        self.training.epoch(context)?;
-        let last = &self.training.history[self.training.history.len().saturating_sub(2)..];
-        let size = |values: &std::collections::BTreeMap<String, f64>| values.get("size_partial").copied();
-        Ok(last.iter().filter_map(|row| size(&row.values)).sum::<f64>() as usize)
+        self.training.run_epoch(context)?;
+        let sizes = self.training.history.last().iter().filter_map(|row| row.values.get("size_partial"));
+        Ok(sizes.sum::<f64>() as usize)
     }
 }

@@ -1,7 +1,7 @@
-"""Golden numbers for the formulas of Co-Reg, made with PyTorch and scikit-learn.
+"""Golden numbers for the formulas that methods share and for Co-Reg's, made with PyTorch and scikit-learn.
 
     pip install torch scikit-learn
-    python make.py > golden.json
+    python make_formulas.py > formulas.json
 
 Every formula is written here as it stands in the paper, with no code in common with the Rust side.
 """
