@@ -1,4 +1,6 @@
 //! The constants of Co-Reg (method §§5–9), and what of them makes sense.
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use pipeline::error::{Error, Result};
 use serde::{Deserialize, Serialize};
