@@ -1,6 +1,6 @@
 //! The one error type: what failed, where, why, and what to do about it.
 //!
-//! It knows nothing of the program around it: a stage's name is added by the scheduler.
+//! A stage's name is added by the scheduler.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ mod demo;
 mod disks;
 mod download;
 mod eurosat;
+mod house;
 mod interrupt;
 mod kills;
 mod less_data;

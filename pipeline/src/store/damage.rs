@@ -1,6 +1,4 @@
 //! Finding damage and setting it aside. Nothing is deleted: a damaged file may be all that is left.
-//!
-//! It knows nothing of making results again.
 
 use std::fs;
 use std::io::ErrorKind;

@@ -1,4 +1,6 @@
 //! The stage `annotate` (method §1): every prompt template votes on every image.
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,6 @@
 //! Candidate sets from votes (method §1).
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use std::sync::Arc;
 

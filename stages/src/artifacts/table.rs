@@ -1,6 +1,4 @@
 //! Parquet files whose bytes depend on their rows alone, and columns read back with their types checked.
-//!
-//! It knows nothing of what the columns mean.
 
 use std::fs::File;
 use std::path::Path;

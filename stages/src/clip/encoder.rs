@@ -1,6 +1,6 @@
 //! The transformer that both towers share: pre-norm blocks of attention and a two-layer map, each added to its input.
 //!
-//! It knows nothing of images or texts: rows of token vectors come in, one row a sequence comes out.
+//! Rows of token vectors come in, one row a sequence comes out.
 
 use candle_core::{DType, Device, Tensor};
 use pipeline::error::{OrFail, Result};

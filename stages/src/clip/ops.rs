@@ -1,7 +1,7 @@
 //! The four operations of a tower on candle tensors: our kernels where the tensors lie on the CPU in f32, candle's own
 //! operations on any other device.
 //!
-//! It knows nothing of layers or weights. Inference only: nothing here is differentiable.
+//! Inference only: nothing here is differentiable.
 
 use std::ops::Deref;
 

@@ -1,6 +1,6 @@
 //! The text tower: tokens through the causal encoder, the token at the end mark projected.
 //!
-//! It knows nothing of text: it takes token ids.
+//! It takes token ids.
 
 use candle_core::Tensor;
 use pipeline::error::{OrFail, Result};

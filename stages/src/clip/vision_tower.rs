@@ -1,6 +1,6 @@
 //! The image tower: patches and a class token through the encoder, the class token projected.
 //!
-//! It knows nothing of image files or preprocessing: it takes normalised pixels.
+//! It takes normalised pixels.
 
 use candle_core::Tensor;
 use pipeline::error::{OrFail, Result};

@@ -1,7 +1,7 @@
 //! The data sets: one TOML file each, parsed and validated into a [`DataSet`] that cannot be wrong inside.
 //!
 //! Everything particular to a data set is in its file in `data/catalog/`; the files are part of the
-//! program. A user may name a file of his own instead. This file knows nothing of hubs or of reading.
+//! program. A user may name a file of his own instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

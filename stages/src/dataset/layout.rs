@@ -1,7 +1,5 @@
 //! Where the files of a data set are at the hub: as its description has them or, where the repository was laid out
 //! anew, in other shards, or on the branch that hubs convert to Parquet by themselves.
-//!
-//! It knows nothing of what is in the files.
 
 use std::collections::BTreeMap;
 

@@ -2,6 +2,8 @@
 //!
 //! Every layer but the first is a TOML table laid over the ones before; a key that no setting has is an
 //! error that names the nearest one.
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};

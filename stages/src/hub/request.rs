@@ -1,7 +1,7 @@
 //! Single requests to a hub: what is this file, bring its bytes, list the repository.
 //!
 //! Each waits no longer than the settings' patience for the next byte, and looks at the safe point
-//! several times a second. Knows nothing of the cache's layout or of repeating.
+//! several times a second.
 
 use std::fs::{self, OpenOptions};
 use std::future::Future;

@@ -1,6 +1,4 @@
 //! Trying again: which trouble may go away, how long to wait, and what to say meanwhile.
-//!
-//! It knows nothing of what is tried.
 
 use std::time::Duration;
 

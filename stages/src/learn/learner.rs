@@ -1,6 +1,8 @@
 //! A network with its optimizer: one training step, predictions over many images, state for checkpoints.
 //!
 //! It knows nothing of labels, losses or stages.
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use std::collections::HashMap;
 

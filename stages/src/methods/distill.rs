@@ -1,5 +1,6 @@
-//! Plain distillation, the student to beat (method §10): one network of the same shape learns the annotators' class
-//! probabilities, averaged over templates, as soft targets; no candidates, no division, no second network.
+//! Plain distillation, the student to beat (method §14): one network of the same shape learns the annotators'
+//! class probabilities, averaged over templates, as soft targets; no candidates, no division, no second
+//! network.
 
 use candle_core::{Result as Computed, Tensor};
 use pipeline::error::Result;

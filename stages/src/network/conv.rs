@@ -1,8 +1,8 @@
 //! Convolutions on zero-padded images: packing of weights, and the three products forward, to the input's
 //! gradient and to the weight's gradient, for a group of images that fits the cache.
 //!
-//! A padded image has one row above and below and one pixel left and right of zeros. This file knows nothing
-//! of norms or of the network; `program.rs` fills the padded images and calls in here.
+//! A padded image has one row above and below and one pixel left and right of zeros. `program.rs` fills the
+//! padded images and calls in here.
 
 use rayon::prelude::*;
 

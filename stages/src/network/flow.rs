@@ -1,7 +1,5 @@
 //! Where a convolution's input comes from, and where the gradient of its output does: norms, ReLUs and shortcuts
 //! are applied on the way, while the padded image is built.
-//!
-//! It knows nothing of the order of the convolutions.
 
 use super::conv::{fill_padded, padded_len};
 use super::isa::Level;

@@ -4,7 +4,7 @@
 //!   GEMM): a pixel's row is a few contiguous *runs*, one for each row of the filter.
 //! * [`outer`]: Σ over pixels of activation × gradient, which is a convolution's weight gradient.
 //!
-//! They know nothing of padding, strides or networks: offsets say where to read.
+//! They know nothing of networks: offsets say where to read, whatever the padding and the strides.
 
 use super::isa::{Isa, LANES, per_level};
 

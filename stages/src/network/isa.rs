@@ -1,7 +1,7 @@
 //! Sixteen `f32` lanes on three instruction sets: AVX-512F, AVX2 with FMA, and portable code.
 //!
-//! It knows nothing of convolutions. Kernels are written once, generic over [`Isa`], and compiled once per
-//! [`Level`] by the `per_level!` macro, which puts them behind a `#[target_feature]` function.
+//! Kernels are written once, generic over [`Isa`], and compiled once per [`Level`] by the `per_level!` macro,
+//! which puts them behind a `#[target_feature]` function.
 
 use std::sync::OnceLock;
 

@@ -2,7 +2,7 @@
 //!
 //! The trunk is one operator of candle's graph with its own forward and backward pass, channels-last: on a CPU
 //! norm and ReLU are folded into the convolutions, on all cores (`program.rs`); on an NVIDIA GPU they are
-//! kernels between cuDNN's convolutions (`cuda/`). It knows nothing of data, losses or files.
+//! kernels between cuDNN's convolutions (`cuda/`). It knows nothing of data sets, losses or files.
 //!
 //! All parameters of the trunk are one flat variable, so that an optimiser step or a moving average is one
 //! pass over memory; [`Network::state`] gives them by name in PyTorch's layout.

@@ -1,7 +1,7 @@
 //! Batch norm's small arithmetic: from partial sums to statistics, coefficients and parameter gradients, as
 //! `torch.nn.BatchNorm2d` does it (biased variance to normalise, unbiased for the running one).
 //!
-//! It knows nothing of pixels: the sums come from `pixels.rs`, one part for each group of images, in order.
+//! The sums come from `pixels.rs`, one part for each group of images, in order.
 
 use super::pixels::{NormGrad, NormState};
 use super::plan::{Norm, padded};

@@ -1,7 +1,8 @@
 //! The trunk as one node of candle's graph: images and flat parameters in, features out, own backward.
 //!
 //! One node instead of one per operator, because candle's backward pass adds every gradient into a fresh
-//! tensor of zeros: two more passes over memory for each operator. It knows nothing of the heads.
+//! tensor of zeros: two more passes over memory for each operator. Classifier and projector are no part of
+//! it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

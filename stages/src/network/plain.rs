@@ -1,6 +1,4 @@
 //! The trunk through candle's own operators: a second opinion for the tests.
-//!
-//! It knows nothing of how parameters are stored beyond the plan's places.
 
 use candle_core::{Result, Tensor};
 

@@ -1,6 +1,6 @@
 //! Memory that is kept from step to step: aligned buffers handed out and taken back.
 //!
-//! It knows nothing of what the buffers hold; a fresh buffer's content is arbitrary.
+//! A fresh buffer's content is arbitrary.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};

@@ -2,7 +2,7 @@
 //! a 3×3 convolution with stride 1, forward, to the input's gradient and to the weight's gradient.
 //!
 //! With d a 6×6 input tile, g the filter and y the 4×4 output, y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A; the weight's
-//! gradient is the adjoint, Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. It knows nothing of padding beyond the padded image.
+//! gradient is the adjoint, Gᵀ[(Bᵀ d B) ⊙ (A dy Aᵀ)]G. The image comes padded.
 
 use super::gemm::{Outer, Quad, Rows, Span, outer_on, rows_on};
 use super::isa::{Isa, LANES, per_level};

@@ -2,7 +2,7 @@
 //!
 //! The file has a row an image and annotator: `id` (as in `download/images.parquet`), `annotator`, `class` (a number
 //! from 0, or words), and perhaps `confidence`. Words are matched to classes by `answers`; what matches none is
-//! kept and counted. It knows nothing of CLIP, and nothing of what the votes are used for.
+//! kept and counted. It knows nothing of CLIP.
 
 mod answers;
 mod rows;

@@ -1,7 +1,7 @@
 //! The ten kinds of land cover and how each looks from above: a scene is a colour for every point.
 //!
-//! One function a class; each first draws what is particular to this place, then says what is where. It
-//! knows nothing of cameras, pixels or files.
+//! One function a class; each first draws what is particular to this place, then says what is where. It knows
+//! nothing of files.
 
 use super::dice::{Dice, Point};
 use super::palette::{Colour, Palette, blend, lit};

@@ -1,6 +1,4 @@
 //! Images of one's own as the pipeline keeps them: every one proved to decode, upright, and not needlessly large.
-//!
-//! It knows nothing of where in a data set an image belongs.
 
 use std::io::Cursor;
 

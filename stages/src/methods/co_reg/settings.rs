@@ -1,4 +1,6 @@
 //! The constants of Co-Reg (method §§5–9), and what of them makes sense.
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use pipeline::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -12,10 +14,10 @@ use crate::learn::contrastive::Positives;
 pub enum Partner {
     /// Its prediction, rescaled to the candidates: the paper's formula \[P\].
     Rescaled,
-    /// Its prediction after distribution alignment: the authors' implementation \[I\].
+    /// Its prediction after distribution alignment, not rescaled.
     Aligned,
-    /// Its prediction after distribution alignment, rescaled to the candidates. In short runs on annotations
-    /// that prefer some classes it keeps the others from vanishing.
+    /// Its prediction after distribution alignment, rescaled to the candidates: the authors' implementation
+    /// \[I\]. In short runs on annotations that prefer some classes it keeps the others from vanishing.
     AlignedRescaled,
 }
 
@@ -50,7 +52,7 @@ pub struct CoReg {
     pub lambda_proto: f64,
     /// λ₂, weight of the contrastive term \[P\].
     pub lambda_contrast: f64,
-    /// Epochs after warm-up before the prototype and contrastive terms enter \[I\].
+    /// Epochs after warm-up before the prototype and contrastive terms enter \[I: 11\].
     pub regularise_after: usize,
     /// γ, momentum of the prototypes \[P\].
     pub prototype_momentum: f64,

@@ -1,5 +1,5 @@
 //! The trunk's backward pass on a GPU: activations are made again from the raw outputs that the forward pass
-//! kept. It knows nothing of candle's graph: addresses in, memory out.
+//! kept. Addresses in, memory out.
 
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{Result, bail};

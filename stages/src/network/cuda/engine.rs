@@ -1,6 +1,4 @@
 //! What the network needs of a device once a process: the compiled kernels and cuDNN; and its memory.
-//!
-//! It knows nothing of layers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,4 @@
-//! The trunk's forward pass on a GPU. It knows nothing of candle's graph: addresses in, memory out.
+//! The trunk's forward pass on a GPU. Addresses in, memory out.
 
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::{Result, bail};

@@ -5,8 +5,8 @@
 //! outputs of convolutions are kept for the backward pass. Every sum has a fixed order and only deterministic
 //! convolutions are taken: the same command gives the same bytes on the same device.
 //!
-//! All work goes to the device's one stream, and nothing waits for it: a step is only queued. It knows nothing
-//! of the heads, of losses or of data.
+//! All work goes to the device's one stream, and nothing waits for it: a step is only queued. It knows
+//! nothing of losses or data sets.
 
 mod backward;
 mod convolution;

@@ -1,6 +1,7 @@
 //! The trunk as one node of candle's graph on a GPU: what `network/op.rs` is on a CPU.
 //!
-//! Images and flat parameters in, features out, own backward pass. It knows nothing of the heads.
+//! Images and flat parameters in, features out, own backward pass. Classifier and projector are no part of
+//! it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,7 +1,7 @@
 //! The trunk on a GPU: forward and backward over the whole network, convolution by convolution.
 //!
 //! The forward pass keeps the raw outputs of the convolutions; the backward pass makes the activations again
-//! from them, as `program.rs` does on a CPU. It knows nothing of candle's graph: addresses in, memory out.
+//! from them, as `program.rs` does on a CPU. Addresses in, memory out.
 
 use std::sync::Arc;
 
