@@ -52,14 +52,14 @@ fn of_both_splits(labels: &Labels, votes: Option<&Votes>, context: &Context) -> 
             summarise(split, &rows, labels, votes, &mut all);
         }
     }
-    if labels.labels.iter().all(Option::is_none) {
+    if labels.truth.iter().all(Option::is_none) {
         context.progress().note("no true labels: eta and accuracies are left out");
     }
     all
 }
 
 fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes>, all: &mut Statistics) {
-    let truth = |row: usize| labels.labels[row];
+    let truth = |row: usize| labels.truth[row];
     // Of an image without the vote, or without the truth, nothing can be said.
     let right = |of: &dyn Fn(usize) -> Option<u16>| {
         share(rows.iter().filter_map(|&row| Some(truth(row)? == i32::from(of(row)?))))
@@ -138,7 +138,7 @@ fn by_annotator(
         given().for_each(|class| count[class] += 1);
         for (tally, vote) in tallies.iter_mut().zip(votes.on(row)) {
             let Some(vote) = *vote else { continue };
-            let right = labels.labels[row].map(|truth| truth == i32::from(vote));
+            let right = labels.truth[row].map(|truth| truth == i32::from(vote));
             let alone = count[usize::from(vote)] == 1;
             tally.voted += 1;
             tally.agrees += u64::from(labels.single[row] == Some(vote));
@@ -149,7 +149,7 @@ fn by_annotator(
         }
         given().for_each(|class| count[class] = 0);
     }
-    let known = voted.iter().filter(|&&row| labels.labels[row].is_some()).count() as u64;
+    let known = voted.iter().filter(|&&row| labels.truth[row].is_some()).count() as u64;
     let of = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     let annotator = |(template, tally): (&String, Tally)| AnnotatorStatistics {
         template: template.clone(),
@@ -192,7 +192,7 @@ fn compare_rules<'a>(
             move |(rule, label)| {
                 let candidates = |row: usize| label.candidates(votes.on(row), votes.probs(row));
                 let sets: Vec<(Option<i32>, Vec<u16>)> =
-                    rows.iter().map(|&row| (labels.labels[row], candidates(row))).collect();
+                    rows.iter().map(|&row| (labels.truth[row], candidates(row))).collect();
                 let lacking = |(truth, set): &(Option<i32>, Vec<u16>)| {
                     truth.map(|truth| !set.iter().any(|&class| i32::from(class) == truth))
                 };
@@ -216,7 +216,7 @@ fn soft_mean(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) -> Ru
         rows.iter().map(|&row| votes.probs(row).iter().map(surprise).sum::<f64>().exp()).collect();
     let lacking: Vec<f64> = (rows.iter())
         .filter_map(|&row| {
-            let truth = usize::try_from(labels.labels[row]?).ok()?;
+            let truth = usize::try_from(labels.truth[row]?).ok()?;
             votes.probs(row).get(truth).map(|&p| 1.0 - f64::from(p))
         })
         .collect();

@@ -97,7 +97,7 @@ impl TrainingSet {
                 })? = 1;
             }
         }
-        let truth = |rows: &[usize]| rows.iter().map(|&row| labels.labels[row].map(|l| l as u32)).collect();
+        let truth = |rows: &[usize]| rows.iter().map(|&row| labels.truth[row].map(|l| l as u32)).collect();
         Ok(Self {
             ids: train.iter().map(|&row| images.index.ids[row].clone()).collect(),
             candidates,

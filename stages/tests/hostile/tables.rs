@@ -116,7 +116,7 @@ fn tables_of_annotations() {
         splits,
         candidates,
         single: vec![Some(1); 40],
-        labels: vec![Some(2); 40],
+        truth: vec![Some(2); 40],
         names: names(),
     };
     artifact("labels", &labels, drop);
