@@ -283,7 +283,7 @@ impl DataSet {
         self.classes.names.len()
     }
 
-    fn validate(&self) -> Result<(), Fault> {
+    fn validate(&self) -> Result<(), InvalidKey> {
         let short = !self.name.is_empty()
             && self.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         check(short, "name", || {
@@ -351,7 +351,7 @@ impl DataSet {
         })
     }
 
-    fn validate_repository(&self, source: &Repository) -> Result<(), Fault> {
+    fn validate_repository(&self, source: &Repository) -> Result<(), InvalidKey> {
         let files = &source.files;
         check(source.repo.split('/').filter(|part| !part.is_empty()).count() == 2, "source.repo", || {
             format!("is `{}`, and must be written owner/name", source.repo)
@@ -382,9 +382,9 @@ impl DataSet {
 }
 
 /// A key of the file, and what is wrong with it.
-type Fault = (&'static str, String);
+type InvalidKey = (&'static str, String);
 
-fn check(good: bool, key: &'static str, fault: impl FnOnce() -> String) -> Result<(), Fault> {
+fn check(good: bool, key: &'static str, fault: impl FnOnce() -> String) -> Result<(), InvalidKey> {
     if good { Ok(()) } else { Err((key, fault())) }
 }
 

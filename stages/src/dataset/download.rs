@@ -8,7 +8,7 @@ use super::catalog::{Classes, Repository, Source};
 use super::layout::{self, Piece};
 use super::limit::{limit, limit_evenly};
 use super::split::{Draw, Split, SplitRule, id, prefixes, split};
-use super::tables::{LabelOrder, Row, Rows, shown};
+use super::tables::{LabelOrder, ImageRow, ImageRows, listed};
 use super::user_images::Import;
 use crate::artifacts::images::{Images, Index};
 use crate::hub::client::{Hub, Watch};
@@ -114,9 +114,9 @@ impl Download {
             let mut tables = Vec::new();
             for shard in &shards {
                 let label = source.label_column.as_deref();
-                tables.push(Rows::open(&shard.fetched.path, &source.image_column, label, &self.classes)?);
+                tables.push(ImageRows::open(&shard.fetched.path, &source.image_column, label, &self.classes)?);
             }
-            let count: u64 = tables.iter().map(Rows::row_count).sum();
+            let count: u64 = tables.iter().map(ImageRows::row_count).sum();
             if rows.is_some_and(|expected| expected != count) {
                 let path = shards.first().map(|shard| shard.fetched.path.clone()).unwrap_or_default();
                 let files =
@@ -134,7 +134,7 @@ impl Download {
             let mut before = 0;
             for (shard, table) in shards.iter().zip(tables) {
                 if let LabelOrder::OtherNames(names) = table.label_order() {
-                    let names = shown(names);
+                    let names = listed(names);
                     context
                         .progress()
                         .note(format!("{} names its classes {names}; taken in this order", shard.path));
@@ -152,7 +152,7 @@ impl Download {
 /// What a source has.
 #[derive(Default)]
 pub(super) struct Found {
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<ImageRow>,
     pub(super) ids: Vec<String>,
     /// The split that the source gives each row.
     pub(super) given: Vec<Option<Split>>,
@@ -162,7 +162,7 @@ impl Found {
     /// Takes all rows of a table.
     pub(super) fn take(
         &mut self,
-        table: Rows,
+        table: ImageRows,
         id: impl Fn(usize) -> String,
         split: Option<Split>,
         context: &Context,
@@ -178,7 +178,7 @@ impl Found {
         Ok(())
     }
 
-    pub(super) fn push(&mut self, row: Row, id: String, split: Option<Split>) {
+    pub(super) fn push(&mut self, row: ImageRow, id: String, split: Option<Split>) {
         self.rows.push(row);
         self.ids.push(id);
         self.given.push(split);

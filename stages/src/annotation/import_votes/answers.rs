@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use pipeline::error::{Error, Result};
 
 use crate::dataset::catalog::wordings;
-use crate::dataset::tables::bare;
+use crate::dataset::tables::normalised;
 use crate::runtime::suggest::unknown;
 
 /// What an answer was found to be.
@@ -41,7 +41,7 @@ pub(crate) struct Vocabulary {
     classes: usize,
     /// Whether numerals are names of classes; then they are no places in the list of classes.
     numbered: bool,
-    /// Whole answers, as [`bare`] writes them.
+    /// Whole answers, as [`normalised`] writes them.
     whole: BTreeMap<String, Found>,
     /// By the first of them, the words of a class in their order and what they mean, the longest first.
     phrases: HashMap<String, Vec<(Vec<String>, Found)>>,
@@ -80,18 +80,18 @@ impl Vocabulary {
             told().chain(parts()).map(|(class, text)| (class, text.to_owned())).chain(values()).collect();
         let mut meant: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
         for (class, text) in &called {
-            meant.entry(bare(text)).or_default().insert(*class);
+            meant.entry(normalised(text)).or_default().insert(*class);
         }
-        let named: HashSet<String> = names.iter().map(|name| bare(name)).collect();
+        let named: HashSet<String> = names.iter().map(|name| normalised(name)).collect();
         for (class, text) in &called {
-            match meant.get(&bare(text)) {
-                _ if named.contains(&bare(text)) => {}
+            match meant.get(&normalised(text)) {
+                _ if named.contains(&normalised(text)) => {}
                 Some(classes) if classes.len() > 1 => all.put(text, Found::Several),
                 _ => all.put(text, Found::Named(*class)),
             }
         }
         for (name, own) in aliases {
-            let class = names.iter().position(|known| bare(known) == bare(name));
+            let class = names.iter().position(|known| normalised(known) == normalised(name));
             let class = class.ok_or_else(|| unknown("class", name, names.iter().cloned()))?;
             for alias in own {
                 all.add(alias, Found::Alias(class as u16), names)?;
@@ -105,7 +105,7 @@ impl Vocabulary {
 
     /// Adds what must mean one class alone.
     fn add(&mut self, text: &str, found: Found, names: &[String]) -> Result<()> {
-        match self.whole.get(&bare(text)) {
+        match self.whole.get(&normalised(text)) {
             Some(other) if other.class() != found.class() => {
                 let name = |found: Found| found.class().map_or("several", |class| &names[usize::from(class)]);
                 let (text, one, two) = (text.trim(), name(*other), name(found));
@@ -120,7 +120,7 @@ impl Vocabulary {
     }
 
     fn put(&mut self, text: &str, found: Found) {
-        self.whole.entry(bare(text)).or_insert(found);
+        self.whole.entry(normalised(text)).or_insert(found);
         for words in [words(text, false), words(text, true)] {
             let words: Vec<String> = words.into_iter().map(|word| word.text).collect();
             let Some(first) = words.first() else { continue };
@@ -134,7 +134,7 @@ impl Vocabulary {
     /// The class that `answer` means.
     pub(super) fn find(&self, answer: &str) -> Found {
         let trimmed = answer.trim().trim_end_matches(['.', '!']);
-        if let Some(found) = self.whole.get(&bare(trimmed)) {
+        if let Some(found) = self.whole.get(&normalised(trimmed)) {
             return *found;
         }
         if let Ok(number) = trimmed.parse::<usize>() {

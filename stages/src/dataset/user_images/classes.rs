@@ -14,7 +14,7 @@ use std::path::Path;
 use pipeline::error::{Error, OrFail, Result};
 
 use crate::dataset::catalog::{ALTERNATIVES, Classes};
-use crate::dataset::tables::bare;
+use crate::dataset::tables::normalised;
 
 /// The classes that the file lists.
 ///
@@ -58,7 +58,7 @@ fn parse(text: &str) -> Result<Classes, String> {
                 wordings.join(" | ")
             }
         };
-        if let Some(before) = names.insert(bare(name), number) {
+        if let Some(before) = names.insert(normalised(name), number) {
             return Err(format!("line {number} names `{name}`, as line {before} does"));
         }
         if let Some(before) = texts.insert(told.clone(), number) {

@@ -16,7 +16,7 @@ use super::{Described, OwnImages, classes, few};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
 use crate::dataset::split::{Split, SplitRule};
-use crate::dataset::tables::{Row, bare};
+use crate::dataset::tables::{ImageRow, normalised};
 
 /// Image files, part by part.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -72,7 +72,7 @@ impl Folder {
         let Layout { wrapping, parts, rule, notes } = layout;
         let root = root.join(wrapping);
         let part = |Laid { folder, split, class, files }: Laid| Part {
-            class: class.and_then(|class| indices.get(&bare(class)).copied()),
+            class: class.and_then(|class| indices.get(&normalised(class)).copied()),
             files: files.into_iter().map(str::to_owned).collect(),
             folder,
             split,
@@ -108,7 +108,7 @@ impl Folder {
         let of_part = self.parts.iter().flat_map(|part| part.files.iter().map(move |_| part));
         for ((id, _), part) in self.paths().zip(of_part) {
             let label = part.class.map(|class| class as i32);
-            found.push(Row { bytes: Vec::new(), path: Some(id.clone()), label }, id, part.split);
+            found.push(ImageRow { bytes: Vec::new(), path: Some(id.clone()), label }, id, part.split);
         }
         found
     }
@@ -206,11 +206,11 @@ fn barren(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
     let labelled = layout.parts.iter().filter(|part| part.class.is_some());
     let parents: BTreeSet<&str> =
         labelled.map(|part| part.folder.rsplit_once('/').map_or("", |(parent, _)| parent)).collect();
-    let used: BTreeSet<String> = layout.parts.iter().filter_map(|part| part.class).map(bare).collect();
+    let used: BTreeSet<String> = layout.parts.iter().filter_map(|part| part.class).map(normalised).collect();
     let inside = folders.iter().filter_map(|folder| folder.strip_prefix(layout.wrapping.as_str()));
     let name = |folder: &str| {
         let (parent, name) = folder.rsplit_once('/').unwrap_or(("", folder));
-        (parents.contains(parent) && !used.contains(&bare(name))).then(|| name.to_owned())
+        (parents.contains(parent) && !used.contains(&normalised(name))).then(|| name.to_owned())
     };
     inside.filter_map(name).collect()
 }
@@ -224,7 +224,7 @@ fn settle_classes(
     // `Cat` of the training images and `cat` of the test images are one class.
     let mut folders: BTreeMap<String, &str> = BTreeMap::new();
     for class in layout.parts.iter().filter_map(|part| part.class) {
-        let name = folders.entry(bare(class)).or_insert(class);
+        let name = folders.entry(normalised(class)).or_insert(class);
         *name = class.min(name);
     }
     let Some(list) = list else {
@@ -246,8 +246,8 @@ fn settle_classes(
     };
     let indices = indices(&list.names);
     let unknown: Vec<&str> =
-        folders.iter().filter(|(bare, _)| !indices.contains_key(*bare)).map(|(_, name)| *name).collect();
-    let without: Vec<&String> = list.names.iter().filter(|name| !folders.contains_key(&bare(name))).collect();
+        folders.iter().filter(|(normalised, _)| !indices.contains_key(*normalised)).map(|(_, name)| *name).collect();
+    let without: Vec<&String> = list.names.iter().filter(|name| !folders.contains_key(&normalised(name))).collect();
     if !unknown.is_empty() {
         let (of, classes) = match without.len() {
             0 => ("all classes have a folder", String::new()),
@@ -266,7 +266,7 @@ fn settle_classes(
 }
 
 fn indices(names: &[String]) -> BTreeMap<String, usize> {
-    names.iter().enumerate().map(|(index, name)| (bare(name), index)).collect()
+    names.iter().enumerate().map(|(index, name)| (normalised(name), index)).collect()
 }
 
 #[cfg(test)]

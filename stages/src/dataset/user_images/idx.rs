@@ -20,7 +20,7 @@ use super::{Described, OwnImages};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
 use crate::dataset::split::{Split, id};
-use crate::dataset::tables::Row;
+use crate::dataset::tables::ImageRow;
 
 /// No file may claim to hold more bytes than this.
 const MOST: u64 = 8 << 30;
@@ -110,7 +110,7 @@ impl Idx {
                 for (at, bytes) in encoded.into_iter().enumerate() {
                     let row = first * 1024 + at;
                     let label = labels.as_ref().map(|labels| i32::from(labels[row]));
-                    found.push(Row { bytes: bytes?, path: None, label }, id(&pair.name, row), pair.split);
+                    found.push(ImageRow { bytes: bytes?, path: None, label }, id(&pair.name, row), pair.split);
                 }
                 context.progress().advance(chunk.len() as u64);
             }

@@ -21,7 +21,7 @@ use super::{Described, OwnImages, classes, few};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
 use crate::dataset::split::{Split, id, prefixes};
-use crate::dataset::tables::{Rows, class_names, decode, is_binary, is_text};
+use crate::dataset::tables::{ImageRows, class_names, decode, is_binary, is_text};
 
 /// Columns that are taken for labels if the table does not say itself which one it is; the first that is there counts.
 const LABELS: [&str; 6] = ["label", "labels", "class", "target", "fine_label", "category"];
@@ -78,7 +78,7 @@ impl Tables {
         };
         let mut sample = Vec::new();
         for file in &tables.files {
-            let rows = Rows::open(&file.path, &tables.image, tables.label.as_deref(), &classes)?;
+            let rows = ImageRows::open(&file.path, &tables.image, tables.label.as_deref(), &classes)?;
             if sample.is_empty() {
                 // What is wrong with a row is for the stage to say.
                 sample.extend(rows.take(64).map_while(Result::ok).map(|row| row.bytes));
@@ -96,7 +96,7 @@ impl Tables {
         self.notes.iter().for_each(|note| context.progress().note(note));
         let mut found = Found::default();
         for file in &self.files {
-            let table = Rows::open(&file.path, &self.image, self.label.as_deref(), classes)?;
+            let table = ImageRows::open(&file.path, &self.image, self.label.as_deref(), classes)?;
             found.take(table, |row| id(&file.prefix, row), file.split, context)?;
         }
         Ok(found)
