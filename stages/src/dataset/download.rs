@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::catalog::{Classes, Repository, Source};
 use super::layout::{self, Piece};
 use super::limit::{limit, limit_evenly};
-use super::split::{Draw, Split, SplitRule, id, prefixes, split};
+use super::split::{Shuffle, Split, SplitRule, id, prefixes, split};
 use super::tables::{LabelOrder, ImageRow, ImageRows, listed};
 use super::user_images::Import;
 use crate::artifacts::images::{Images, Index};
@@ -70,18 +70,18 @@ impl Stage for Download {
             }
             Source::Own(own) => own.rows(&self.classes, context)?,
         };
-        let draw = match self.source {
+        let shuffle = match self.source {
             // People add to their images, and what was put aside for testing should stay there.
-            Source::Own(_) => Draw::by_id(self.seed, &found.ids),
-            Source::Hub(_) | Source::Drawn(_) => Draw::by_place(self.seed),
+            Source::Own(_) => Shuffle::by_id(self.seed, &found.ids),
+            Source::Hub(_) | Source::Drawn(_) => Shuffle::by_place(self.seed),
         };
-        let splits = split(&self.split, &found.given, &draw)?;
+        let splits = split(&self.split, &found.given, &shuffle)?;
         let [train, test] = [self.limit_train, self.limit_test].map(|limit| (limit > 0).then_some(limit));
         let mut kept = if self.balanced {
             let labels: Vec<Option<i32>> = found.rows.iter().map(|row| row.label).collect();
-            limit_evenly(&splits, &labels, train, test, &draw)?
+            limit_evenly(&splits, &labels, train, test, &shuffle)?
         } else {
-            limit(&splits, train, test, &draw)
+            limit(&splits, train, test, &shuffle)
         };
         if let (Source::Own(own), Some(import)) = (&self.source, self.import) {
             kept = import.run(own, &mut found, kept, context)?;
