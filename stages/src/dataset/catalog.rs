@@ -10,7 +10,7 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
-use super::demo::Drawn;
+use super::demo::DrawnImages;
 use super::split::{Split, SplitRule};
 use super::user_images::OwnImages;
 use crate::hub::cache::is_commit;
@@ -66,7 +66,7 @@ pub enum Source {
     /// A repository of a hub.
     Hub(Repository),
     /// Pictures that the project draws itself.
-    Drawn(Drawn),
+    Drawn(DrawnImages),
     /// Files of the user's; never in a description, for they are given by IMAGES.
     Own(OwnImages),
 }
@@ -77,7 +77,7 @@ impl<'de> Deserialize<'de> for Source {
         let kind = table.remove("kind").unwrap_or_else(|| "hub".into());
         let source = match kind.as_str() {
             Some("hub") => Repository::deserialize(table).map(Self::Hub),
-            Some("drawn") => Drawn::deserialize(table).map(Self::Drawn),
+            Some("drawn") => DrawnImages::deserialize(table).map(Self::Drawn),
             _ => {
                 return Err(D::Error::custom(format!(
                     "source.kind is {kind}, and must be \"hub\" or \"drawn\""

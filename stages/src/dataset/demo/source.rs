@@ -17,7 +17,7 @@ use crate::dataset::tables::ImageRow;
 /// Which pictures are drawn. The same seed gives the same ones, and more of them leave the first as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Drawn {
+pub struct DrawnImages {
     /// Seed of everything that is drawn.
     pub seed: u64,
     /// Number of training images.
@@ -29,7 +29,7 @@ pub struct Drawn {
 /// Pictures that are drawn between two looks at whether to stop.
 const AT_ONCE: usize = 250;
 
-impl Drawn {
+impl DrawnImages {
     /// Whether a data set of so many classes can be drawn; if not, why.
     pub(crate) fn validate(&self, class_count: usize) -> Result<(), String> {
         let drawn = classes().len();
