@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::demo::DrawnImages;
 use super::split::{Split, SplitRule};
-use super::user_images::OwnImages;
+use super::user_images::UserImages;
 use crate::hub::cache::is_commit;
 
 /// The catalog, in the order in which it is listed.
@@ -68,7 +68,7 @@ pub enum Source {
     /// Pictures that the project draws itself.
     Drawn(DrawnImages),
     /// Files of the user's; never in a description, for they are given by IMAGES.
-    Own(OwnImages),
+    UserImages(UserImages),
 }
 
 impl<'de> Deserialize<'de> for Source {
@@ -114,7 +114,7 @@ impl Source {
     pub fn at(&self, revision: &str) -> Self {
         match self {
             Self::Hub(repository) => Self::Hub(repository.at(revision)),
-            Self::Drawn(_) | Self::Own(_) => self.clone(),
+            Self::Drawn(_) | Self::UserImages(_) => self.clone(),
         }
     }
 }
@@ -291,7 +291,7 @@ impl DataSet {
         })?;
         match &self.source {
             Source::Hub(repository) => self.validate_repository(repository)?,
-            Source::Own(_) => {}
+            Source::UserImages(_) => {}
             Source::Drawn(drawn) => {
                 check(self.split == SplitRule::Standard, "split.rule", || {
                     "must be `standard` for pictures that are drawn for train and test".to_owned()

@@ -9,7 +9,7 @@ use super::layout::{self, Piece};
 use super::limit::{limit, limit_evenly};
 use super::split::{Shuffle, Split, SplitRule, id, prefixes, split};
 use super::tables::{LabelOrder, ImageRow, ImageRows, listed};
-use super::user_images::Import;
+use super::user_images::ImportImages;
 use crate::artifacts::images::{Images, Index};
 use crate::hub::client::{Hub, Watch};
 use crate::hub::environment::HubSettings;
@@ -33,7 +33,7 @@ pub struct Download {
     pub seed: u64,
     /// How images of one's own are taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub import: Option<Import>,
+    pub import: Option<ImportImages>,
 }
 
 impl Stage for Download {
@@ -44,7 +44,7 @@ impl Stage for Download {
 
     fn files(&self) -> Vec<Reads> {
         match &self.source {
-            Source::Own(own) => own.files(),
+            Source::UserImages(own) => own.files(),
             Source::Hub(_) | Source::Drawn(_) => Vec::new(),
         }
     }
@@ -52,7 +52,7 @@ impl Stage for Download {
     fn check(&self) -> Result<()> {
         match self.source {
             Source::Hub(_) => HubSettings::from_env().map(drop),
-            Source::Drawn(_) | Source::Own(_) => Ok(()),
+            Source::Drawn(_) | Source::UserImages(_) => Ok(()),
         }
     }
 
@@ -68,11 +68,11 @@ impl Stage for Download {
                 }
                 found
             }
-            Source::Own(own) => own.rows(&self.classes, context)?,
+            Source::UserImages(own) => own.rows(&self.classes, context)?,
         };
         let shuffle = match self.source {
             // People add to their images, and what was put aside for testing should stay there.
-            Source::Own(_) => Shuffle::by_id(self.seed, &found.ids),
+            Source::UserImages(_) => Shuffle::by_id(self.seed, &found.ids),
             Source::Hub(_) | Source::Drawn(_) => Shuffle::by_place(self.seed),
         };
         let splits = split(&self.split, &found.given, &shuffle)?;
@@ -83,7 +83,7 @@ impl Stage for Download {
         } else {
             limit(&splits, train, test, &shuffle)
         };
-        if let (Source::Own(own), Some(import)) = (&self.source, self.import) {
+        if let (Source::UserImages(own), Some(import)) = (&self.source, self.import) {
             kept = import.run(own, &mut found, kept, context)?;
         }
         let Found { mut rows, mut ids, .. } = found;

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::artifacts::annotation::{Names, Unmatched, Votes};
 use crate::artifacts::images::{Images, Index, Split};
 use crate::dataset::catalog::{Classes, wordings};
-use crate::dataset::user_images::{classes, few};
+use crate::dataset::user_images::{classes, first_few};
 use answers::{Found, Vocabulary};
 use rows::{Answer, Row};
 
@@ -119,7 +119,7 @@ impl ImportVotes {
                     understood.named += 1;
                     known.ok_or_else(|| {
                         Error::new(format!("row {number}: there is no class {class}"))
-                            .help(format!("there are {classes} classes, from 0: {}", few(&index.classes)))
+                            .help(format!("there are {classes} classes, from 0: {}", first_few(&index.classes)))
                     })?
                 }
                 Some(Answer::Text(answer)) => {
@@ -157,10 +157,10 @@ impl ImportVotes {
         unmatched.sort_by_key(|answer| std::cmp::Reverse(answer.images));
         context.progress().note(understood.to_words(&annotators, &unmatched));
         if votes.iter().all(Option::is_none) {
-            return Err(Error::new("no answer is a vote").because(few(distinct(&unmatched))).help(format!(
+            return Err(Error::new("no answer is a vote").because(first_few(distinct(&unmatched))).help(format!(
                 "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
                      `class: word | another`",
-                few(&index.classes)
+                first_few(&index.classes)
             )));
         }
         let mean_probs = (votes.chunks(width).zip(sure.chunks(width)))
@@ -190,12 +190,12 @@ impl ImportVotes {
             voted_on.insert(row.id.as_str());
         }
         if !doubled.is_empty() {
-            return Err(Error::new(format!("{} votes are there twice: {}", doubled.len(), few(&doubled)))
+            return Err(Error::new(format!("{} votes are there twice: {}", doubled.len(), first_few(&doubled)))
                 .help("an annotator has one row an image: give the second one another name"));
         }
         if !unknown.is_empty() && !self.surplus {
-            let (count, of) = (unknown.len(), few(&index.ids));
-            return Err(Error::new(format!("{count} votes are on ids that no image has: {}", few(unknown)))
+            let (count, of) = (unknown.len(), first_few(&index.ids));
+            return Err(Error::new(format!("{count} votes are on ids that no image has: {}", first_few(unknown)))
                 .help(format!("ids are those of download/images.parquet, such as {of}; votes.surplus=true passes over others")));
         }
         let without = |split: Split| -> Vec<&String> {
@@ -204,14 +204,14 @@ impl ImportVotes {
         };
         let (train, test) = (without(Split::Train), without(Split::Test));
         if !train.is_empty() && !self.incomplete {
-            let error = Error::new(format!("{} training images have no row: {}", train.len(), few(&train)));
+            let error = Error::new(format!("{} training images have no row: {}", train.len(), first_few(&train)));
             return Err(error.help(
                 "write a row for each, with a null class where there is no answer; votes.incomplete=true goes on without",
             ));
         }
         for (ids, what) in [(train, "training"), (test, "test")] {
             if !ids.is_empty() {
-                context.progress().note(format!("{} {what} images have no vote: {}", ids.len(), few(&ids)));
+                context.progress().note(format!("{} {what} images have no vote: {}", ids.len(), first_few(&ids)));
             }
         }
         Ok(())
@@ -222,7 +222,7 @@ impl Understood {
     fn to_words(&self, annotators: &[String], unmatched: &[Unmatched]) -> String {
         let Self { named, within, alias, nothing, several, unsure, silent } = *self;
         let all = named + within + alias + nothing + several + silent;
-        let mut words = format!("{all} answers of {}: {named} are a class", few(annotators));
+        let mut words = format!("{all} answers of {}: {named} are a class", first_few(annotators));
         for (count, what) in [
             (within, "hold the words of one class"),
             (alias, "are or hold an alias"),
@@ -236,7 +236,7 @@ impl Understood {
             }
         }
         if !unmatched.is_empty() {
-            let answers = few(distinct(unmatched));
+            let answers = first_few(distinct(unmatched));
             words += &format!("; not understood, see unmatched.parquet: {answers}");
         }
         words

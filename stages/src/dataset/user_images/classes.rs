@@ -45,11 +45,11 @@ fn parse(text: &str) -> Result<Classes, String> {
         if name.is_empty() {
             return Err(format!("line {number} has no name before the colon"));
         }
-        let told = match wordings {
+        let default_text = match wordings {
             None if name.contains(ALTERNATIVES) => {
                 return Err(format!("line {number} has several texts and no name before them: `{name}`"));
             }
-            None => told(name),
+            None => default_text(name),
             Some(wordings) => {
                 let wordings: Vec<&str> = wordings.split(ALTERNATIVES).map(str::trim).collect();
                 if wordings.contains(&"") {
@@ -61,11 +61,11 @@ fn parse(text: &str) -> Result<Classes, String> {
         if let Some(before) = names.insert(normalised(name), number) {
             return Err(format!("line {number} names `{name}`, as line {before} does"));
         }
-        if let Some(before) = texts.insert(told.clone(), number) {
-            return Err(format!("lines {before} and {number} tell CLIP the same: `{told}`"));
+        if let Some(before) = texts.insert(default_text.clone(), number) {
+            return Err(format!("lines {before} and {number} tell CLIP the same: `{default_text}`"));
         }
         classes.names.push(name.to_owned());
-        classes.texts.push(told);
+        classes.texts.push(default_text);
     }
     Ok(classes)
 }
@@ -81,7 +81,7 @@ fn split(line: &str) -> (&str, Option<&str>) {
 }
 
 /// What CLIP is told of a class that has a name and no text.
-pub(super) fn told(name: &str) -> String {
+pub(super) fn default_text(name: &str) -> String {
     name.replace('_', " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

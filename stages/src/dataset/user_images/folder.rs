@@ -10,9 +10,9 @@ use pipeline::stage::{Context, Reads};
 use serde::Serialize;
 
 use super::form::Form;
-use super::part::{Role, settle};
+use super::part::{SplitRole, assign_splits};
 use super::walk::Tree;
-use super::{Described, OwnImages, classes, few};
+use super::{Described, UserImages, classes, first_few};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
 use crate::dataset::split::{Split, SplitRule};
@@ -23,14 +23,14 @@ use crate::dataset::tables::{ImageRow, normalised};
 pub struct Folder {
     #[serde(skip)]
     root: PathBuf,
-    parts: Vec<Part>,
+    parts: Vec<FolderPart>,
     #[serde(skip)]
     notes: Vec<String>,
 }
 
 /// The image files in and below one folder, which are of one split and of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Part {
+struct FolderPart {
     /// Path from the root; empty for the root itself.
     folder: String,
     split: Option<Split>,
@@ -45,14 +45,14 @@ struct Part {
 struct Layout<'a> {
     /// Folders around everything, with a slash at the end: `photos/`.
     wrapping: String,
-    parts: Vec<Laid<'a>>,
+    parts: Vec<PartLayout<'a>>,
     rule: SplitRule,
     notes: Vec<String>,
 }
 
 /// A part whose class is a folder's name.
 #[derive(Debug, PartialEq)]
-struct Laid<'a> {
+struct PartLayout<'a> {
     folder: String,
     split: Option<Split>,
     class: Option<&'a str>,
@@ -66,21 +66,21 @@ impl Folder {
         if !tree.others.is_empty() {
             layout.notes.push(tree.left_out());
         }
-        let barren = barren(&layout, &tree.folders);
+        let empty_folders = empty_folders(&layout, &tree.folders);
         let (classes, indices) =
-            settle_classes(&mut layout, list, &barren).map_err(|error| error.at(root))?;
+            resolve_classes(&mut layout, list, &empty_folders).map_err(|error| error.at(root))?;
         let Layout { wrapping, parts, rule, notes } = layout;
         let root = root.join(wrapping);
-        let part = |Laid { folder, split, class, files }: Laid| Part {
+        let part = |PartLayout { folder, split, class, files }: PartLayout| FolderPart {
             class: class.and_then(|class| indices.get(&normalised(class)).copied()),
             files: files.into_iter().map(str::to_owned).collect(),
             folder,
             split,
         };
-        let parts: Vec<Part> = parts.into_iter().map(part).collect();
+        let parts: Vec<FolderPart> = parts.into_iter().map(part).collect();
         let folder = Self { root, parts, notes };
         let form = Form::of_files(folder.paths().collect());
-        Ok(Described { source: OwnImages::Folder(folder), classes, form, split: rule })
+        Ok(Described { source: UserImages::Folder(folder), classes, form, split: rule })
     }
 
     /// All files: ids, and where they are.
@@ -97,7 +97,7 @@ impl Folder {
 
     pub(super) fn files(&self) -> Vec<Reads> {
         let reads =
-            |part: &Part| Reads::Chosen { folder: self.root.join(&part.folder), files: part.files.clone() };
+            |part: &FolderPart| Reads::Chosen { folder: self.root.join(&part.folder), files: part.files.clone() };
         self.parts.iter().map(reads).collect()
     }
 
@@ -139,23 +139,23 @@ fn lay_out<'a>(files: &[&'a str]) -> Result<Layout<'a>> {
     // What an archive was unpacked into: one folder that holds nothing but folders.
     while loose.is_empty()
         && let [(name, inner)] = folders.iter().collect::<Vec<_>>()[..]
-        && Role::of_word(name).is_none()
+        && SplitRole::of_word(name).is_none()
         && inner.iter().all(|file| file.contains('/'))
     {
         layout.wrapping += &format!("{name}/");
         (loose, folders) = by_folder(&inner.clone());
     }
-    if !folders.keys().any(|name| Role::of_word(name) == Some(Role::Train)) {
+    if !folders.keys().any(|name| SplitRole::of_word(name) == Some(SplitRole::Train)) {
         layout.rule = SplitRule::Random { test_share: super::TEST_SHARE };
         layout.parts = classes_of("", None, loose, folders)?;
         return Ok(layout);
     }
     if !loose.is_empty() {
-        return Err(Error::new(format!("{} are beside the folder of training images", few(&loose)))
+        return Err(Error::new(format!("{} are beside the folder of training images", first_few(&loose)))
             .help("put every image into the folder train or the folder test"));
     }
-    let roles: Vec<_> = folders.keys().map(|name| (*name, Role::of_word(name))).collect();
-    let (splits, rule) = settle(&roles)?;
+    let roles: Vec<_> = folders.keys().map(|name| (*name, SplitRole::of_word(name))).collect();
+    let (splits, rule) = assign_splits(&roles)?;
     for ((name, files), split) in folders.into_iter().zip(splits) {
         let Some(split) = split else {
             let count = files.len();
@@ -178,21 +178,21 @@ fn classes_of<'a>(
     split: Option<Split>,
     loose: Vec<&'a str>,
     folders: BTreeMap<&'a str, Vec<&'a str>>,
-) -> Result<Vec<Laid<'a>>> {
+) -> Result<Vec<PartLayout<'a>>> {
     let below = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}/{name}") };
     match (loose.is_empty(), folders.is_empty()) {
-        (false, true) => Ok(vec![Laid { folder: within.to_owned(), split, class: None, files: loose }]),
+        (false, true) => Ok(vec![PartLayout { folder: within.to_owned(), split, class: None, files: loose }]),
         (true, _) => Ok(folders
             .into_iter()
-            .map(|(name, files)| Laid { folder: below(name), split, class: Some(name), files })
+            .map(|(name, files)| PartLayout { folder: below(name), split, class: Some(name), files })
             .collect()),
         (false, false) => {
             let loose: Vec<String> = loose.iter().map(|name| below(name)).collect();
             Err(Error::new(format!(
                 "{} {} in no class's folder, beside the folders {}",
-                few(&loose),
+                first_few(&loose),
                 if loose.len() == 1 { "is" } else { "are" },
-                few(folders.keys())
+                first_few(folders.keys())
             ))
             .help(
                 "put every image into the folder of its class, or all of them into one folder without others",
@@ -202,7 +202,7 @@ fn classes_of<'a>(
 }
 
 /// Folders that stand where classes do and hold no image.
-fn barren(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
+fn empty_folders(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
     let labelled = layout.parts.iter().filter(|part| part.class.is_some());
     let parents: BTreeSet<&str> =
         labelled.map(|part| part.folder.rsplit_once('/').map_or("", |(parent, _)| parent)).collect();
@@ -216,10 +216,10 @@ fn barren(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
 }
 
 /// The classes, and the index of each by its bare name.
-fn settle_classes(
+fn resolve_classes(
     layout: &mut Layout,
     list: Option<Classes>,
-    barren: &BTreeSet<String>,
+    empty_folders: &BTreeSet<String>,
 ) -> Result<(Classes, BTreeMap<String, usize>)> {
     // `Cat` of the training images and `cat` of the test images are one class.
     let mut folders: BTreeMap<String, &str> = BTreeMap::new();
@@ -234,13 +234,13 @@ fn settle_classes(
                  or put the images into folders that are called as the classes are",
             ));
         }
-        if !barren.is_empty() {
-            return Err(Error::new(format!("no image is in the folder of a class: {}", few(barren)))
+        if !empty_folders.is_empty() {
+            return Err(Error::new(format!("no image is in the folder of a class: {}", first_few(empty_folders)))
                 .help("put images there, take the folder away, or list the classes in CLASSES=classes.txt"));
         }
         let mut names: Vec<String> = folders.into_values().map(str::to_owned).collect();
         names.sort_unstable();
-        let texts = names.iter().map(|name| classes::told(name)).collect();
+        let texts = names.iter().map(|name| classes::default_text(name)).collect();
         let indices = indices(&names);
         return Ok((Classes { names, texts, renamed: Vec::new() }, indices));
     };
@@ -251,16 +251,16 @@ fn settle_classes(
     if !unknown.is_empty() {
         let (of, classes) = match without.len() {
             0 => ("all classes have a folder", String::new()),
-            _ => ("classes without a folder: ", few(&without)),
+            _ => ("classes without a folder: ", first_few(&without)),
         };
         return Err(Error::new(format!(
             "folders that are no class: {}; {of}{classes}",
-            few(unknown)
+            first_few(unknown)
         ))
         .help("call the folders as CLASSES calls the classes, or the other way round; images without labels belong into one folder"));
     }
     if !folders.is_empty() && !without.is_empty() {
-        layout.notes.push(format!("classes without an image of their own: {}", few(&without)));
+        layout.notes.push(format!("classes without an image of their own: {}", first_few(&without)));
     }
     Ok((list, indices))
 }
@@ -277,7 +277,7 @@ mod tests {
     /// `split class: files` of each part.
     fn parts(files: &[&str]) -> Vec<String> {
         let layout = lay_out(files).unwrap();
-        let part = |part: &Laid| {
+        let part = |part: &PartLayout| {
             let split = part.split.map_or("-", Split::name);
             format!("{split} {} in {}: {}", part.class.unwrap_or("-"), part.folder, part.files.join(" "))
         };
@@ -332,7 +332,7 @@ mod tests {
         }
     }
 
-    fn settled(
+    fn resolved(
         files: &[&str],
         list: Option<&[&str]>,
         folders: &[&str],
@@ -340,17 +340,17 @@ mod tests {
         let mut layout = lay_out(files).unwrap();
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let list = list.map(|list| Classes { names: names(list), texts: names(list), renamed: Vec::new() });
-        let barren = barren(&layout, &names(folders));
-        let (classes, _) = settle_classes(&mut layout, list, &barren)?;
+        let empty_folders = empty_folders(&layout, &names(folders));
+        let (classes, _) = resolve_classes(&mut layout, list, &empty_folders)?;
         Ok((classes.texts, layout.notes))
     }
 
     #[test]
     fn folders_that_are_no_classes_are_refused_with_both_sides() {
         let files = ["cat/a.png", "hound/a.png"];
-        let error = settled(&files, Some(&["Cat", "Dog"]), &[]).unwrap_err().to_string();
+        let error = resolved(&files, Some(&["Cat", "Dog"]), &[]).unwrap_err().to_string();
         assert!(error.contains("no class: `hound`; classes without a folder: `Dog`"), "{error}");
-        let (_, notes) = settled(&["cat/a.png"], Some(&["Cat", "Dog"]), &[]).unwrap();
+        let (_, notes) = resolved(&["cat/a.png"], Some(&["Cat", "Dog"]), &[]).unwrap();
         assert!(notes[0].contains("`Dog`"), "{notes:?}");
     }
 
@@ -358,10 +358,10 @@ mod tests {
     fn without_a_list_the_folders_are_the_classes_and_an_empty_one_is_refused() {
         let files = ["train/sea_lake/a.png", "train/Forest/a.png", "test/forest/a.png"];
         let folders = ["test", "test/forest", "train", "train/Forest", "train/sea_lake", "docs"];
-        assert_eq!(settled(&files, None, &folders).unwrap().0, ["Forest", "sea lake"]);
-        let error = settled(&files, None, &["train", "train/desert"]).unwrap_err().to_string();
+        assert_eq!(resolved(&files, None, &folders).unwrap().0, ["Forest", "sea lake"]);
+        let error = resolved(&files, None, &["train", "train/desert"]).unwrap_err().to_string();
         assert!(error.contains("`desert`"), "{error}");
-        let error = settled(&["a.png"], None, &[]).unwrap_err().to_string();
+        let error = resolved(&["a.png"], None, &[]).unwrap_err().to_string();
         assert!(error.contains("CLASSES=classes.txt"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 //! [`DataSet`] like those of the catalog.
 //!
 //! Everything that can be known from names and headers is decided and checked here, before any stage runs.
-//! The images themselves are read by the stage `download`, through [`OwnImages`].
+//! The images themselves are read by the stage `download`, through [`UserImages`].
 
 pub(crate) mod classes;
 mod folder;
@@ -28,12 +28,12 @@ use walk::Tree;
 
 pub use folder::Folder;
 pub use idx::Idx;
-pub use import::Import;
+pub use import::ImportImages;
 pub use tables::Tables;
 
 /// What the user says of his images.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
+pub struct UserDataSet {
     /// A folder, or a Parquet file.
     pub images: PathBuf,
     /// A text file with a class a line; where folders or tables name the classes it may be left out.
@@ -46,7 +46,7 @@ pub struct Own {
 /// is part of the key, and the files' content.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum OwnImages {
+pub enum UserImages {
     /// Image files.
     Folder(Folder),
     /// Parquet files in the hub's image schema.
@@ -57,7 +57,7 @@ pub enum OwnImages {
 
 /// What was found where the user pointed.
 struct Described {
-    source: OwnImages,
+    source: UserImages,
     classes: Classes,
     form: Form,
     split: SplitRule,
@@ -69,7 +69,7 @@ const TEST_SHARE: f64 = 0.2;
 /// Names that folders below `artifacts` have already.
 const TAKEN: [&str; 2] = ["store", "runs"];
 
-impl Own {
+impl UserDataSet {
     /// The data set.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Own {
             note: None,
             clip: None,
             prompts: Vec::new(),
-            source: Source::Own(source),
+            source: Source::UserImages(source),
             split,
             classes,
             image: form.image(),
@@ -156,7 +156,7 @@ impl Own {
     }
 }
 
-impl OwnImages {
+impl UserImages {
     /// What the stage reads outside the store.
     pub(super) fn files(&self) -> Vec<Reads> {
         match self {
@@ -166,7 +166,7 @@ impl OwnImages {
         }
     }
 
-    /// All rows; those of a folder are without their bytes until [`Import`] reads the ones that are kept.
+    /// All rows; those of a folder are without their bytes until [`ImportImages`] reads the ones that are kept.
     pub(super) fn rows(&self, classes: &Classes, context: &Context) -> Result<Found> {
         match self {
             Self::Folder(folder) => Ok(folder.rows(context)),
@@ -191,7 +191,7 @@ fn slug(title: &str) -> String {
 }
 
 /// The first few of a list, each in quotes, and how many more there are.
-pub(crate) fn few<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> String {
+pub(crate) fn first_few<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> String {
     const FEW: usize = 5;
     let all: Vec<S> = list.into_iter().collect();
     let shown: Vec<String> = all.iter().take(FEW).map(|name| format!("`{}`", name.as_ref())).collect();

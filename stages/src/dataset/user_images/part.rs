@@ -2,18 +2,18 @@
 
 use pipeline::error::{Error, Result};
 
-use super::{TEST_SHARE, few};
+use super::{TEST_SHARE, first_few};
 use crate::dataset::split::{Split, SplitRule};
 
 /// What a part is for, as its name says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum SplitRole {
     Train,
     Validation,
     Test,
 }
 
-impl Role {
+impl SplitRole {
     /// The role that a whole word stands for.
     pub(super) fn of_word(word: &str) -> Option<Self> {
         match word.to_lowercase().as_str() {
@@ -40,22 +40,22 @@ impl Role {
 ///
 /// # Errors
 /// Parts with a role beside parts without one.
-pub(super) fn settle(parts: &[(&str, Option<Role>)]) -> Result<(Vec<Option<Option<Split>>>, SplitRule)> {
+pub(super) fn assign_splits(parts: &[(&str, Option<SplitRole>)]) -> Result<(Vec<Option<Option<Split>>>, SplitRule)> {
     let has = |role| parts.iter().any(|(_, its)| *its == Some(role));
     let without: Vec<&str> = parts.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| *name).collect();
     if !without.is_empty() && without.len() < parts.len() {
         return Err(Error::new(format!(
             "it is not clear whether {} is for training or for testing",
-            few(without)
+            first_few(without)
         ))
         .help("call the parts train and test, or give none of them such a name"));
     }
-    let held_out = if has(Role::Test) { Role::Test } else { Role::Validation };
-    if !(has(Role::Train) && has(held_out)) {
+    let held_out = if has(SplitRole::Test) { SplitRole::Test } else { SplitRole::Validation };
+    if !(has(SplitRole::Train) && has(held_out)) {
         return Ok((vec![Some(None); parts.len()], SplitRule::Random { test_share: TEST_SHARE }));
     }
-    let split = |role: Option<Role>| match role {
-        Some(Role::Train) => Some(Some(Split::Train)),
+    let split = |role: Option<SplitRole>| match role {
+        Some(SplitRole::Train) => Some(Some(Split::Train)),
         role if role == Some(held_out) => Some(Some(Split::Test)),
         _ => None,
     };
@@ -69,29 +69,29 @@ mod tests {
 
     #[test]
     fn a_path_says_its_role_in_a_whole_word() {
-        let role = |path| Role::of_path(path);
-        assert_eq!(role("data/train-00000-of-00002.parquet"), Some(Role::Train));
-        assert_eq!(role("plain/Test/0000.parquet"), Some(Role::Test));
-        assert_eq!(role("t10k-images-idx3-ubyte.gz"), Some(Role::Test));
+        let role = |path| SplitRole::of_path(path);
+        assert_eq!(role("data/train-00000-of-00002.parquet"), Some(SplitRole::Train));
+        assert_eq!(role("plain/Test/0000.parquet"), Some(SplitRole::Test));
+        assert_eq!(role("t10k-images-idx3-ubyte.gz"), Some(SplitRole::Test));
         assert_eq!(role("trains/contest.parquet"), None);
     }
 
     #[test]
     fn validation_tests_where_nothing_else_does() {
-        let settled = |roles: &[Role]| {
+        let assigned = |roles: &[SplitRole]| {
             let parts: Vec<_> = roles.iter().map(|role| ("part", Some(*role))).collect();
-            settle(&parts).unwrap()
+            assign_splits(&parts).unwrap()
         };
         let (train, test) = (Some(Some(Split::Train)), Some(Some(Split::Test)));
-        assert_eq!(settled(&[Role::Train, Role::Validation]), (vec![train, test], SplitRule::Standard));
-        let all = [Role::Train, Role::Validation, Role::Test];
-        assert_eq!(settled(&all), (vec![train, None, test], SplitRule::Standard));
-        assert_eq!(settled(&[Role::Train]), (vec![Some(None)], SplitRule::Random { test_share: 0.2 }));
+        assert_eq!(assigned(&[SplitRole::Train, SplitRole::Validation]), (vec![train, test], SplitRule::Standard));
+        let all = [SplitRole::Train, SplitRole::Validation, SplitRole::Test];
+        assert_eq!(assigned(&all), (vec![train, None, test], SplitRule::Standard));
+        assert_eq!(assigned(&[SplitRole::Train]), (vec![Some(None)], SplitRule::Random { test_share: 0.2 }));
     }
 
     #[test]
     fn a_part_without_a_role_among_others_is_refused() {
-        let error = settle(&[("train", Some(Role::Train)), ("more", None)]).unwrap_err().to_string();
+        let error = assign_splits(&[("train", Some(SplitRole::Train)), ("more", None)]).unwrap_err().to_string();
         assert!(error.contains("`more`"), "{error}");
     }
 }
