@@ -10,12 +10,12 @@ use crate::artifacts::annotation::{Names, Unmatched, Votes};
 
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Join {
+pub struct MergeVotes {
     /// What each source is called, in the order of the inputs.
     pub sources: Vec<String>,
 }
 
-impl Stage for Join {
+impl Stage for MergeVotes {
     type Inputs = Vec<Votes>;
     type Output = Votes;
     const NAME: &'static str = "join";
@@ -87,7 +87,7 @@ mod tests {
 
     fn join(sources: Vec<Arc<Votes>>) -> Result<Votes> {
         let names = ["clip", "people"].map(str::to_owned).to_vec();
-        Join { sources: names }.run(sources, &Context::for_test("nowhere"))
+        MergeVotes { sources: names }.run(sources, &Context::for_test("nowhere"))
     }
 
     #[test]

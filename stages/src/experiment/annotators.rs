@@ -12,7 +12,7 @@ use crate::annotation::annotate::{Annotate, templates};
 use crate::annotation::embed::Embed;
 use crate::annotation::fetch_clip::{FetchClip, Origin};
 use crate::annotation::import_votes::{ImportVotes, aliases};
-use crate::annotation::merge_votes::Join;
+use crate::annotation::merge_votes::MergeVotes;
 use crate::artifacts::annotation::Votes;
 use crate::artifacts::images::Images;
 
@@ -57,7 +57,7 @@ impl Experiment {
         }
         match votes[..] {
             [only] => Ok(only),
-            _ => wiring.add_as("annotate", suffix, Join { sources }, votes),
+            _ => wiring.add_as("annotate", suffix, MergeVotes { sources }, votes),
         }
     }
 

@@ -19,8 +19,8 @@ use crate::artifacts::annotation::{Names, Unmatched, Votes};
 use crate::artifacts::images::{Images, Index, Split};
 use crate::dataset::catalog::{Classes, wordings};
 use crate::dataset::user_images::{classes, first_few};
-use answers::{Found, Vocabulary};
-use rows::{Answer, Row};
+use answers::{Match, Vocabulary};
+use rows::{VoteAnswer, VoteRow};
 
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,7 +67,7 @@ impl Stage for ImportVotes {
 
 /// How many answers were understood, and how.
 #[derive(Default)]
-struct Understood {
+struct AnswerCounts {
     named: usize,
     within: usize,
     alias: usize,
@@ -79,7 +79,7 @@ struct Understood {
 
 impl ImportVotes {
     /// Turns rows into votes.
-    fn count(&self, rows: &[Row], index: &Index, context: &Context) -> Result<Votes> {
+    fn count(&self, rows: &[VoteRow], index: &Index, context: &Context) -> Result<Votes> {
         self.check_ids(rows, index, context)?;
         let vocabulary = Vocabulary::new(&index.classes, &self.class_texts, &self.aliases)?;
         let annotators: Vec<String> =
@@ -93,10 +93,10 @@ impl ImportVotes {
         let (row_of, annotator_of) = (place(&index.ids), place(&annotators));
         let (width, classes) = (annotators.len(), index.classes.len());
         let mut votes = vec![None; index.ids.len() * width];
-        let mut sure = vec![0.0f64; votes.len()];
-        let mut understood = Understood::default();
+        let mut confidences = vec![0.0f64; votes.len()];
+        let mut counts = AnswerCounts::default();
         let mut unmatched: BTreeMap<(&str, &str, &'static str), u64> = BTreeMap::new();
-        let mut read: HashMap<&str, Found> = HashMap::new();
+        let mut read: HashMap<&str, Match> = HashMap::new();
         for (number, row) in rows.iter().enumerate() {
             let (Some(image), Some(annotator)) = (row_of.get(&row.id), annotator_of.get(&row.annotator))
             else {
@@ -111,25 +111,25 @@ impl ImportVotes {
             }
             let class = match &row.answer {
                 None => {
-                    understood.silent += 1;
+                    counts.silent += 1;
                     continue;
                 }
-                Some(Answer::Number(class)) => {
+                Some(VoteAnswer::Number(class)) => {
                     let known = u16::try_from(*class).ok().filter(|class| usize::from(*class) < classes);
-                    understood.named += 1;
+                    counts.named += 1;
                     known.ok_or_else(|| {
                         Error::new(format!("row {number}: there is no class {class}"))
                             .help(format!("there are {classes} classes, from 0: {}", first_few(&index.classes)))
                     })?
                 }
-                Some(Answer::Text(answer)) => {
+                Some(VoteAnswer::Text(answer)) => {
                     let found = *read.entry(answer).or_insert_with(|| vocabulary.find(answer));
                     let (count, reason) = match found {
-                        Found::Named(_) => (&mut understood.named, ""),
-                        Found::Alias(_) => (&mut understood.alias, ""),
-                        Found::Within(_) => (&mut understood.within, ""),
-                        Found::Nothing => (&mut understood.nothing, "no class"),
-                        Found::Several => (&mut understood.several, "several classes"),
+                        Match::Named(_) => (&mut counts.named, ""),
+                        Match::Alias(_) => (&mut counts.alias, ""),
+                        Match::Within(_) => (&mut counts.within, ""),
+                        Match::Nothing => (&mut counts.nothing, "no class"),
+                        Match::Several => (&mut counts.several, "several classes"),
                     };
                     *count += 1;
                     let Some(class) = found.class() else {
@@ -140,11 +140,11 @@ impl ImportVotes {
                 }
             };
             if row.confidence < self.min_confidence {
-                understood.unsure += 1;
+                counts.unsure += 1;
                 continue;
             }
             votes[image * width + annotator] = Some(class);
-            sure[image * width + annotator] = row.confidence;
+            confidences[image * width + annotator] = row.confidence;
         }
         let mut unmatched: Vec<Unmatched> = (unmatched.into_iter())
             .map(|((annotator, answer, reason), images)| Unmatched {
@@ -155,7 +155,7 @@ impl ImportVotes {
             })
             .collect();
         unmatched.sort_by_key(|answer| std::cmp::Reverse(answer.images));
-        context.progress().note(understood.to_words(&annotators, &unmatched));
+        context.progress().note(counts.to_words(&annotators, &unmatched));
         if votes.iter().all(Option::is_none) {
             return Err(Error::new("no answer is a vote").because(first_few(distinct(&unmatched))).help(format!(
                 "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
@@ -163,8 +163,8 @@ impl ImportVotes {
                 first_few(&index.classes)
             )));
         }
-        let mean_probs = (votes.chunks(width).zip(sure.chunks(width)))
-            .flat_map(|(votes, sure)| mean(votes, sure, classes))
+        let mean_probs = (votes.chunks(width).zip(confidences.chunks(width)))
+            .flat_map(|(votes, confidences)| mean(votes, confidences, classes))
             .collect();
         Ok(Votes {
             ids: index.ids.clone(),
@@ -177,7 +177,7 @@ impl ImportVotes {
     }
 
     /// Every row speaks of an image, no annotator twice of one, and of every training image somebody.
-    fn check_ids(&self, rows: &[Row], index: &Index, context: &Context) -> Result<()> {
+    fn check_ids(&self, rows: &[VoteRow], index: &Index, context: &Context) -> Result<()> {
         let known: HashSet<&str> = index.ids.iter().map(String::as_str).collect();
         let (mut seen, mut voted_on) = (HashSet::new(), HashSet::new());
         let (mut unknown, mut doubled) = (Vec::new(), Vec::new());
@@ -218,7 +218,7 @@ impl ImportVotes {
     }
 }
 
-impl Understood {
+impl AnswerCounts {
     fn to_words(&self, annotators: &[String], unmatched: &[Unmatched]) -> String {
         let Self { named, within, alias, nothing, several, unsure, silent } = *self;
         let all = named + within + alias + nothing + several + silent;
@@ -251,14 +251,14 @@ fn distinct(unmatched: &[Unmatched]) -> Vec<&String> {
 
 /// The mean of the class probabilities of those who voted: each gives his class his confidence, and the others share
 /// the rest. Where nobody voted all classes have the same.
-fn mean(votes: &[Option<u16>], sure: &[f64], classes: usize) -> Vec<f32> {
+fn mean(votes: &[Option<u16>], confidences: &[f64], classes: usize) -> Vec<f32> {
     let mut sum = vec![0.0f64; classes];
     let mut count = 0.0;
-    for (vote, sure) in votes.iter().zip(sure) {
+    for (vote, confidences) in votes.iter().zip(confidences) {
         let Some(vote) = *vote else { continue };
-        let rest = (1.0 - sure) / (classes - 1).max(1) as f64;
+        let rest = (1.0 - confidences) / (classes - 1).max(1) as f64;
         let own = usize::from(vote);
-        sum.iter_mut().enumerate().for_each(|(class, p)| *p += if class == own { *sure } else { rest });
+        sum.iter_mut().enumerate().for_each(|(class, p)| *p += if class == own { *confidences } else { rest });
         count += 1.0;
     }
     let mean = |p: f64| if count > 0.0 { p / count } else { 1.0 / classes as f64 };
