@@ -92,18 +92,18 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
 
     let known = rows.iter().any(|&row| truth(row).is_some());
     all.classes.extend(labels.names.classes.iter().enumerate().map(|(class, name)| {
-        let own: Vec<usize> = rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
+        let of_class: Vec<usize> = rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
         let count = |of: &dyn Fn(usize) -> bool| voted.iter().filter(|&&row| of(row)).count() as u64;
-        let own_voted = || own.iter().filter(|&&row| labels.single[row].is_some());
+        let voted_of_class = || of_class.iter().filter(|&&row| labels.single[row].is_some());
         ClassStatistics {
             class: name.clone(),
             split,
-            images: known.then_some(own.len() as f64),
+            images: known.then_some(of_class.len() as f64),
             candidate_in: count(&|row| labels.candidates[row].iter().any(|&c| usize::from(c) == class)),
             single_label_of: count(&|row| labels.single[row].map(usize::from) == Some(class)),
-            eta: share(own_voted().filter_map(|&row| outside(row))),
+            eta: share(voted_of_class().filter_map(|&row| outside(row))),
             zero_shot_mean: votes.and_then(|_| {
-                share(own.iter().filter_map(|&row| Some(usize::from(labels.single[row]?) == class)))
+                share(of_class.iter().filter_map(|&row| Some(usize::from(labels.single[row]?) == class)))
             }),
             prior: votes.filter(|_| !voted.is_empty()).map(|votes| {
                 let probs = voted.iter().map(|&row| f64::from(votes.probs(row)[class]));
@@ -123,7 +123,7 @@ fn by_annotator(
 ) -> Vec<AnnotatorStatistics> {
     /// Of one annotator, on how many images something is so.
     #[derive(Clone, Default)]
-    struct Tally {
+    struct AnnotatorCounts {
         voted: u64,
         agrees: u64,
         known: u64,
@@ -131,36 +131,36 @@ fn by_annotator(
         alone: u64,
         alone_right: u64,
     }
-    let mut tallies = vec![Tally::default(); votes.names.annotators.len()];
+    let mut counts = vec![AnnotatorCounts::default(); votes.names.annotators.len()];
     let mut count = vec![0u32; votes.names.classes.len()];
     for &row in voted {
         let given = || votes.on(row).iter().copied().flatten().map(usize::from);
         given().for_each(|class| count[class] += 1);
-        for (tally, vote) in tallies.iter_mut().zip(votes.on(row)) {
+        for (counted, vote) in counts.iter_mut().zip(votes.on(row)) {
             let Some(vote) = *vote else { continue };
             let right = labels.truth[row].map(|truth| truth == i32::from(vote));
             let alone = count[usize::from(vote)] == 1;
-            tally.voted += 1;
-            tally.agrees += u64::from(labels.single[row] == Some(vote));
-            tally.known += u64::from(right.is_some());
-            tally.right += u64::from(right == Some(true));
-            tally.alone += u64::from(alone);
-            tally.alone_right += u64::from(alone && right == Some(true));
+            counted.voted += 1;
+            counted.agrees += u64::from(labels.single[row] == Some(vote));
+            counted.known += u64::from(right.is_some());
+            counted.right += u64::from(right == Some(true));
+            counted.alone += u64::from(alone);
+            counted.alone_right += u64::from(alone && right == Some(true));
         }
         given().for_each(|class| count[class] = 0);
     }
     let known = voted.iter().filter(|&&row| labels.truth[row].is_some()).count() as u64;
     let of = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-    let annotator = |(template, tally): (&String, Tally)| AnnotatorStatistics {
+    let annotator = |(template, counted): (&String, AnnotatorCounts)| AnnotatorStatistics {
         template: template.clone(),
         split,
-        accuracy: of(tally.right, tally.known),
-        voted: tally.voted as f64 / rows.len() as f64,
-        agreement: of(tally.agrees, tally.voted),
-        candidates_added: of(tally.alone, voted.len() as u64).unwrap_or(0.0),
-        truths_added: of(tally.alone_right, known),
+        accuracy: of(counted.right, counted.known),
+        voted: counted.voted as f64 / rows.len() as f64,
+        agreement: of(counted.agrees, counted.voted),
+        candidates_added: of(counted.alone, voted.len() as u64).unwrap_or(0.0),
+        truths_added: of(counted.alone_right, known),
     };
-    votes.names.annotators.iter().zip(tallies).map(annotator).collect()
+    votes.names.annotators.iter().zip(counts).map(annotator).collect()
 }
 
 /// What the candidates of these images would be under the rules that one may choose from (method §§1 and 2).
