@@ -30,9 +30,9 @@ fn as_many_kills_as_the_environment_asks_for() {
     kill(kills, seed);
 }
 
-/// What came of the kills.
+/// Kills and what they left, counted.
 #[derive(Default, Debug)]
-struct Tally {
+struct KillCounts {
     kills: usize,
     restarts: usize,
     rounds: usize,
@@ -53,15 +53,15 @@ fn kill(kills: usize, seed: u64) {
     let whole = begun.elapsed();
     let expected = project.artifact_bytes_in("undisturbed");
     let mut random = Random(seed);
-    let mut tally = Tally::default();
-    while tally.kills < kills {
-        tally.rounds += 1;
+    let mut counts = KillCounts::default();
+    while counts.kills < kills {
+        counts.rounds += 1;
         remove(&project.path("cache"));
         remove(&project.path("artifacts"));
         // A run is killed six times or so before it comes to its end.
-        while tally.kills < kills {
+        while counts.kills < kills {
             let mut running = project.run().set(LONG).start();
-            tally.restarts += 1;
+            counts.restarts += 1;
             let over = match random.below(2) {
                 0 => after_a_while(&mut running, whole, &mut random),
                 _ => after_a_change(&mut running, &project.path("artifacts/store"), &mut random),
@@ -75,11 +75,11 @@ fn kill(kills: usize, seed: u64) {
                 ended.succeeded();
                 break;
             }
-            tally.kills += 1;
-            if tally.kills.is_multiple_of(20) {
-                println!("{} kills, {:?}", tally.kills, begun.elapsed());
+            counts.kills += 1;
+            if counts.kills.is_multiple_of(20) {
+                println!("{} kills, {:?}", counts.kills, begun.elapsed());
             }
-            look(&project, &mut tally);
+            count_leftovers(&project, &mut counts);
             let store = project.path("artifacts/store");
             if store.join("FORMAT").exists() {
                 project.is_whole();
@@ -87,10 +87,10 @@ fn kill(kills: usize, seed: u64) {
             }
         }
         let last = project.run().set(LONG).ok();
-        tally.restarts += 1;
+        counts.restarts += 1;
         assert!(!last.stderr.contains("damaged"), "{}", last.stderr);
         compare(&project, &expected);
-        tally.compared += expected.len();
+        counts.compared += expected.len();
         for folder in ["tmp", "checkpoints", "damaged"] {
             assert_eq!(
                 names(&project.path("artifacts/store").join(folder)),
@@ -98,12 +98,12 @@ fn kill(kills: usize, seed: u64) {
                 "in {folder}"
             );
         }
-        let stray: Vec<String> =
-            all_below(&project.path("artifacts")).into_iter().filter(|path| stray(path)).collect();
-        assert_eq!(stray, [] as [String; 0]);
+        let unfinished: Vec<String> =
+            all_below(&project.path("artifacts")).into_iter().filter(|path| is_unfinished(path)).collect();
+        assert_eq!(unfinished, [] as [String; 0]);
     }
-    println!("{tally:#?}\nan undisturbed run: {whole:?}; all: {:?}", begun.elapsed());
-    assert!(tally.by_results.len() > 2, "all kills fell on the same stage: {tally:?}");
+    println!("{counts:#?}\nan undisturbed run: {whole:?}; all: {:?}", begun.elapsed());
+    assert!(counts.by_results.len() > 2, "all kills fell on the same stage: {counts:?}");
 }
 
 /// Waits for a random part of a run. Whether the run ended before.
@@ -136,13 +136,13 @@ fn after_a_change(running: &mut Running, store: &Path, random: &mut Random) -> b
     running.is_over()
 }
 
-/// Notes where the kill fell.
-fn look(project: &Project, tally: &mut Tally) {
+/// Counts what the last kill left.
+fn count_leftovers(project: &Project, counts: &mut KillCounts) {
     let store = project.path("artifacts/store");
-    *tally.by_results.entry(names(&store.join("results")).len()).or_default() += 1;
+    *counts.by_results.entry(names(&store.join("results")).len()).or_default() += 1;
     let unfinished = all_below(&store.join("tmp")).iter().any(|path| path.matches('/').count() > 1);
-    tally.with_unfinished += usize::from(unfinished);
-    tally.with_checkpoint += usize::from(!names(&store.join("checkpoints")).is_empty());
+    counts.with_unfinished += usize::from(unfinished);
+    counts.with_checkpoint += usize::from(!names(&store.join("checkpoints")).is_empty());
 }
 
 fn compare(project: &Project, expected: &BTreeMap<String, Vec<u8>>) {
@@ -154,8 +154,8 @@ fn compare(project: &Project, expected: &BTreeMap<String, Vec<u8>>) {
     assert!(differ.is_empty(), "these differ: {differ:?}");
 }
 
-/// A name that only something unfinished has.
-fn stray(path: &str) -> bool {
+/// Whether only something unfinished has such a name.
+fn is_unfinished(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.starts_with("file-") || name.starts_with(".") || name.ends_with(".part")
 }

@@ -92,7 +92,8 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
 
     let known = rows.iter().any(|&row| truth(row).is_some());
     all.classes.extend(labels.names.classes.iter().enumerate().map(|(class, name)| {
-        let of_class: Vec<usize> = rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
+        let of_class: Vec<usize> =
+            rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
         let count = |of: &dyn Fn(usize) -> bool| voted.iter().filter(|&&row| of(row)).count() as u64;
         let voted_of_class = || of_class.iter().filter(|&&row| labels.single[row].is_some());
         ClassStatistics {
@@ -121,7 +122,7 @@ fn by_annotator(
     labels: &Labels,
     votes: &Votes,
 ) -> Vec<AnnotatorStatistics> {
-    /// Of one annotator, on how many images something is so.
+    /// Numbers of images on which an annotator's vote has a property.
     #[derive(Clone, Default)]
     struct AnnotatorCounts {
         voted: u64,

@@ -1,7 +1,7 @@
 //! The data sets: one TOML file each, parsed and validated into a [`DataSet`] that cannot be wrong inside.
 //!
 //! Everything particular to a data set is in its file in `data/catalog/`; the files are part of the
-//! program. A user may name a file of his own instead. This file knows nothing of hubs or of reading.
+//! program. A user may name another file instead. This file knows nothing of hubs or of reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -54,20 +54,20 @@ pub struct DataSet {
     pub augmentation: Augmentation,
     /// Lengths of training (method §9).
     pub schedule: Schedule,
-    /// Settings that this data set wants laid over a profile, by the profile's name.
+    /// Settings of this data set that replace those of a profile, by the profile's name.
     #[serde(default)]
     pub profile: BTreeMap<String, toml::Table>,
 }
 
 /// Where the rows of a data set come from; `kind` in the file says it, and where it is left out a hub is meant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Source {
     /// A repository of a hub.
     Hub(Repository),
     /// Pictures that the project draws itself.
     Drawn(DrawnImages),
-    /// Files of the user's; never in a description, for they are given by IMAGES.
+    /// The user's files. IMAGES names them; a description cannot.
     UserImages(UserImages),
 }
 
@@ -96,7 +96,7 @@ pub struct Repository {
     pub repo: String,
     /// Commit, branch or tag; a commit pins the content.
     pub revision: String,
-    /// The description's revision, where the user chose another.
+    /// The description's revision, where the user chose another one.
     #[serde(skip)]
     pub instead_of: Option<String>,
     /// The column of encoded images.
@@ -108,8 +108,8 @@ pub struct Repository {
 }
 
 impl Source {
-    /// The source as the user wants it: of a repository the revision that he chose, or the description's if that is
-    /// empty. Of another revision neither checksums nor numbers of rows are known.
+    /// The source at another revision, or at the description's if `revision` is empty; only repositories have any. Of
+    /// another revision neither checksums nor numbers of rows are known.
     #[must_use]
     pub fn at(&self, revision: &str) -> Self {
         match self {

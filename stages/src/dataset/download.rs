@@ -8,7 +8,7 @@ use super::catalog::{Classes, Repository, Source};
 use super::layout::{self, Piece};
 use super::limit::{limit, limit_evenly};
 use super::split::{Shuffle, Split, SplitRule, id, prefixes, split};
-use super::tables::{LabelOrder, ImageRow, ImageRows, listed};
+use super::tables::{ImageRow, ImageRows, LabelOrder, listed};
 use super::user_images::ImportImages;
 use crate::artifacts::images::{Images, Index};
 use crate::hub::client::{Hub, Watch};
@@ -44,7 +44,7 @@ impl Stage for Download {
 
     fn files(&self) -> Vec<Reads> {
         match &self.source {
-            Source::UserImages(own) => own.files(),
+            Source::UserImages(images) => images.files(),
             Source::Hub(_) | Source::Drawn(_) => Vec::new(),
         }
     }
@@ -68,7 +68,7 @@ impl Stage for Download {
                 }
                 found
             }
-            Source::UserImages(own) => own.rows(&self.classes, context)?,
+            Source::UserImages(images) => images.rows(&self.classes, context)?,
         };
         let shuffle = match self.source {
             // People add to their images, and what was put aside for testing should stay there.
@@ -83,8 +83,8 @@ impl Stage for Download {
         } else {
             limit(&splits, train, test, &shuffle)
         };
-        if let (Source::UserImages(own), Some(import)) = (&self.source, self.import) {
-            kept = import.run(own, &mut found, kept, context)?;
+        if let (Source::UserImages(images), Some(import)) = (&self.source, self.import) {
+            kept = import.run(images, &mut found, kept, context)?;
         }
         let Found { mut rows, mut ids, .. } = found;
         let mut index = Index { classes: self.classes.names.clone(), ..Index::default() };
@@ -114,7 +114,12 @@ impl Download {
             let mut tables = Vec::new();
             for shard in &shards {
                 let label = source.label_column.as_deref();
-                tables.push(ImageRows::open(&shard.fetched.path, &source.image_column, label, &self.classes)?);
+                tables.push(ImageRows::open(
+                    &shard.fetched.path,
+                    &source.image_column,
+                    label,
+                    &self.classes,
+                )?);
             }
             let count: u64 = tables.iter().map(ImageRows::row_count).sum();
             if rows.is_some_and(|expected| expected != count) {

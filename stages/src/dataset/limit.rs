@@ -8,7 +8,7 @@ use pipeline::error::{Error, Result};
 
 use super::split::{Shuffle, Split, permutation};
 
-/// The rows that stay when at most `train` and `test` rows of the splits are split, ascending.
+/// The rows that stay when at most `train` and `test` rows of the splits are wanted, ascending.
 ///
 /// Rows are drawn at random, not by class. Under one seed a lower limit keeps a subset of what a
 /// higher one keeps.

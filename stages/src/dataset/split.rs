@@ -22,7 +22,7 @@ pub enum SplitRule {
     },
 }
 
-/// How rows are drawn.
+/// A random order of rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Shuffle<'a> {
     pub(super) seed: u64,
@@ -30,18 +30,18 @@ pub struct Shuffle<'a> {
 }
 
 impl<'a> Shuffle<'a> {
-    /// Rows are drawn by their places: for sources whose rows never change. Published results hang on it.
+    /// The order depends on the rows' places: for sources whose rows never change. Published results depend on it.
     pub fn by_place(seed: u64) -> Self {
         Self { seed, ids: None }
     }
 
-    /// Rows are drawn by their ids, for sources that grow: one row more moves no more than one other, the one that
-    /// was last within a share or a limit.
+    /// The order depends on the rows' ids, for sources that grow: one row more moves at most one other, the last one
+    /// within a share or a limit.
     pub fn by_id(seed: u64, ids: &'a [String]) -> Self {
         Self { seed, ids: Some(ids) }
     }
 
-    /// The rows in random order, which depends on the seed and on what the draw is called.
+    /// The rows in the random order called `name`; each name has another one.
     pub(super) fn order(&self, rows: &[usize], name: &str) -> Vec<usize> {
         let Some(ids) = self.ids else {
             return permutation(rows.len(), self.seed, name).into_iter().map(|at| rows[at]).collect();
@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_random_split_has_the_share_it_was_asked_for_rounded_half_up() {
-        let tests = |rows| count(&split(&FIFTH, &vec![None; rows], &Shuffle::by_place(1)).unwrap(), Split::Test);
+        let tests =
+            |rows| count(&split(&FIFTH, &vec![None; rows], &Shuffle::by_place(1)).unwrap(), Split::Test);
         assert_eq!([tests(27_000), tests(28_709), tests(12), tests(13), tests(3)], [5_400, 5_742, 2, 3, 1]);
         let half = split(&SplitRule::Random { test_share: 0.5 }, &[None; 5], &Shuffle::by_place(1)).unwrap();
         assert_eq!(count(&half, Split::Test), 3);
@@ -226,8 +227,14 @@ mod tests {
         let reversed: Vec<String> = all.iter().rev().cloned().collect();
         assert_eq!(testing(&all), testing(&reversed));
         let rows: Vec<usize> = (0..10).collect();
-        assert_ne!(Shuffle::by_id(3, &all).order(&rows, "split"), Shuffle::by_id(4, &all).order(&rows, "split"));
-        assert_ne!(Shuffle::by_id(3, &all).order(&rows, "split"), Shuffle::by_id(3, &all).order(&rows, "limit"));
+        assert_ne!(
+            Shuffle::by_id(3, &all).order(&rows, "split"),
+            Shuffle::by_id(4, &all).order(&rows, "split")
+        );
+        assert_ne!(
+            Shuffle::by_id(3, &all).order(&rows, "split"),
+            Shuffle::by_id(3, &all).order(&rows, "limit")
+        );
         // Written down from the first version: which of people's images test depends on it.
         assert_eq!(Shuffle::by_id(0, &all).order(&rows, "split"), [6, 9, 2, 3, 8, 4, 0, 5, 1, 7]);
     }

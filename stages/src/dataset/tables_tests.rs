@@ -64,7 +64,10 @@ fn labels(path: &Path) -> Vec<Option<i32>> {
 fn rows_have_image_path_and_label_as_the_table_has_them() {
     let (_folder, path) = table(vec![("image", images(2, None)), ("label", numbers(&[Some(2), None]))], None);
     let rows = read(&path).unwrap();
-    assert_eq!(rows[0], ImageRow { bytes: b"image 0".to_vec(), path: Some("0.png".to_owned()), label: Some(2) });
+    assert_eq!(
+        rows[0],
+        ImageRow { bytes: b"image 0".to_vec(), path: Some("0.png".to_owned()), label: Some(2) }
+    );
     assert_eq!(rows[1], ImageRow { bytes: b"image 1".to_vec(), path: None, label: None });
     assert_eq!(rows.len(), 2);
 }

@@ -25,7 +25,7 @@ struct Named {
 }
 
 impl Experiment {
-    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` joins them.
+    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` merges them.
     pub(super) fn wire_annotators(
         &self,
         wiring: &mut Wiring,

@@ -16,7 +16,7 @@ use stages::artifacts::images::{Images, Index, Split};
 use stages::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
 use stages::network::Architecture;
 
-use crate::{Trial, bend, ids, names, tries};
+use crate::{Trial, corrupt, ids, names, tries};
 
 #[test]
 fn a_table_of_votes() {
@@ -53,14 +53,14 @@ fn a_table_of_votes() {
     };
     let mut trial = Trial::new("votes of others");
     for _ in 0..tries() {
-        fs::write(&path, bend(&whole, &mut trial.random)).unwrap();
+        fs::write(&path, corrupt(&whole, &mut trial.random)).unwrap();
         trial.of(|| {
             import.check().and_then(|()| import.run((images.clone(),), &Context::for_test("nowhere"))).ok()
         });
     }
 }
 
-/// Bends the files of an artifact in turn, and loads it.
+/// Corrupts the files of an artifact in turn, and loads it.
 fn artifact<A: Artifact>(name: &'static str, good: &A, with: impl Fn(A)) {
     let folder = tempfile::tempdir().unwrap();
     good.save(folder.path()).unwrap();
@@ -71,7 +71,7 @@ fn artifact<A: Artifact>(name: &'static str, good: &A, with: impl Fn(A)) {
     for n in 0..tries() {
         let path = &files[n % files.len()];
         let whole = fs::read(path).unwrap();
-        fs::write(path, bend(&whole, &mut trial.random)).unwrap();
+        fs::write(path, corrupt(&whole, &mut trial.random)).unwrap();
         trial.of(|| A::load(folder.path()).ok().map(&with));
         fs::write(path, whole).unwrap();
     }

@@ -59,8 +59,9 @@ impl Vocabulary {
         aliases: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self> {
         let numeral = |text: &str| text.trim().parse::<u64>().ok();
-        let told = || (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
-        let numbered = told().map(|(_, wording)| wording).chain(names.iter().map(String::as_str));
+        let class_wordings =
+            || (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
+        let numbered = class_wordings().map(|(_, wording)| wording).chain(names.iter().map(String::as_str));
         let numbered = numbered.filter_map(numeral).next().is_some();
         let mut all =
             Self { classes: names.len(), numbered, whole: BTreeMap::new(), phrases: HashMap::new() };
@@ -76,8 +77,11 @@ impl Vocabulary {
         };
         let values =
             || (0u16..).zip(names).filter_map(|(class, name)| Some((class, numeral(name)?.to_string())));
-        let called: Vec<(u16, String)> =
-            told().chain(parts()).map(|(class, text)| (class, text.to_owned())).chain(values()).collect();
+        let called: Vec<(u16, String)> = class_wordings()
+            .chain(parts())
+            .map(|(class, text)| (class, text.to_owned()))
+            .chain(values())
+            .collect();
         let mut meant: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
         for (class, text) in &called {
             meant.entry(normalised(text)).or_default().insert(*class);
@@ -90,10 +94,10 @@ impl Vocabulary {
                 _ => all.put(text, Match::Named(*class)),
             }
         }
-        for (name, own) in aliases {
+        for (name, words) in aliases {
             let class = names.iter().position(|known| normalised(known) == normalised(name));
             let class = class.ok_or_else(|| unknown("class", name, names.iter().cloned()))?;
-            for alias in own {
+            for alias in words {
                 all.add(alias, Match::Alias(class as u16), names)?;
             }
         }

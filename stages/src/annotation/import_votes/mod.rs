@@ -1,4 +1,4 @@
-//! Votes from elsewhere: any vision-language model, or people, wrote them into a Parquet file.
+//! Votes that other models or people gave, from a Parquet file.
 //!
 //! The file has a row an image and annotator: `id` (as in `download/images.parquet`), `annotator`, `class` (a number
 //! from 0, or words), and perhaps `confidence`. Words are matched to classes by `answers`; what matches none is
@@ -32,7 +32,7 @@ pub struct ImportVotes {
     pub class_texts: Vec<String>,
     /// Further words for classes, by class name.
     pub aliases: BTreeMap<String, Vec<String>>,
-    /// Votes that are less sure do not count.
+    /// Votes of a lower confidence do not count.
     pub min_confidence: f64,
     /// Whether training images without any vote are let pass; every class is then their candidate.
     pub incomplete: bool,
@@ -43,7 +43,7 @@ pub struct ImportVotes {
 impl Stage for ImportVotes {
     type Inputs = (Images,);
     type Output = Votes;
-    const NAME: &'static str = "votes";
+    const NAME: &'static str = "import-votes";
     const VERSION: u32 = 1;
 
     fn files(&self) -> Vec<Reads> {
@@ -65,7 +65,7 @@ impl Stage for ImportVotes {
     }
 }
 
-/// How many answers were understood, and how.
+/// How many answers were matched to a class in which way, and how many were not.
 #[derive(Default)]
 struct AnswerCounts {
     named: usize,
@@ -118,8 +118,10 @@ impl ImportVotes {
                     let known = u16::try_from(*class).ok().filter(|class| usize::from(*class) < classes);
                     counts.named += 1;
                     known.ok_or_else(|| {
-                        Error::new(format!("row {number}: there is no class {class}"))
-                            .help(format!("there are {classes} classes, from 0: {}", first_few(&index.classes)))
+                        Error::new(format!("row {number}: there is no class {class}")).help(format!(
+                            "there are {classes} classes, from 0: {}",
+                            first_few(&index.classes)
+                        ))
                     })?
                 }
                 Some(VoteAnswer::Text(answer)) => {
@@ -157,11 +159,13 @@ impl ImportVotes {
         unmatched.sort_by_key(|answer| std::cmp::Reverse(answer.images));
         context.progress().note(counts.to_words(&annotators, &unmatched));
         if votes.iter().all(Option::is_none) {
-            return Err(Error::new("no answer is a vote").because(first_few(distinct(&unmatched))).help(format!(
-                "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
+            return Err(Error::new("no answer is a vote").because(first_few(distinct(&unmatched))).help(
+                format!(
+                    "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
                      `class: word | another`",
-                first_few(&index.classes)
-            )));
+                    first_few(&index.classes)
+                ),
+            ));
         }
         let mean_probs = (votes.chunks(width).zip(confidences.chunks(width)))
             .flat_map(|(votes, confidences)| mean(votes, confidences, classes))
@@ -176,7 +180,8 @@ impl ImportVotes {
         })
     }
 
-    /// Every row speaks of an image, no annotator twice of one, and of every training image somebody.
+    /// Checks that every row is on an image, that no annotator has two rows on one, and that every training image has
+    /// a row.
     fn check_ids(&self, rows: &[VoteRow], index: &Index, context: &Context) -> Result<()> {
         let known: HashSet<&str> = index.ids.iter().map(String::as_str).collect();
         let (mut seen, mut voted_on) = (HashSet::new(), HashSet::new());
@@ -190,8 +195,12 @@ impl ImportVotes {
             voted_on.insert(row.id.as_str());
         }
         if !doubled.is_empty() {
-            return Err(Error::new(format!("{} votes are there twice: {}", doubled.len(), first_few(&doubled)))
-                .help("an annotator has one row an image: give the second one another name"));
+            return Err(Error::new(format!(
+                "{} votes are there twice: {}",
+                doubled.len(),
+                first_few(&doubled)
+            ))
+            .help("an annotator has one row an image: give the second one another name"));
         }
         if !unknown.is_empty() && !self.surplus {
             let (count, of) = (unknown.len(), first_few(&index.ids));
@@ -204,14 +213,19 @@ impl ImportVotes {
         };
         let (train, test) = (without(Split::Train), without(Split::Test));
         if !train.is_empty() && !self.incomplete {
-            let error = Error::new(format!("{} training images have no row: {}", train.len(), first_few(&train)));
+            let error =
+                Error::new(format!("{} training images have no row: {}", train.len(), first_few(&train)));
             return Err(error.help(
                 "write a row for each, with a null class where there is no answer; votes.incomplete=true goes on without",
             ));
         }
         for (ids, what) in [(train, "training"), (test, "test")] {
             if !ids.is_empty() {
-                context.progress().note(format!("{} {what} images have no vote: {}", ids.len(), first_few(&ids)));
+                context.progress().note(format!(
+                    "{} {what} images have no vote: {}",
+                    ids.len(),
+                    first_few(&ids)
+                ));
             }
         }
         Ok(())
@@ -249,16 +263,18 @@ fn distinct(unmatched: &[Unmatched]) -> Vec<&String> {
     unmatched.iter().map(|answer| &answer.answer).filter(|answer| seen.insert(*answer)).collect()
 }
 
-/// The mean of the class probabilities of those who voted: each gives his class his confidence, and the others share
-/// the rest. Where nobody voted all classes have the same.
+/// Mean class probabilities over the annotators who voted. A vote gives its class its confidence; the other classes
+/// share the rest equally. Without votes all classes are equally probable.
 fn mean(votes: &[Option<u16>], confidences: &[f64], classes: usize) -> Vec<f32> {
     let mut sum = vec![0.0f64; classes];
     let mut count = 0.0;
     for (vote, confidences) in votes.iter().zip(confidences) {
         let Some(vote) = *vote else { continue };
         let rest = (1.0 - confidences) / (classes - 1).max(1) as f64;
-        let own = usize::from(vote);
-        sum.iter_mut().enumerate().for_each(|(class, p)| *p += if class == own { *confidences } else { rest });
+        let chosen = usize::from(vote);
+        sum.iter_mut()
+            .enumerate()
+            .for_each(|(class, p)| *p += if class == chosen { *confidences } else { rest });
         count += 1.0;
     }
     let mean = |p: f64| if count > 0.0 { p / count } else { 1.0 / classes as f64 };

@@ -34,10 +34,10 @@ pub(crate) fn read(path: &Path) -> Result<Classes> {
     })
 }
 
-fn parse(text: &str) -> Result<Classes, String> {
+fn parse(content: &str) -> Result<Classes, String> {
     let mut classes = Classes { names: Vec::new(), texts: Vec::new(), renamed: Vec::new() };
     let (mut names, mut texts) = (BTreeMap::new(), BTreeMap::new());
-    for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines().map(str::trim)) {
+    for (number, line) in (1..).zip(content.trim_start_matches('\u{feff}').lines().map(str::trim)) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -45,7 +45,7 @@ fn parse(text: &str) -> Result<Classes, String> {
         if name.is_empty() {
             return Err(format!("line {number} has no name before the colon"));
         }
-        let default_text = match wordings {
+        let text = match wordings {
             None if name.contains(ALTERNATIVES) => {
                 return Err(format!("line {number} has several texts and no name before them: `{name}`"));
             }
@@ -61,11 +61,11 @@ fn parse(text: &str) -> Result<Classes, String> {
         if let Some(before) = names.insert(normalised(name), number) {
             return Err(format!("line {number} names `{name}`, as line {before} does"));
         }
-        if let Some(before) = texts.insert(default_text.clone(), number) {
-            return Err(format!("lines {before} and {number} tell CLIP the same: `{default_text}`"));
+        if let Some(before) = texts.insert(text.clone(), number) {
+            return Err(format!("lines {before} and {number} tell CLIP the same: `{text}`"));
         }
         classes.names.push(name.to_owned());
-        classes.texts.push(default_text);
+        classes.texts.push(text);
     }
     Ok(classes)
 }
@@ -80,7 +80,7 @@ fn split(line: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// What CLIP is told of a class that has a name and no text.
+/// The text of a class that has a name alone.
 pub(super) fn default_text(name: &str) -> String {
     name.replace('_', " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }

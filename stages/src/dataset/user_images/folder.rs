@@ -40,7 +40,7 @@ struct FolderPart {
     files: Vec<String>,
 }
 
-/// How the files of a folder lie in it.
+/// Which folders are splits and which are classes.
 #[derive(Debug, PartialEq)]
 struct Layout<'a> {
     /// Folders around everything, with a slash at the end: `photos/`.
@@ -50,7 +50,7 @@ struct Layout<'a> {
     notes: Vec<String>,
 }
 
-/// A part whose class is a folder's name.
+/// A part before the classes are numbered: its class is a folder's name.
 #[derive(Debug, PartialEq)]
 struct PartLayout<'a> {
     folder: String,
@@ -96,8 +96,10 @@ impl Folder {
     }
 
     pub(super) fn files(&self) -> Vec<Reads> {
-        let reads =
-            |part: &FolderPart| Reads::Chosen { folder: self.root.join(&part.folder), files: part.files.clone() };
+        let reads = |part: &FolderPart| Reads::Chosen {
+            folder: self.root.join(&part.folder),
+            files: part.files.clone(),
+        };
         self.parts.iter().map(reads).collect()
     }
 
@@ -201,7 +203,7 @@ fn classes_of<'a>(
     }
 }
 
-/// Folders that stand where classes do and hold no image.
+/// Folders beside those of the classes that hold no image.
 fn empty_folders(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
     let labelled = layout.parts.iter().filter(|part| part.class.is_some());
     let parents: BTreeSet<&str> =
@@ -235,8 +237,11 @@ fn resolve_classes(
             ));
         }
         if !empty_folders.is_empty() {
-            return Err(Error::new(format!("no image is in the folder of a class: {}", first_few(empty_folders)))
-                .help("put images there, take the folder away, or list the classes in CLASSES=classes.txt"));
+            return Err(Error::new(format!(
+                "no image is in the folder of a class: {}",
+                first_few(empty_folders)
+            ))
+            .help("put images there, take the folder away, or list the classes in CLASSES=classes.txt"));
         }
         let mut names: Vec<String> = folders.into_values().map(str::to_owned).collect();
         names.sort_unstable();
@@ -245,9 +250,13 @@ fn resolve_classes(
         return Ok((Classes { names, texts, renamed: Vec::new() }, indices));
     };
     let indices = indices(&list.names);
-    let unknown: Vec<&str> =
-        folders.iter().filter(|(normalised, _)| !indices.contains_key(*normalised)).map(|(_, name)| *name).collect();
-    let without: Vec<&String> = list.names.iter().filter(|name| !folders.contains_key(&normalised(name))).collect();
+    let unknown: Vec<&str> = folders
+        .iter()
+        .filter(|(normalised, _)| !indices.contains_key(*normalised))
+        .map(|(_, name)| *name)
+        .collect();
+    let without: Vec<&String> =
+        list.names.iter().filter(|name| !folders.contains_key(&normalised(name))).collect();
     if !unknown.is_empty() {
         let (of, classes) = match without.len() {
             0 => ("all classes have a folder", String::new()),

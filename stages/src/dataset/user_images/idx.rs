@@ -54,7 +54,8 @@ impl Idx {
         };
         let images: Vec<(&String, String)> =
             files.iter().filter(|file| file.contains("idx3")).map(|file| (file, stem(file))).collect();
-        let parts: Vec<_> = images.iter().map(|(_, stem)| (stem.as_str(), SplitRole::of_path(stem))).collect();
+        let parts: Vec<_> =
+            images.iter().map(|(_, stem)| (stem.as_str(), SplitRole::of_path(stem))).collect();
         let twice = (1..parts.len()).find(|&at| parts[..at].iter().any(|part| part.1 == parts[at].1));
         if let Some(at) = twice {
             return Err(Error::new(format!("`{}` is one file of images too many", images[at].0))
@@ -110,7 +111,11 @@ impl Idx {
                 for (at, bytes) in encoded.into_iter().enumerate() {
                     let row = first * 1024 + at;
                     let label = labels.as_ref().map(|labels| i32::from(labels[row]));
-                    found.push(ImageRow { bytes: bytes?, path: None, label }, id(&pair.name, row), pair.split);
+                    found.push(
+                        ImageRow { bytes: bytes?, path: None, label },
+                        id(&pair.name, row),
+                        pair.split,
+                    );
                 }
                 context.progress().advance(chunk.len() as u64);
             }

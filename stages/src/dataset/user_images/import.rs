@@ -1,4 +1,4 @@
-//! Images of one's own as the pipeline keeps them: every one proved to decode, upright, and not needlessly large.
+//! The user's images as the pipeline keeps them: each one decodes, is upright, and is not needlessly large.
 //!
 //! It knows nothing of where in a data set an image belongs.
 
@@ -16,7 +16,7 @@ use crate::dataset::download::Found;
 use crate::vision::decode::decode;
 use crate::vision::resize::{Filter, resize_rgb};
 
-/// How images are taken over.
+/// How the user's images are imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportImages {
     /// Leave out what cannot be read, where it would otherwise be an error.

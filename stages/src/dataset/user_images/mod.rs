@@ -1,4 +1,4 @@
-//! People's own images: a folder of them, Parquet tables or IDX files, and a text file of classes, become a
+//! The user's images: a folder of them, Parquet tables or IDX files, and a text file of classes, become a
 //! [`DataSet`] like those of the catalog.
 //!
 //! Everything that can be known from names and headers is decided and checked here, before any stage runs.
@@ -31,7 +31,7 @@ pub use idx::Idx;
 pub use import::ImportImages;
 pub use tables::Tables;
 
-/// What the user says of his images.
+/// The arguments by which the user names images.
 #[derive(Clone, Debug, Default)]
 pub struct UserDataSet {
     /// A folder, or a Parquet file.
@@ -42,8 +42,8 @@ pub struct UserDataSet {
     pub name: Option<String>,
 }
 
-/// Where the rows of a data set of one's own are. Of all paths only what lies below the place that the user named
-/// is part of the key, and the files' content.
+/// Where the user's images are. The files' content and their paths below the named place are part of the key; where
+/// that place is, is not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UserImages {
@@ -55,7 +55,7 @@ pub enum UserImages {
     Idx(Idx),
 }
 
-/// What was found where the user pointed.
+/// What is at the place that the user named.
 struct Described {
     source: UserImages,
     classes: Classes,
@@ -66,8 +66,8 @@ struct Described {
 /// Share of the images that test where the user has put none aside.
 const TEST_SHARE: f64 = 0.2;
 
-/// Names that folders below `artifacts` have already.
-const TAKEN: [&str; 2] = ["store", "runs"];
+/// Names of folders below `artifacts` that no data set may have.
+const RESERVED: [&str; 2] = ["store", "runs"];
 
 impl UserDataSet {
     /// The data set.
@@ -78,7 +78,7 @@ impl UserDataSet {
     pub fn describe(&self) -> Result<DataSet> {
         let (name, title) = self.names()?;
         let list = self.classes.as_deref().map(classes::read).transpose()?;
-        let Described { source, classes, form, split } = self.look(list)?;
+        let Described { source, classes, form, split } = self.find_images(list)?;
         if classes.names.len() < 2 {
             let only = classes.names.first().map_or_else(String::new, |name| format!(": `{name}`"));
             return Err(Error::new(format!("{} class is nothing to tell apart{only}", classes.names.len()))
@@ -102,7 +102,7 @@ impl UserDataSet {
         set.validated(&self.images)
     }
 
-    fn look(&self, list: Option<Classes>) -> Result<Described> {
+    fn find_images(&self, list: Option<Classes>) -> Result<Described> {
         let path = &self.images;
         let metadata = std::fs::metadata(path).map_err(|error| {
             Error::new("cannot find the images")
@@ -136,7 +136,7 @@ impl UserDataSet {
     fn names(&self) -> Result<(String, String)> {
         if let Some(title) = &self.name {
             let name = slug(title);
-            if name.is_empty() || TAKEN.contains(&name.as_str()) {
+            if name.is_empty() || RESERVED.contains(&name.as_str()) {
                 return Err(Error::new(format!("`{title}` cannot be the data set's name"))
                     .help("it names a folder: take a word of the letters a to z, digits and hyphens"));
             }
@@ -147,7 +147,7 @@ impl UserDataSet {
         let title = title.map(|title| title.to_string_lossy().into_owned()).unwrap_or_default();
         let name = match slug(&title) {
             name if name.is_empty() => "own-images".to_owned(),
-            name if TAKEN.contains(&name.as_str()) || catalog::names().any(|known| known == name) => {
+            name if RESERVED.contains(&name.as_str()) || catalog::names().any(|known| known == name) => {
                 format!("own-{name}")
             }
             name => name,

@@ -5,7 +5,7 @@ use pipeline::error::{Error, Result};
 use super::{TEST_SHARE, first_few};
 use crate::dataset::split::{Split, SplitRule};
 
-/// What a part is for, as its name says it.
+/// What a part of the images is for, going by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SplitRole {
     Train,
@@ -14,7 +14,7 @@ pub(super) enum SplitRole {
 }
 
 impl SplitRole {
-    /// The role that a whole word stands for.
+    /// The role that a word names.
     pub(super) fn of_word(word: &str) -> Option<Self> {
         match word.to_lowercase().as_str() {
             "train" | "training" => Some(Self::Train),
@@ -24,7 +24,7 @@ impl SplitRole {
         }
     }
 
-    /// The role that the last part of a path says, or else the one before it: `train/0000.parquet`.
+    /// The role that a word of the path names; words at its end count first: `train/0000.parquet`.
     pub(super) fn of_path(path: &str) -> Option<Self> {
         let words = |part: &str| {
             let mut words = part.split(|c: char| !c.is_alphanumeric()).map(Self::of_word);
@@ -34,13 +34,15 @@ impl SplitRole {
     }
 }
 
-/// The splits that parts with these names and roles belong to, and the rule that makes of it: `None` for a part that
-/// is left out, which validation images are where there are test images. Without test images the rule is a random
-/// split.
+/// The split of each part, given its name and role, and the split rule. A part is left out (`None`) if it holds
+/// validation images and another part holds test images. Where no part holds test or validation images, the rule is a
+/// random split, and the parts' splits are open (`Some(None)`).
 ///
 /// # Errors
 /// Parts with a role beside parts without one.
-pub(super) fn assign_splits(parts: &[(&str, Option<SplitRole>)]) -> Result<(Vec<Option<Option<Split>>>, SplitRule)> {
+pub(super) fn assign_splits(
+    parts: &[(&str, Option<SplitRole>)],
+) -> Result<(Vec<Option<Option<Split>>>, SplitRule)> {
     let has = |role| parts.iter().any(|(_, its)| *its == Some(role));
     let without: Vec<&str> = parts.iter().filter(|(_, role)| role.is_none()).map(|(name, _)| *name).collect();
     if !without.is_empty() && without.len() < parts.len() {
@@ -83,7 +85,10 @@ mod tests {
             assign_splits(&parts).unwrap()
         };
         let (train, test) = (Some(Some(Split::Train)), Some(Some(Split::Test)));
-        assert_eq!(assigned(&[SplitRole::Train, SplitRole::Validation]), (vec![train, test], SplitRule::Standard));
+        assert_eq!(
+            assigned(&[SplitRole::Train, SplitRole::Validation]),
+            (vec![train, test], SplitRule::Standard)
+        );
         let all = [SplitRole::Train, SplitRole::Validation, SplitRole::Test];
         assert_eq!(assigned(&all), (vec![train, None, test], SplitRule::Standard));
         assert_eq!(assigned(&[SplitRole::Train]), (vec![Some(None)], SplitRule::Random { test_share: 0.2 }));
@@ -91,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_part_without_a_role_among_others_is_refused() {
-        let error = assign_splits(&[("train", Some(SplitRole::Train)), ("more", None)]).unwrap_err().to_string();
+        let error =
+            assign_splits(&[("train", Some(SplitRole::Train)), ("more", None)]).unwrap_err().to_string();
         assert!(error.contains("`more`"), "{error}");
     }
 }
