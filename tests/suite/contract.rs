@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use arrow::array::{
-    Array, AsArray, BinaryArray, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, StringArray,
-    UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    Array, AsArray, BinaryArray, Float32Array, Float64Array, Int32Array, StringArray, UInt8Array,
+    UInt16Array, UInt32Array, UInt64Array,
 };
 use tests::image_set::{self, CLASSES};
 use tests::project::{CLIP, Project, ROWS, STAGES, TEMPLATES, TEST, TRAIN};

@@ -1,7 +1,7 @@
 //! Labels made from the truth (method §12): without a CLIP, the same every time, refused where there is no truth.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use arrow::array::{Array, Int32Array, UInt16Array};
+use arrow::array::{Int32Array, UInt16Array};
 use tests::hub::Asked;
 use tests::image_set::CLASSES;
 use tests::program::Coreg;

@@ -164,14 +164,14 @@ fn train_and_test_folders_are_the_splits_and_labels_of_the_test_images_alone_do(
     let project = with_list();
     put_pictures(&project, 3, 24, |i, _| format!("train/{i}"));
     put_pictures(&project, 4, 12, |i, class| format!("test/{class}/{i}"));
-    let run = run(&project).ok();
+    let ran = run(&project).ok();
     let (_, rows) = images(&project);
     assert_eq!(rows.len(), 36);
     for (split, id, label) in rows {
         assert!(id.starts_with(&format!("{split}/")), "{split} {id}");
         assert_eq!(label.is_some(), split == "test");
     }
-    assert!(run.stdout.contains("test accuracy"), "{}", run.stdout);
+    assert!(ran.stdout.contains("test accuracy"), "{}", ran.stdout);
     // Labels for the training images too: the same command, and the same images.
     fs::remove_dir_all(project.path("images/train")).unwrap();
     put_pictures(&project, 3, 24, |i, class| format!("train/{class}/{i}"));
@@ -229,9 +229,9 @@ fn idx_files_are_grey_images_and_the_list_names_their_numbers() {
             &idx(&[count], (0..count).map(|i| (i % 4) as u8)),
         );
     }
-    let run = run_with_list(&project).ok();
-    assert!(run.stdout.contains("mine: 24 training and 12 test images, 4 classes"), "{}", run.stdout);
-    assert!(run.stdout.contains("test accuracy"), "{}", run.stdout);
+    let ran = run_with_list(&project).ok();
+    assert!(ran.stdout.contains("mine: 24 training and 12 test images, 4 classes"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("test accuracy"), "{}", ran.stdout);
     assert_eq!(images(&project).1[35], ("test".to_owned(), "t10k/000011".to_owned(), Some(3)));
     let record = project.record();
     assert_eq!(record[0]["settings"]["input"]["channels"], 1);

@@ -163,7 +163,8 @@ mod tests {
         );
     }
 
-    /// Written down from the first version: which rows test in every published result depends on it.
+    /// The orders that golden/make_orders.py prints. They never change: the test images of every published result
+    /// depend on them.
     #[test]
     fn the_random_order_never_changes() {
         assert_eq!(permutation(10, 0, "split"), [8, 0, 1, 2, 7, 5, 4, 9, 3, 6]);
@@ -235,7 +236,7 @@ mod tests {
             Shuffle::by_id(3, &all).order(&rows, "split"),
             Shuffle::by_id(3, &all).order(&rows, "limit")
         );
-        // Written down from the first version: which of people's images test depends on it.
+        // From golden/make_orders.py too: the test images among the user's depend on it.
         assert_eq!(Shuffle::by_id(0, &all).order(&rows, "split"), [6, 9, 2, 3, 8, 4, 0, 5, 1, 7]);
     }
 
