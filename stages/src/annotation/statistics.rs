@@ -133,14 +133,14 @@ fn by_annotator(
         alone_right: u64,
     }
     let mut counts = vec![AnnotatorCounts::default(); votes.names.annotators.len()];
-    let mut count = vec![0u32; votes.names.classes.len()];
+    let mut votes_for = vec![0u32; votes.names.classes.len()];
     for &row in voted {
         let given = || votes.on(row).iter().copied().flatten().map(usize::from);
-        given().for_each(|class| count[class] += 1);
+        given().for_each(|class| votes_for[class] += 1);
         for (counted, vote) in counts.iter_mut().zip(votes.on(row)) {
             let Some(vote) = *vote else { continue };
             let right = labels.truth[row].map(|truth| truth == i32::from(vote));
-            let alone = count[usize::from(vote)] == 1;
+            let alone = votes_for[usize::from(vote)] == 1;
             counted.voted += 1;
             counted.agrees += u64::from(labels.single[row] == Some(vote));
             counted.known += u64::from(right.is_some());
@@ -148,7 +148,7 @@ fn by_annotator(
             counted.alone += u64::from(alone);
             counted.alone_right += u64::from(alone && right == Some(true));
         }
-        given().for_each(|class| count[class] = 0);
+        given().for_each(|class| votes_for[class] = 0);
     }
     let known = voted.iter().filter(|&&row| labels.truth[row].is_some()).count() as u64;
     let of = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
@@ -172,18 +172,18 @@ fn compare_rules<'a>(
     votes: &'a Votes,
 ) -> impl Iterator<Item = RuleStatistics> + 'a {
     let (classes, annotators) = (votes.names.classes.len(), votes.names.annotators.len());
-    let plain = Label::default();
+    let default = Label::default();
     let union = [1, 2, 3, 5, 9].map(|min_votes| {
         let name = format!("label.rule=union label.min_votes={min_votes}");
-        (name, Label { min_votes, ..plain.clone() })
+        (name, Label { min_votes, ..default.clone() })
     });
     let top = [2, 3, 5]
-        .map(|k| (format!("label.rule=top-k label.k={k}"), Label { rule: Rule::TopK, k, ..plain.clone() }));
+        .map(|k| (format!("label.rule=top-k label.k={k}"), Label { rule: Rule::TopK, k, ..default.clone() }));
     let ratio = [0.5, 0.2, 0.1].map(|ratio| {
         let name = format!("label.rule=ratio label.k=5 label.ratio={ratio}");
-        (name, Label { rule: Rule::Ratio, k: 5, ratio, ..plain.clone() })
+        (name, Label { rule: Rule::Ratio, k: 5, ratio, ..default.clone() })
     });
-    let single = [("label.rule=single".to_owned(), Label { rule: Rule::Single, ..plain.clone() })];
+    let single = [("label.rule=single".to_owned(), Label { rule: Rule::Single, ..default.clone() })];
     // Fewer annotators than votes asked for, or fewer classes than k, make no rule of their own.
     let apply = move |label: &Label| {
         label.min_votes <= annotators.max(1) && (label.rule != Rule::TopK || label.k < classes)

@@ -217,7 +217,7 @@ fn empty_folders(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
     inside.filter_map(name).collect()
 }
 
-/// The classes, and the index of each by its bare name.
+/// The classes, and the index of each by its normalised name.
 fn resolve_classes(
     layout: &mut Layout,
     list: Option<Classes>,
