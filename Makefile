@@ -68,13 +68,15 @@ build:
 	@$(CARGO) build --release --locked --quiet --package stages --bin coreg $(if $(FEATURES),--features $(FEATURES)) \
 		|| { echo 'error: coreg did not build' >&2; exit 1; }
 
-# cargo-nextest where it is installed, cargo's own runner elsewhere.
+# cargo-nextest where it is installed, cargo's own runner elsewhere. Tests that need root or data of their own are
+# ignored there; tests/ignored runs them where it can, and says what it cannot.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 test:
 	$(CARGO) build --release --locked --workspace --all-targets
 	$(if $(NEXTEST),$(CARGO) nextest run --release --locked --workspace --no-fail-fast,$(CARGO) test --release --locked --workspace --all-targets --no-fail-fast)
 	$(CARGO) test --release --locked --workspace --doc
+	CARGO="$(CARGO)" tests/ignored
 
 # Everything but whole runs of the pipeline.
 test-fast:

@@ -415,6 +415,7 @@ mod tests {
         assert_eq!(fingerprint.to_string(), GOLDEN);
     }
 
+    /// Printed by golden/make_fingerprint.py.
     const GOLDEN: &str = "da429ab5fdfd4a3861b0accdde0eb22eb121e9a8eebebd38d0ec038c298f3a72";
 
     #[test]

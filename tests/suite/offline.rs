@@ -1,7 +1,7 @@
 //! Without a network: what is in the hub's cache is enough, and what is not is named.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use tests::world::World;
+use tests::project::Project as World;
 
 #[test]
 fn a_filled_cache_is_enough_for_a_fresh_folder() {

@@ -69,7 +69,7 @@ impl Stage for Synthesise {
             splits: index.splits.clone(),
             candidates,
             single,
-            labels: index.labels.clone(),
+            truth: index.labels.clone(),
             names: Names { annotators: Vec::new(), classes: index.classes.clone() },
         })
     }

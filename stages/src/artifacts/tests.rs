@@ -99,12 +99,12 @@ fn annotations_come_back() {
         splits: splits(3),
         candidates: vec![vec![0, 2], vec![], vec![1]],
         single: vec![Some(2), None, Some(1)],
-        labels: vec![Some(2), None, Some(0)],
+        truth: vec![Some(2), None, Some(0)],
         names: Names { annotators: Vec::new(), ..names },
     };
     let back = round_trip(&labels);
     assert_eq!(back.candidates, labels.candidates);
-    assert_eq!((back.single, back.labels, back.splits), (labels.single, labels.labels, labels.splits));
+    assert_eq!((back.single, back.truth, back.splits), (labels.single, labels.truth, labels.splits));
 }
 
 #[test]

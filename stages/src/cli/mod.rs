@@ -25,7 +25,7 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::Cancel;
 use pipeline::store::Store;
 
-use crate::dataset::user_images::Own;
+use crate::dataset::user_images::UserDataSet;
 use crate::experiment::{Choice, Experiment};
 use crate::runtime::device::Place;
 
@@ -131,7 +131,7 @@ impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
         let Self { dataset, images, classes, name, profile, method, clip, votes, labels, set, .. } = self;
-        let own = images.map(|images| Own { images, classes, name });
+        let own = images.map(|images| UserDataSet { images, classes, name });
         Experiment::new(&Choice { data_set: dataset, own, profile, method, clip, votes, labels, set }, place)
     }
 }

@@ -14,7 +14,7 @@ use crate::annotation::annotate::{Annotate, templates};
 use crate::annotation::embed::Embed;
 use crate::annotation::fetch_clip::{FetchClip, Origin};
 use crate::annotation::import_votes::{ImportVotes, aliases};
-use crate::annotation::merge_votes::Join;
+use crate::annotation::merge_votes::MergeVotes;
 use crate::artifacts::annotation::Votes;
 use crate::artifacts::images::Images;
 
@@ -27,7 +27,7 @@ struct Named {
 }
 
 impl Experiment {
-    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` joins them.
+    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` merges them.
     pub(super) fn wire_annotators(
         &self,
         graph: &mut SharedGraph,
@@ -59,7 +59,7 @@ impl Experiment {
         }
         match votes[..] {
             [only] => Ok(only),
-            _ => graph.add("annotate", suffix, Join { sources }, votes),
+            _ => graph.add("annotate", suffix, MergeVotes { sources }, votes),
         }
     }
 
@@ -142,5 +142,5 @@ pub(super) fn register(registry: &mut Registry) -> Result<()> {
     registry.register::<Embed>()?;
     registry.register::<Annotate>()?;
     registry.register::<ImportVotes>()?;
-    registry.register::<Join>()
+    registry.register::<MergeVotes>()
 }

@@ -18,7 +18,7 @@ use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Images;
 use crate::dataset::catalog::{Classes, DataSet, Source};
 use crate::dataset::download::Download;
-use crate::dataset::user_images::{Import, Own};
+use crate::dataset::user_images::{ImportImages, UserDataSet};
 use crate::methods::{Entry, Shared, TrainingNode, Wire};
 use crate::network::Architecture;
 use crate::results::evaluate::Evaluate;
@@ -81,7 +81,7 @@ pub struct Choice {
     /// A data set of the catalog, or a TOML file like those.
     pub data_set: String,
     /// Images of one's own, in place of a data set.
-    pub own: Option<Own>,
+    pub own: Option<UserDataSet>,
     /// `quick` or `paper`.
     pub profile: String,
     /// A CLIP other than the default: repository or folder.
@@ -215,8 +215,8 @@ impl Experiment {
             limit_test: limits.limit_test,
             balanced: limits.balanced,
             seed: limits.seed,
-            import: matches!(self.data_set.source, Source::Own(_))
-                .then_some(Import { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),
+            import: matches!(self.data_set.source, Source::UserImages(_))
+                .then_some(ImportImages { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),
         }
     }
 

@@ -118,7 +118,7 @@ impl TrainingSet {
                 })? = 1;
             }
         }
-        let truth = |rows: &[usize]| rows.iter().map(|&row| labels.labels[row].map(|l| l as u32)).collect();
+        let truth = |rows: &[usize]| rows.iter().map(|&row| labels.truth[row].map(|l| l as u32)).collect();
         let form = (input.size, input.channels);
         let soft_labels = votes.map(|votes| train.iter().flat_map(|&row| votes.probs(row)).copied().collect());
         Ok(Self {

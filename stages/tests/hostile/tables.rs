@@ -18,7 +18,7 @@ use stages::artifacts::student::{InputFormat, Provenance, Student};
 use stages::artifacts::training::{SampleDivision, SampleLabels, Trained};
 use stages::network::Architecture;
 
-use crate::{Trial, bend, ids, names, tries};
+use crate::{Trial, corrupt, ids, names, tries};
 
 #[test]
 fn a_table_of_votes() {
@@ -55,7 +55,7 @@ fn a_table_of_votes() {
     };
     let mut trial = Trial::new("votes of others");
     for _ in 0..tries() {
-        fs::write(&path, bend(&whole, &mut trial.random)).unwrap();
+        fs::write(&path, corrupt(&whole, &mut trial.random)).unwrap();
         trial.of(|| {
             import
                 .check(&Machine::default())
@@ -65,7 +65,7 @@ fn a_table_of_votes() {
     }
 }
 
-/// Bends the files of an artifact in turn, and loads it.
+/// Corrupts the files of an artifact in turn, and loads it.
 fn artifact<A: Artifact>(name: &'static str, good: &A, with: impl Fn(A)) {
     let folder = tempfile::tempdir().unwrap();
     good.save(folder.path()).unwrap();
@@ -76,7 +76,7 @@ fn artifact<A: Artifact>(name: &'static str, good: &A, with: impl Fn(A)) {
     for n in 0..tries() {
         let path = &files[n % files.len()];
         let whole = fs::read(path).unwrap();
-        fs::write(path, bend(&whole, &mut trial.random)).unwrap();
+        fs::write(path, corrupt(&whole, &mut trial.random)).unwrap();
         trial.of(|| A::load(folder.path()).ok().map(&with));
         fs::write(path, whole).unwrap();
     }
@@ -121,7 +121,7 @@ fn tables_of_annotations() {
         splits,
         candidates,
         single: vec![Some(1); 40],
-        labels: vec![Some(2); 40],
+        truth: vec![Some(2); 40],
         names: names(),
     };
     artifact("labels", &labels, drop);

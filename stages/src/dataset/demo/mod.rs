@@ -20,7 +20,7 @@ use image::RgbImage;
 pub use camera::SIDE;
 pub use clip::{CLIP, clip_files};
 pub use rendering::Rendering;
-pub use source::Drawn;
+pub use source::DrawnImages;
 
 use dice::Dice;
 use palette::Palette;

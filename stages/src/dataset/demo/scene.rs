@@ -11,10 +11,10 @@ use super::texture::{Cells, Noise, smooth, wave};
 pub(super) type Scene = Box<dyn Fn(Point) -> Colour + Send + Sync>;
 
 /// Draws a scene of a class.
-type Draw = fn(&mut Dice, Palette) -> Scene;
+type DrawScene = fn(&mut Dice, Palette) -> Scene;
 
 /// The classes in the order of their labels.
-pub(super) const CLASSES: [(&str, Draw); 10] = [
+pub(super) const CLASSES: [(&str, DrawScene); 10] = [
     ("forest", forest),
     ("river", river),
     ("lake", lake),

@@ -9,20 +9,20 @@ use arrow::array::{ArrayRef, Float32Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 
 /// Id of the image, who voted, what he said, and how sure he was.
-pub type Ballot = (String, &'static str, Option<String>, Option<f32>);
+pub type Vote = (String, &'static str, Option<String>, Option<f32>);
 
 /// Writes `id`, `annotator`, `class` and `confidence`, all of them text but the last.
-pub fn write(path: &Path, ballots: &[Ballot]) {
-    let texts = |of: fn(&Ballot) -> Option<&str>| -> ArrayRef {
-        Arc::new(ballots.iter().map(of).collect::<StringArray>())
+pub fn write(path: &Path, votes: &[Vote]) {
+    let texts = |of: fn(&Vote) -> Option<&str>| -> ArrayRef {
+        Arc::new(votes.iter().map(of).collect::<StringArray>())
     };
-    let sure: ArrayRef = Arc::new(ballots.iter().map(|ballot| ballot.3).collect::<Float32Array>());
+    let sure: ArrayRef = Arc::new(votes.iter().map(|vote| vote.3).collect::<Float32Array>());
     write_columns(
         path,
         vec![
-            ("id", texts(|ballot| Some(&ballot.0))),
-            ("annotator", texts(|ballot| Some(ballot.1))),
-            ("class", texts(|ballot| ballot.2.as_deref())),
+            ("id", texts(|vote| Some(&vote.0))),
+            ("annotator", texts(|vote| Some(vote.1))),
+            ("class", texts(|vote| vote.2.as_deref())),
             ("confidence", sure),
         ],
     );

@@ -1,4 +1,4 @@
-//! A world in a temporary folder: a hub with a small data set and a tiny CLIP, a description of the data
+//! A project in a temporary folder: a hub with a small data set and a tiny CLIP, a description of the data
 //! set, and settings so small that a whole run takes a second or two.
 
 #![allow(clippy::unwrap_used)]
@@ -8,11 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arrow::array::RecordBatch;
 use serde_json::Value;
 
-use crate::child::Coreg;
 use crate::hub::{COMMIT, Hub};
-use crate::shapes::{self, CLASSES, Row};
+use crate::image_set::{self, CLASSES, Row};
+use crate::program::Coreg;
+use crate::tables;
 
 /// The name of the data set, and so of the folder of the view.
 pub const DATA_SET: &str = "shapes";
@@ -38,44 +40,52 @@ const TINY: &str = "input.size=16 network.width=8 network.blocks=[1,1,1,1] netwo
 /// Few, so that the tiny CLIP, whose weights are random, does not vote for every class.
 pub const TEMPLATES: [&str; 3] = ["a photo of a {}.", "{}", "the {} of a cat"];
 
-/// See the module.
-pub struct World {
+/// A temporary folder with all that a run needs; `hub/` in it is what the hub serves, `artifacts/` what runs leave.
+pub struct Project {
     folder: tempfile::TempDir,
-    /// The hub, which serves `hub/` in the world's folder.
+    /// The hub, which serves `hub/` in the project's folder.
     pub hub: Hub,
     started: AtomicUsize,
 }
 
-impl World {
-    /// A world in which nothing has run yet.
+impl Project {
+    /// A project in which nothing has run yet.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let served = folder.path().join("hub");
-        shapes::write(&served.join(TRAIN), &shapes::rows(1, ROWS[0]), &CLASSES);
-        shapes::write(&served.join(TEST), &shapes::rows(2, ROWS[1]), &CLASSES);
+        image_set::write(&served.join(TRAIN), &image_set::rows(1, ROWS[0]), &CLASSES);
+        image_set::write(&served.join(TEST), &image_set::rows(2, ROWS[1]), &CLASSES);
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stages/src/clip/golden/quick");
         fs::create_dir_all(served.join(CLIP)).unwrap();
         for file in ["config.json", "model.safetensors", "tokenizer.json"] {
             fs::copy(golden.join(file), served.join(CLIP).join(file)).unwrap();
         }
-        let hub = Hub::serve(&served).unwrap();
-        let world = Self { folder, hub, started: AtomicUsize::new(0) };
-        world.file("shapes.toml", &description());
-        world.file("prompts.txt", &TEMPLATES.join("\n"));
-        world
+        let project = Self::in_folder(folder, &served);
+        project.file("shapes.toml", &description());
+        project.file("prompts.txt", &TEMPLATES.join("\n"));
+        project
     }
 
-    /// A world in which the pipeline has run once.
+    /// A project with nothing in it, whose hub serves a folder elsewhere.
+    pub fn on_hub(served: &Path) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), served)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, served: &Path) -> Self {
+        Self { folder, hub: Hub::serve(served).unwrap(), started: AtomicUsize::new(0) }
+    }
+
+    /// A project in which the pipeline has run once.
     pub fn after_a_run() -> Self {
-        let world = Self::new();
-        world.run().ok();
-        assert_eq!(world.ran(), STAGES);
-        world.hub.take_log();
-        world
+        let project = Self::new();
+        project.run().ok();
+        assert_eq!(project.ran(), STAGES);
+        project.hub.take_log();
+        project
     }
 
-    /// A path in the world's folder.
+    /// A path in the project's folder.
     pub fn path(&self, path: &str) -> PathBuf {
         self.folder.path().join(path)
     }
@@ -83,9 +93,9 @@ impl World {
     /// Changes the rows of a file of the hub.
     pub fn change_rows(&self, file: &str, change: impl FnOnce(&mut Vec<Row>)) {
         let which = usize::from(file == TEST);
-        let mut rows = shapes::rows(which as u64 + 1, ROWS[which]);
+        let mut rows = image_set::rows(which as u64 + 1, ROWS[which]);
         change(&mut rows);
-        shapes::write(&self.path("hub").join(file), &rows, &CLASSES);
+        image_set::write(&self.path("hub").join(file), &rows, &CLASSES);
     }
 
     /// Changes the description of the data set.
@@ -95,14 +105,21 @@ impl World {
         fs::write(self.path("shapes.toml"), text.replacen(from, to, 1)).unwrap();
     }
 
-    /// Writes a file into the world's folder and gives its path.
+    /// Writes an image, or another file, below the folder `images`, which [`run_images`](Self::run_images) may take.
+    pub fn put_image(&self, name: &str, bytes: &[u8]) {
+        let path = self.path("images").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Writes a text file into the project's folder and gives its path.
     pub fn file(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
         fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    /// The program, in this world and with no argument but the folder of artifacts.
+    /// The program, in this project and with no argument but the folder of artifacts.
     pub fn coreg_into(&self, artifacts: &str) -> Coreg {
         let log = self.path(&format!("log{}", self.started.fetch_add(1, Ordering::Relaxed)));
         Coreg::new(log)
@@ -112,12 +129,12 @@ impl World {
             .args([Path::new("--artifacts"), &self.path(artifacts)])
     }
 
-    /// The program, in this world and with no argument but the folder of artifacts.
+    /// The program, in this project and with no argument but the folder of artifacts.
     pub fn coreg(&self) -> Coreg {
         self.coreg_into("artifacts")
     }
 
-    /// `coreg COMMAND …` on the world's data set, CLIP and settings.
+    /// `coreg COMMAND …` on the project's data set, CLIP and settings.
     pub fn on_shapes(&self, coreg: Coreg, command: &[&str]) -> Coreg {
         self.on_device("cpu", coreg, command)
     }
@@ -133,7 +150,7 @@ impl World {
         coreg.args(["--clip", "some/clip", "--device", device]).set(TINY).set(&prompts)
     }
 
-    /// `coreg run` on images of the user's own, which lie in the world's folder.
+    /// `coreg run` on the user's images, which are at this path in the project's folder.
     pub fn run_images(&self, images: &str) -> Coreg {
         self.with_settings("cpu", self.coreg().args(["run", "--images"]).args([self.path(images)]))
     }
@@ -144,7 +161,7 @@ impl World {
         self.with_settings("cpu", run).set("download.revision=main")
     }
 
-    /// `coreg run` on the world's data set.
+    /// `coreg run` on the project's data set.
     pub fn run(&self) -> Coreg {
         self.on_shapes(self.coreg(), &["run"])
     }
@@ -159,7 +176,7 @@ impl World {
         self.on_shapes(self.coreg_into(artifacts), &["run"])
     }
 
-    /// `coreg plan` on the world's data set.
+    /// `coreg plan` on the project's data set.
     pub fn plan(&self) -> Coreg {
         self.on_shapes(self.coreg(), &["plan"])
     }
@@ -206,6 +223,11 @@ impl World {
     /// A file of the view, `label/labels.parquet`.
     pub fn view(&self, file: &str) -> PathBuf {
         self.path("artifacts").join(DATA_SET).join(file)
+    }
+
+    /// A table of the view, whole.
+    pub fn table(&self, file: &str) -> RecordBatch {
+        tables::read(&self.view(file))
     }
 
     /// The content of a file of the view.
