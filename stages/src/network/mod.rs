@@ -213,13 +213,13 @@ impl Network {
             Pass::Eval => Some((self.running_mean.to_vec1::<f32>()?, self.running_var.to_vec1::<f32>()?)),
             _ => None,
         };
-        let found: StatisticsSlot = Arc::new(Mutex::new(None));
-        let op = TrunkOp::new(&self.trunk, running, pass == Pass::Train, &found);
+        let slot: StatisticsSlot = Arc::new(Mutex::new(None));
+        let op = TrunkOp::new(&self.trunk, running, pass == Pass::Train, &slot);
         let features = match pass {
             Pass::Train => images.apply_op2(theta, op)?,
             _ => images.apply_op2_no_bwd(theta, &op)?,
         };
-        if let Some((mean, variance)) = found.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some((mean, variance)) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let len = mean.len();
             self.update_running(
                 &Tensor::from_vec(mean, len, &Device::Cpu)?,
@@ -243,13 +243,13 @@ impl Network {
         let theta = self.parameter(TRUNK)?;
         let running = (pass == Pass::Eval)
             .then(|| [&self.running_mean, &self.running_var].map(|v| v.as_detached_tensor()));
-        let found = cuda::StatisticsSlot::default();
-        let op = cuda::TrunkOp::new(trunk, running, pass == Pass::Train, &found);
+        let slot = cuda::StatisticsSlot::default();
+        let op = cuda::TrunkOp::new(trunk, running, pass == Pass::Train, &slot);
         let features = match pass {
             Pass::Train => images.apply_op2(theta, op)?,
             _ => images.apply_op2_no_bwd(theta, &op)?,
         };
-        if let Some([mean, variance]) = found.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some([mean, variance]) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
             average_into(&self.running_mean, &mean, 1.0 - MOMENTUM)?;
             average_into(&self.running_var, &variance, 1.0 - MOMENTUM)?;
         }

@@ -153,59 +153,24 @@ impl Convolutions {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(self.prepare(handle, shape, direction)?),
         };
-        let workspace = self.workspace(workspace, prepared.workspace)?;
+        let &mut Prepared { x: xd, y: yd, w: wd, conv, algorithm, workspace: bytes } = prepared;
+        let workspace = self.workspace(workspace, bytes)?;
         let (one, zero) = (1f32, 0f32);
         let (one, zero) = ((&raw const one).cast(), (&raw const zero).cast());
-        let (room, bytes) = (workspace as *mut _, prepared.workspace);
+        let room = workspace as *mut _;
         let (x, w, y) = (x as *mut std::ffi::c_void, w as *mut std::ffi::c_void, y as *mut _);
         // SAFETY: handle and descriptors live; the callers give memory of the shape's extents, and the workspace
         // is as large as cuDNN asked for.
         unsafe {
-            match prepared.algorithm {
-                Algorithm::Forward(algo) => api::convolution_forward(
-                    handle,
-                    one,
-                    prepared.x,
-                    x,
-                    prepared.w,
-                    w,
-                    prepared.conv,
-                    algo,
-                    room,
-                    bytes,
-                    zero,
-                    prepared.y,
-                    y,
-                ),
+            match algorithm {
+                Algorithm::Forward(algo) => {
+                    api::convolution_forward(handle, one, xd, x, wd, w, conv, algo, room, bytes, zero, yd, y)
+                }
                 Algorithm::Data(algo) => api::convolution_backward_data(
-                    handle,
-                    one,
-                    prepared.w,
-                    w,
-                    prepared.y,
-                    y,
-                    prepared.conv,
-                    algo,
-                    room,
-                    bytes,
-                    zero,
-                    prepared.x,
-                    x,
+                    handle, one, wd, w, yd, y, conv, algo, room, bytes, zero, xd, x,
                 ),
                 Algorithm::Filter(algo) => api::convolution_backward_filter(
-                    handle,
-                    one,
-                    prepared.x,
-                    x,
-                    prepared.y,
-                    y,
-                    prepared.conv,
-                    algo,
-                    room,
-                    bytes,
-                    zero,
-                    prepared.w,
-                    w,
+                    handle, one, xd, x, yd, y, conv, algo, room, bytes, zero, wd, w,
                 ),
             }
         }

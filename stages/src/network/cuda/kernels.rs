@@ -241,7 +241,7 @@ impl Kernels {
                 Arg::Float(v) => launch.arg(v),
             };
         }
-        // SAFETY: each caller below passes what the kernel of that name takes, in its order; the callers of those
+        // SAFETY: each caller passes what the kernel of that name takes, in its order; the callers of those
         // pass addresses of memory of the extents they name.
         unsafe { launch.launch(config) }.map_err(explained)?;
         Ok(())

@@ -12,13 +12,12 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
-use super::Engine;
-use super::kernels;
-use super::op::{Found, TrunkOp};
-use super::trunk::DeviceTrunk;
-use crate::network::cpu::simd::Level;
-use crate::network::program::{Statistics, Trunk};
-use crate::network::tests::{self as golden, assert_close, batch, flat, formula, goldens, network_on};
+use super::kernels::{self, Extent};
+use super::norm::{Coefficients, OutputGradient};
+use super::{DeviceTrunk, Engine, StatisticsSlot, TrunkOp};
+use crate::network::cpu;
+use crate::network::tests::pytorch::{check_case, check_curve, goldens};
+use crate::network::tests::{assert_close, batch, flat, formula, network, network_on};
 use crate::network::{Architecture, Network, Pass, Precision, Sgd, TRUNK};
 use crate::runtime::device::Place;
 

@@ -14,7 +14,7 @@ mod tests;
 mod weight_gradient;
 
 pub use operands::{ConvInput, OutputGradient, Shortcut};
-pub use prepared::PreparedConvolution;
+pub use prepared::{Direction, PreparedConvolution};
 pub use weight_gradient::{COLUMNS_PER_TASK, WeightGradient, split_by_columns, unpad};
 
 /// Values of one zero-padded square image.

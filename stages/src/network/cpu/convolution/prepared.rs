@@ -151,73 +151,45 @@ fn input_gradient_products(conv: &Conv, images: usize) -> Vec<Product> {
     products
 }
 
+/// Which way a convolution is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Padded input images → output images.
+    Forward,
+    /// Padded output gradients → input gradients (channels as in memory).
+    InputGradient,
+}
+
 impl PreparedConvolution {
-    /// Forward: padded input images → output images, for groups of up to `images`.
-    /// `accumulate`: add to the output.
-    pub fn forward(
+    /// A convolution for groups of up to `images`. `accumulate`: add to the result.
+    pub fn new(
+        direction: Direction,
         conv: &Conv,
         theta: &[f32],
         images: usize,
         accumulate: bool,
         algorithm: Algorithm,
-        level: Level,
-        buffers: &BufferPool,
+        (level, buffers): (Level, &BufferPool),
     ) -> Self {
-        let wo = conv.out_size();
-        let lens = [padded_len(conv.size, conv.cin_memory), wo * wo * conv.cout_memory()];
-        let mut new = Self::of(vec![forward_product(conv, images)], lens, accumulate, level, buffers);
-        new.take_weights(conv, theta, false, algorithm, buffers);
-        new
-    }
-
-    /// Backward to the input: padded output gradients → input gradients (channels as in memory), for groups of up
-    /// to `images`. `accumulate`: add to the input gradients.
-    pub fn input_gradient(
-        conv: &Conv,
-        theta: &[f32],
-        images: usize,
-        accumulate: bool,
-        algorithm: Algorithm,
-        level: Level,
-        buffers: &BufferPool,
-    ) -> Self {
-        let lens = [padded_len(conv.out_size(), conv.cout_memory()), conv.size * conv.size * conv.cin_memory];
-        let mut new = Self::of(input_gradient_products(conv, images), lens, accumulate, level, buffers);
-        new.take_weights(conv, theta, true, algorithm, buffers);
-        new
-    }
-
-    fn of(
-        products: Vec<Product>,
-        [input_len, output_len]: [usize; 2],
-        accumulate: bool,
-        level: Level,
-        buffers: &BufferPool,
-    ) -> Self {
+        let [input, output] = [(conv.size, conv.cin_memory), (conv.out_size(), conv.cout_memory())];
+        let (products, from, to) = match direction {
+            Direction::Forward => (vec![forward_product(conv, images)], input, output),
+            Direction::InputGradient => (input_gradient_products(conv, images), output, input),
+        };
         let packed = buffers.take(products.iter().map(|p| p.depth() * p.columns).sum());
-        Self { products, accumulate, packed, input_len, output_len, level, winograd: None }
-    }
-
-    /// Packs the weights, and transforms them for Winograd where it is asked for and applies. `transposed`: the sum
-    /// runs over output channels.
-    fn take_weights(
-        &mut self,
-        conv: &Conv,
-        theta: &[f32],
-        transposed: bool,
-        algorithm: Algorithm,
-        buffers: &BufferPool,
-    ) {
-        self.pack(conv, theta, transposed);
+        let (input_len, output_len) = (padded_len(from.0, from.1), to.0 * to.0 * to.1);
+        let mut new = Self { products, accumulate, packed, input_len, output_len, level, winograd: None };
+        new.pack(conv, theta, direction);
         if algorithm == Algorithm::Winograd && Algorithm::applies(conv) {
-            let [channels, columns] = [self.products[0].run / 3, self.products[0].columns];
+            let (channels, columns) = (from.1, to.1);
             let tiles = Tiles { size: conv.size, channels, columns, block: winograd::block(channels) };
-            self.transform_weights(tiles, buffers);
+            new.transform_weights(tiles, buffers);
         }
+        new
     }
 
     /// Lays the weights out in the order in which the kernel reads them.
-    fn pack(&mut self, conv: &Conv, theta: &[f32], transposed: bool) {
+    fn pack(&mut self, conv: &Conv, theta: &[f32], direction: Direction) {
         let w = &theta[conv.offset..conv.offset + conv.len()];
         let k = conv.kernel;
         if conv.cin != conv.cin_memory || conv.cout != conv.cout_memory() {
@@ -233,7 +205,8 @@ impl PreparedConvolution {
                 for (t, &(ky, kx)) in product.taps.iter().enumerate() {
                     let w = &w[(ky * k + kx) * conv.cin * conv.cout..][..conv.cin * conv.cout];
                     let out = &mut out[t * inner * width..(t + 1) * inner * width];
-                    if transposed {
+                    if direction == Direction::InputGradient {
+                        // The sum runs over output channels.
                         let own = width.min(conv.cin.saturating_sub(first));
                         for (n, from) in
                             w[first.min(conv.cin) * conv.cout..].chunks_exact(conv.cout).take(own).enumerate()

@@ -74,8 +74,16 @@ impl Computed {
             None => vec![f32::NAN; images * conv.out_size().pow(2) * memory],
         };
         let (flat, buffers, add) = (self.flat(weight), BufferPool::default(), before.is_some());
-        PreparedConvolution::forward(conv, &flat, *images, add, *algorithm, *level, &buffers)
-            .run(&self.framed_input(x), &mut out);
+        PreparedConvolution::new(
+            Direction::Forward,
+            conv,
+            &flat,
+            *images,
+            add,
+            *algorithm,
+            (*level, &buffers),
+        )
+        .run(&self.framed_input(x), &mut out);
         gathered(&out, conv.cout, memory)
     }
 
@@ -88,7 +96,8 @@ impl Computed {
         // Zeros: a 1×1 convolution of stride 2 leaves the pixels that it skips as they are.
         let mut out = vec![0.0; images * conv.size.pow(2) * conv.cin_memory];
         let (flat, buffers) = (self.flat(weight), BufferPool::default());
-        PreparedConvolution::input_gradient(conv, &flat, *images, false, *algorithm, *level, &buffers)
+        let direction = Direction::InputGradient;
+        PreparedConvolution::new(direction, conv, &flat, *images, false, *algorithm, (*level, &buffers))
             .run(&self.framed_gradient(g), &mut out);
         gathered(&out, conv.cin, conv.cin_memory)
     }

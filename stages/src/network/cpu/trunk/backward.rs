@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::{Saved, Trunk, group};
 use crate::network::cpu::buffers::{Buffer, scratch};
 use crate::network::cpu::convolution::{
-    Algorithm, COLUMNS_PER_TASK, ConvInput, OutputGradient, PreparedConvolution, Shortcut, WeightGradient,
-    scratch_len, split_by_columns, unpad,
+    Algorithm, COLUMNS_PER_TASK, ConvInput, Direction, OutputGradient, PreparedConvolution, Shortcut,
+    WeightGradient, scratch_len, split_by_columns, unpad,
 };
 use crate::network::cpu::norm::{self, GradientCoefficients, Sums, norm_gradient};
 use crate::network::parameters::{Conv, padded};
@@ -143,15 +143,16 @@ impl Trunk {
         let (ca, co, so) = (conv.cin_memory, conv.cout_memory(), conv.out_size());
         let images = group(conv, batch);
         let algorithm = self.algorithm(conv, batch);
-        let data = (!dz.is_empty()).then(|| {
-            PreparedConvolution::input_gradient(conv, theta, images, false, algorithm, level, buffers)
-        });
+        let prepared = |conv, accumulate, algorithm| {
+            let by = (level, buffers);
+            PreparedConvolution::new(Direction::InputGradient, conv, theta, images, accumulate, algorithm, by)
+        };
+        let data = (!dz.is_empty()).then(|| prepared(conv, false, algorithm));
         let weight = weights.then(|| WeightGradient::new(conv, co, images, algorithm, level));
-        let direct = Algorithm::Direct;
         let (short_data, short_weight) = match shortcut {
             Shortcut::Conv(conv, _) => (
-                Some(PreparedConvolution::input_gradient(conv, theta, images, true, direct, level, buffers)),
-                weights.then(|| WeightGradient::new(conv, co, images, direct, level)),
+                Some(prepared(conv, true, Algorithm::Direct)),
+                weights.then(|| WeightGradient::new(conv, co, images, Algorithm::Direct, level)),
             ),
             _ => (None, None),
         };

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{BatchStatistics, Forward, Saved, SavedBlock, Statistics, Trunk, group};
 use crate::network::cpu::average_pool::average_pool;
 use crate::network::cpu::buffers::scratch;
-use crate::network::cpu::convolution::{Algorithm, ConvInput, PreparedConvolution, scratch_len};
+use crate::network::cpu::convolution::{Algorithm, ConvInput, Direction, PreparedConvolution, scratch_len};
 use crate::network::cpu::norm::{self, Coefficients, Moments};
 use crate::network::parameters::{Conv, Norm};
 
@@ -76,14 +76,15 @@ impl Trunk {
         shortcut: Option<(&Conv, &mut [f32])>,
         identity: Option<ConvInput<'_>>,
     ) -> Vec<Moments> {
-        let (level, buffers) = (self.level, &self.buffers);
+        let level = self.level;
         let images = group(conv, batch);
-        let algorithm = self.algorithm(conv, batch);
-        let first = PreparedConvolution::forward(conv, theta, images, accumulate, algorithm, level, buffers);
+        let prepared = |conv, accumulate, algorithm| {
+            let by = (level, &self.buffers);
+            PreparedConvolution::new(Direction::Forward, conv, theta, images, accumulate, algorithm, by)
+        };
+        let first = prepared(conv, accumulate, self.algorithm(conv, batch));
         let (shortcut, shortcut_out) = shortcut.unzip();
-        let second = shortcut.map(|conv| {
-            PreparedConvolution::forward(conv, theta, images, false, Algorithm::Direct, level, buffers)
-        });
+        let second = shortcut.map(|conv| prepared(conv, false, Algorithm::Direct));
         let image = out.len() / batch;
         let shortcut_out: Vec<Option<&mut [f32]>> = match shortcut_out {
             Some(out) => out.chunks_mut(images * image).map(Some).collect(),

@@ -14,12 +14,7 @@ impl DeviceTrunk {
     ///
     /// # Errors
     /// The device has no room, or refuses a convolution.
-    pub(super) fn backward(
-        &self,
-        images: Address,
-        saved: Saved,
-        features_grad: Address,
-    ) -> Result<CudaSlice<f32>> {
+    pub fn backward(&self, images: Address, saved: Saved, features_grad: Address) -> Result<CudaSlice<f32>> {
         let engine = &self.engine;
         let Saved { batch, packed, images: input, coefficients, stem, blocks: mut kept } = saved;
         let flat = engine.floats(self.len)?;

@@ -44,7 +44,7 @@ impl DeviceTrunk {
     ///
     /// # Errors
     /// The device has no room, or refuses a convolution.
-    pub(super) fn forward(
+    pub fn forward(
         &self,
         theta: Address,
         images: Address,
@@ -57,7 +57,7 @@ impl DeviceTrunk {
         let packed = self.values(self.packed_len)?;
         kernels.pack(self.precision, theta, self.weight_table(), packed.address())?;
         let coefficients = engine.bytes(4 * 4 * self.channels)?;
-        let found = match statistics {
+        let of_batch = match statistics {
             Statistics::Batch => Some([engine.floats(self.channels)?, engine.floats(self.channels)?]),
             Statistics::Running(running) => {
                 let places = engine.integers_at(&self.places);
@@ -67,12 +67,12 @@ impl DeviceTrunk {
             }
         };
         // x += add, and the coefficients of the norm over it, if they come from the batch.
-        let take_moments = |norm: &Norm, x: &Buffer, add: Option<&Buffer>, of: Extent| -> Result<()> {
-            let Some(found) = &found else { return Ok(()) };
+        let batch_coefficients = |norm: &Norm, x: &Buffer, add: Option<&Buffer>, of: Extent| -> Result<()> {
+            let Some(of_batch) = &of_batch else { return Ok(()) };
             let parts = engine.bytes(4 * of.split().parts())?;
             kernels.moments(x.address(), add.map(Buffer::address), of, parts.address())?;
             let affine = [norm.weight, norm.bias].map(|at| theta + 4 * at as u64);
-            let to = [&found[0], &found[1]].map(|f| engine.address(f) + 4 * norm.running as u64);
+            let to = [&of_batch[0], &of_batch[1]].map(|f| engine.address(f) + 4 * norm.running as u64);
             kernels.norm_coefficients(parts.address(), of, affine, self.coefficients(&coefficients, norm), to)
         };
 
@@ -80,14 +80,14 @@ impl DeviceTrunk {
         let at = input.as_ref().map_or(images, Buffer::address);
         let stem = self.convolve(&self.stem, batch, at, &packed)?;
         let mut of = self.output_of(&self.stem.conv, batch);
-        take_moments(&self.stem_norm, &stem, None, of)?;
+        batch_coefficients(&self.stem_norm, &stem, None, of)?;
         let mut x = self.norm_relu(&stem, None, of, &self.stem_norm, &coefficients)?;
         // What is still to be added to x: batch statistics add it on their way, an activation too.
         let mut add: Option<Buffer> = None;
         let mut kept: Vec<(Buffer, Option<Buffer>)> = vec![];
         for block in &self.blocks {
-            take_moments(&block.norm1, &x, add.as_ref(), of)?;
-            let pending = if found.is_some() { None } else { add.as_ref() };
+            batch_coefficients(&block.norm1, &x, add.as_ref(), of)?;
+            let pending = if of_batch.is_some() { None } else { add.as_ref() };
             let a = self.norm_relu(&x, pending, of, &block.norm1, &coefficients)?;
             match kept.last_mut() {
                 Some((_, out)) => *out = Some(x),
@@ -96,7 +96,7 @@ impl DeviceTrunk {
             }
             let mid = self.convolve(&block.conv1, batch, a.address(), &packed)?;
             of = self.output_of(&block.conv1.conv, batch);
-            take_moments(&block.norm2, &mid, None, of)?;
+            batch_coefficients(&block.norm2, &mid, None, of)?;
             add = Some(match &block.shortcut {
                 Some(layer) => self.convolve(layer, batch, a.address(), &packed)?,
                 None => a,
@@ -112,7 +112,7 @@ impl DeviceTrunk {
         let both = [x.address(), add.address()];
         kernels.average_pool(both, of.rows / batch, of, engine.address(&features))?;
         let saved = save.then_some(Saved { batch, packed, images: input, coefficients, stem, blocks: kept });
-        Ok(Forward { features, batch: found, saved })
+        Ok(Forward { features, batch: of_batch, saved })
     }
 
     /// The images as the first convolution takes them, unless they are so already.
