@@ -1,6 +1,6 @@
 //! `model.safetensors`: which tensors the file holds and where each lies in it.
 //!
-//! Only the header is read, no value.
+//! Only the header is read, no values.
 
 use std::collections::BTreeMap;
 use std::io::Read;

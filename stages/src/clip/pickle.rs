@@ -1,9 +1,8 @@
 //! `pytorch_model.bin`: which tensors a checkpoint of PyTorch holds and where each lies in it.
 //!
-//! No value is read. The file is a zip archive of parts that are not compressed: `data.pkl` tells of each
-//! tensor its type, shape and part, the other parts hold the numbers. A pickle is a program, and this one is
-//! never run: candle's reader turns it into plain objects, of which tensors are listed and all else is passed
-//! over.
+//! The file is a zip archive of parts that are not compressed: `data.pkl` tells of
+//! each tensor its type, shape and part, the other parts hold the numbers. A pickle is a program, and this one is never
+//! run: candle's reader turns it into plain objects, of which tensors are listed and all else is passed over.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
