@@ -4,6 +4,7 @@
 //! what its node makes. So a cycle cannot be built, and an edge of the wrong type does not compile.
 //! It knows nothing of running or keeping.
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
@@ -267,6 +268,8 @@ fn distance(a: &str, b: &str) -> usize {
 pub(crate) trait Node: Send + Sync {
     fn name(&self) -> &'static str;
     fn version(&self) -> u32;
+    /// The type of what it makes.
+    fn makes(&self) -> TypeId;
     fn settings(&self) -> Result<Value>;
     fn files(&self) -> Vec<Reads>;
     fn resources(&self) -> Resources;
@@ -282,6 +285,10 @@ impl<S: Stage> Node for S {
 
     fn version(&self) -> u32 {
         S::VERSION
+    }
+
+    fn makes(&self) -> TypeId {
+        TypeId::of::<S::Output>()
     }
 
     fn settings(&self) -> Result<Value> {
