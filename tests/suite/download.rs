@@ -209,6 +209,46 @@ fn a_hub_that_cannot_resume_is_served_from_the_beginning() {
 }
 
 #[test]
+fn a_hub_that_refuses_the_range_is_served_from_the_beginning() {
+    let setting = setting();
+    setting.hub.misbehave(BIG, Fault::Cut(2_000_000), 1);
+    setting.hub.misbehave(BIG, Fault::PageInstead(416), 1);
+    assert_eq!(fs::read(setting.fetch(&request(BIG)).unwrap().path).unwrap(), big());
+    assert_eq!(setting.gets(), 3);
+}
+
+#[test]
+fn the_token_does_not_go_with_a_redirect_to_another_host_and_the_range_does() {
+    let setting = setting();
+    let other = loopback::Hub::serve(setting.folder.path().join("hub")).unwrap();
+    let there = format!("{}/datasets/some/set/resolve/{COMMIT}/{BIG}", other.endpoint());
+    setting.hub.misbehave(BIG, Fault::Redirect(there), 100);
+    other.misbehave(BIG, Fault::Cut(2_000_000), 1);
+    assert_eq!(fs::read(setting.fetch(&request(BIG)).unwrap().path).unwrap(), big());
+    let log = other.take_log();
+    let asked: Vec<_> = log.iter().map(|asked| (asked.method.as_str(), asked.range.as_deref())).collect();
+    assert_eq!(asked, [("GET", None), ("GET", Some("bytes=2000000-2999999"))]);
+    assert!(log.iter().all(|asked| asked.authorization.is_none()), "{log:?}");
+}
+
+#[test]
+fn a_repository_with_a_new_name_is_found_under_the_old_one() {
+    let setting = setting();
+    let there = format!("/datasets/some/set/resolve/{COMMIT}/{BIG}");
+    setting.hub.misbehave(&format!("some/old/resolve/{COMMIT}/{BIG}"), Fault::Redirect(there), 100);
+    let old = FileRequest { repo: "some/old", ..request(BIG) };
+    assert_eq!(fs::read(setting.fetch(&old).unwrap().path).unwrap(), big());
+}
+
+#[test]
+fn a_file_with_any_name_is_fetched() {
+    let setting = setting();
+    let name = "data/a b%20#1?ä.bin";
+    fs::write(setting.folder.path().join("hub/datasets/some/set").join(name), b"content").unwrap();
+    assert_eq!(fs::read(setting.fetch(&request(name)).unwrap().path).unwrap(), b"content");
+}
+
+#[test]
 fn a_hub_that_is_busy_is_asked_again() {
     let setting = setting();
     setting.hub.misbehave(BIG, Fault::Status(503), 2);
