@@ -99,6 +99,19 @@ impl Store {
         Ok(Some(Damage { what: what.to_owned(), moved_to }))
     }
 
+    /// Sets the record of a result aside that is whole, but does not hold any more. None if it was set aside before,
+    /// or made again since.
+    pub(crate) fn withdraw(&self, record: &Record, what: &str) -> Result<Option<Damage>> {
+        let _repairing = self.repairing()?;
+        let fingerprint = record.fingerprint();
+        if self.record(&fingerprint).ok().flatten().as_ref() != Some(record) {
+            return Ok(None);
+        }
+        let moved_to = self.damaged_folder(&fingerprint.short())?;
+        self.move_if_there(&self.record_path(&fingerprint), &moved_to.join("result.json"))?;
+        Ok(Some(Damage { what: what.to_owned(), moved_to }))
+    }
+
     /// Sets an object aside if its files do not give its digest.
     pub(crate) fn set_object_aside(&self, digest: &Digest) -> Result<Option<Damage>> {
         let _repairing = self.repairing()?;

@@ -12,7 +12,7 @@ use super::split::{Shuffle, Split, SplitRule, id, prefixes, split};
 use super::tables::{ImageRow, ImageRows, LabelOrder, listed};
 use super::user_images::ImportImages;
 use crate::artifacts::images::{Images, Index};
-use crate::hub::client::{Hub, Watch};
+use crate::hub::client::{Hub, ProgressMonitor};
 use crate::hub::environment::HubSettings;
 
 /// Settings of the stage. Class texts are no part of it: they change what CLIP reads, not the images.
@@ -124,7 +124,7 @@ impl Download {
     /// what the description has in one file a split.
     fn fetch(&self, source: &Repository, context: &Context) -> Result<Found> {
         let hub = Hub::open(HubSettings::from_env()?)?;
-        let pieces = layout::fetch(&hub, source, &Watch::of(context))?;
+        let pieces = layout::fetch(&hub, source, &ProgressMonitor::of(context))?;
         let paths: Vec<&str> = source.files.iter().map(|file| file.path.as_str()).collect();
         let prefixes = prefixes(&paths);
         let mut found = Found::default();

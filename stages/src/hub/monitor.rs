@@ -1,6 +1,4 @@
-//! What a long wait owes the user: progress, and stopping soon after being asked to.
-//!
-//! It knows nothing of hubs.
+//! The two duties of a long transfer: to report progress, and to stop soon after the user asks for it.
 
 use std::time::{Duration, Instant};
 
@@ -8,24 +6,27 @@ use pipeline::error::Result;
 use pipeline::event::Progress;
 use pipeline::stage::Context;
 
-/// What a long transfer reports to, and asks before it goes on.
-pub struct Watch<'a> {
+/// How often a wait looks whether it is to stop.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// Progress and cancellation of whatever waits for a hub.
+pub struct ProgressMonitor<'a> {
     pub(crate) progress: &'a Progress,
     safe_point: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ProgressMonitor<'a> {
     /// The progress and the safe points of a running stage.
     pub fn of(context: &'a Context) -> Self {
         Self::new(context.progress(), || context.safe_point())
     }
 
-    /// Stops as soon as `safe_point` returns an error.
+    /// A transfer stops as soon as `safe_point` returns an error.
     pub fn new(progress: &'a Progress, safe_point: impl Fn() -> Result<()> + 'a) -> Self {
         Self { progress, safe_point: Box::new(safe_point) }
     }
 
-    /// Never stops.
+    /// A transfer is never asked to stop.
     pub fn unstoppable(progress: &'a Progress) -> Self {
         Self::new(progress, || Ok(()))
     }
@@ -34,6 +35,10 @@ impl<'a> Watch<'a> {
         (self.safe_point)()
     }
 
+    /// Waits for so long.
+    ///
+    /// # Errors
+    /// The user asked to stop.
     pub(crate) fn pause(&self, time: Duration) -> Result<()> {
         let until = Instant::now() + time;
         loop {
@@ -42,7 +47,7 @@ impl<'a> Watch<'a> {
             if left.is_zero() {
                 return Ok(());
             }
-            std::thread::sleep(left.min(Duration::from_millis(50)));
+            std::thread::sleep(left.min(TICK));
         }
     }
 }
