@@ -290,7 +290,7 @@ fn origin(address: &str) -> &str {
 
 /// The address to which the header `Location` of a reply from `address` leads.
 fn redirected(address: &str, location: &str) -> String {
-    if location.contains("://") {
+    if ["http://", "https://"].iter().any(|scheme| location.starts_with(scheme)) {
         return location.to_owned();
     }
     if location.starts_with("//") {
@@ -341,7 +341,7 @@ mod tests {
         let leads = |location| redirected("https://hub:1/a/b?c=/d", location);
         assert_eq!(leads("https://cdn/x?y=https://z"), "https://cdn/x?y=https://z");
         assert_eq!(leads("//cdn/x"), "https://cdn/x");
-        assert_eq!(leads("/x/y"), "https://hub:1/x/y");
+        assert_eq!(leads("/x?y=https://z"), "https://hub:1/x?y=https://z");
         assert_eq!(leads("x"), "https://hub:1/a/x");
     }
 
