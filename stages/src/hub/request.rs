@@ -16,6 +16,8 @@ use super::refusal::{self, UNKNOWN_REPOSITORY};
 use super::retry::{Failure, retry};
 use super::transport::{Method, Reply};
 
+/// More redirects in a row than this are a circle.
+const REDIRECTS: usize = 10;
 /// Progress is reported in steps of this many bytes.
 const STEP: u64 = 1 << 20;
 
@@ -88,7 +90,7 @@ impl Hub {
         let mut files = Vec::new();
         let mut page = Some(first);
         while let Some(address) = page {
-            let reply = self.send(Method::Get, &address, None, monitor)?;
+            let reply = self.get(request, address, None, monitor)?;
             if reply.status == StatusCode::NOT_FOUND {
                 return Ok(None);
             }
@@ -112,7 +114,7 @@ impl Hub {
         monitor: &ProgressMonitor,
     ) -> Result<Answer<RemoteFile>, Failure> {
         let mut address = self.file_address(request, request.revision);
-        for _ in 0..10 {
+        for _ in 0..REDIRECTS {
             let reply = self.send(Method::Head, &address, None, monitor)?;
             let status = reply.status;
             // A relative redirect is the same repository under its present name.
@@ -121,7 +123,7 @@ impl Hub {
                 && location.starts_with('/')
                 && !location.starts_with("//")
             {
-                address = format!("{}{location}", self.origin()?);
+                address = redirected(&address, location);
                 continue;
             }
             if status.is_success() || status.is_redirection() {
@@ -133,7 +135,7 @@ impl Hub {
             }
             return Err(refusal::failure(&self.settings, request, &reply));
         }
-        Err(Error::new(format!("{} redirects {request} in a circle", self.settings.endpoint)).into())
+        Err(self.in_a_circle(request))
     }
 
     /// Fetches the bytes that `part` still lacks. What came before a failure stays for the next attempt; whether what
@@ -156,7 +158,7 @@ impl Hub {
             return Ok(());
         }
         let range = remote.size.filter(|_| done > 0).map(|size| format!("bytes={done}-{}", size - 1));
-        let reply = self.send(Method::Get, &self.file_address(request, &remote.commit), range, monitor)?;
+        let reply = self.get(request, self.file_address(request, &remote.commit), range, monitor)?;
         if reply.status == StatusCode::RANGE_NOT_SATISFIABLE && done > 0 {
             file.set_len(0).map_err(failed)?;
             return Err(Failure::transient(format!("{}: begins anew", reply.status)));
@@ -187,30 +189,44 @@ impl Hub {
         file.flush().map_err(failed)
     }
 
-    /// Sends a request, with the token if it goes to the hub.
+    /// Fetches from an address, or from where it is redirected.
+    fn get(
+        &self,
+        request: &FileRequest,
+        mut address: String,
+        range: Option<String>,
+        monitor: &ProgressMonitor,
+    ) -> Result<Reply, Failure> {
+        for _ in 0..REDIRECTS {
+            let reply = self.send(Method::Get, &address, range.as_deref(), monitor)?;
+            match reply.header("location").filter(|_| reply.status.is_redirection()) {
+                Some(location) => address = redirected(&address, location),
+                None => return Ok(reply),
+            }
+        }
+        Err(self.in_a_circle(request))
+    }
+
+    /// Sends a request, with the token if it goes to the hub: where large files lie is no concern of the token.
     fn send(
         &self,
         method: Method,
         address: &str,
-        range: Option<String>,
+        range: Option<&str>,
         monitor: &ProgressMonitor,
     ) -> Result<Reply, Failure> {
         let mut headers = Vec::new();
         if let Some(token) = &self.settings.token
-            && address.starts_with(&format!("{}/", self.origin()?))
+            && origin(address).eq_ignore_ascii_case(origin(&self.settings.endpoint))
         {
             headers.push(("authorization", format!("Bearer {token}")));
         }
-        headers.extend(range.map(|range| ("range", range)));
+        headers.extend(range.map(|range| ("range", range.to_owned())));
         self.transport.send(method, address, &headers, monitor)
     }
 
-    /// Scheme, host and port of the hub.
-    fn origin(&self) -> Result<String> {
-        let address = self.settings.address()?;
-        let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
-        let host = part(address.authority().map(ureq::http::uri::Authority::as_str));
-        Ok(format!("{}://{host}", part(address.scheme_str())))
+    fn in_a_circle(&self, request: &FileRequest) -> Failure {
+        Error::new(format!("{} redirects {request} in a circle", self.settings.endpoint)).into()
     }
 
     fn file_address(&self, request: &FileRequest, revision: &str) -> String {
@@ -265,6 +281,30 @@ fn described(request: &FileRequest, reply: &Reply) -> Result<RemoteFile> {
     Ok(RemoteFile { hash, size, commit: commit.to_owned() })
 }
 
+/// Scheme, host and port of an address.
+fn origin(address: &str) -> &str {
+    let host = address.find("://").map_or(0, |at| at + 3);
+    let end = address[host..].find(['/', '?', '#']).map_or(address.len(), |at| host + at);
+    &address[..end]
+}
+
+/// The address to which the header `Location` of a reply from `address` leads.
+fn redirected(address: &str, location: &str) -> String {
+    if ["http://", "https://"].iter().any(|scheme| location.starts_with(scheme)) {
+        return location.to_owned();
+    }
+    if location.starts_with("//") {
+        let scheme = address.split("//").next().unwrap_or_default();
+        return format!("{scheme}{location}");
+    }
+    if location.starts_with('/') {
+        return format!("{}{location}", origin(address));
+    }
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    let folder = path.rfind('/').map_or(path, |at| &path[..=at]);
+    format!("{folder}{location}")
+}
+
 /// The address of the next page of a listing, from the header `Link`: `<address>; rel="next"`.
 fn next_page(link: &str) -> Option<String> {
     let next = link.split(',').find(|link| link.contains("rel=\"next\""))?;
@@ -289,5 +329,38 @@ fn list_folder(folder: &Path, prefix: &str, files: &mut Vec<Listed>) {
             Ok(data) => files.push(Listed { path, size: data.len() }),
             Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_leads_to_another_host_path_or_folder() {
+        let leads = |location| redirected("https://hub:1/a/b?c=/d", location);
+        assert_eq!(leads("https://cdn/x?y=https://z"), "https://cdn/x?y=https://z");
+        assert_eq!(leads("//cdn/x"), "https://cdn/x");
+        assert_eq!(leads("/x?y=https://z"), "https://hub:1/x?y=https://z");
+        assert_eq!(leads("x"), "https://hub:1/a/x");
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        for (address, expected) in [
+            ("https://hub", "https://hub"),
+            ("https://hub/a/b", "https://hub"),
+            ("http://hub:80?a=b", "http://hub:80"),
+            ("https://hub.evil/", "https://hub.evil"),
+        ] {
+            assert_eq!(origin(address), expected);
+        }
+    }
+
+    #[test]
+    fn the_next_page_is_the_link_that_says_so() {
+        let link = "<https://hub/api?cursor=a>; rel=\"prev\", <https://hub/api?cursor=b>; rel=\"next\"";
+        assert_eq!(next_page(link).as_deref(), Some("https://hub/api?cursor=b"));
+        assert_eq!(next_page("<https://hub/api>; rel=\"first\""), None);
     }
 }

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use pipeline::error::{Error, Result};
 use ureq::Agent;
-use ureq::config::RedirectAuthHeaders;
 use ureq::http::{HeaderMap, StatusCode, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 
@@ -29,13 +28,13 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
-    /// The reply's head alone, and that of a redirect itself.
+    /// The reply's head alone.
     Head,
-    /// All of the reply, wherever it is redirected to; a header `Authorization` does not go to another host.
+    /// All of the reply.
     Get,
 }
 
-/// Sends requests.
+/// Sends requests and follows no redirects.
 pub(super) struct Transport {
     agent: Agent,
     patience: Duration,
@@ -63,7 +62,7 @@ impl Transport {
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .max_redirects(0)
             .user_agent(concat!("coreg/", env!("CARGO_PKG_VERSION")))
             // A hash is one of the bytes as they are.
             .accept_encoding("identity")
@@ -77,7 +76,7 @@ impl Transport {
         Self { agent: config.into(), patience }
     }
 
-    /// Sends a request and waits for the head of its reply.
+    /// Sends a request and waits for the head of its reply, which may be a redirect.
     ///
     /// # Errors
     /// Unreachable, nothing within the patience, a stop at the user's request.
@@ -89,7 +88,7 @@ impl Transport {
         monitor: &ProgressMonitor,
     ) -> Result<Reply, Failure> {
         let mut request = match method {
-            Method::Head => self.agent.head(address).config().max_redirects(0).build(),
+            Method::Head => self.agent.head(address),
             Method::Get => self.agent.get(address),
         };
         for (name, value) in headers {
