@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::hub::Fault;
 use tests::image_set::Random;
-use tests::program::Running;
+use tests::program::{Output, Running};
 use tests::project::{Project, STAGES, TRAIN};
 
 /// Epochs enough to be stopped in the middle of.
@@ -32,10 +32,7 @@ fn being_asked_to_end_is_a_stop() {
 
 fn stopped_at(moment: &str, signal: &str) {
     let project = Project::new();
-    let mut running = project.run().set(LONG).start();
-    running.until(moment);
-    running.signal(signal);
-    let stopped = running.end();
+    let stopped = interrupt(&project, moment, signal);
     assert_eq!(stopped.code, Some(130), "{}", stopped.stderr);
     assert!(stopped.stderr.trim_end().ends_with("the same command goes on from here"), "{}", stopped.stderr);
     assert!(!stopped.stderr.contains("error:"), "{}", stopped.stderr);
@@ -54,7 +51,15 @@ fn stopped_at(moment: &str, signal: &str) {
     is_as_if_undisturbed(&project);
 }
 
-/// The epochs that a stage told of.
+/// Starts a run and sends it a signal when standard error comes to `moment`.
+fn interrupt(project: &Project, moment: &str, signal: &str) -> Output {
+    let mut running = project.run().set(LONG).start();
+    running.until(moment);
+    running.signal(signal);
+    running.end()
+}
+
+/// The numbers of the epochs that a stage reported.
 fn epochs(stderr: &str, stage: &str) -> Vec<usize> {
     let prefix = format!("{stage:<12} epoch ");
     let number = |line: &str| line.strip_prefix(&prefix)?.split([':', ',']).next()?.parse().ok();
@@ -129,10 +134,7 @@ fn a_kill_at_any_moment_costs_no_more_than_the_epoch_it_fell_into() {
 #[test]
 fn a_changed_setting_does_not_go_on_from_anothers_checkpoint() {
     let project = Project::new();
-    let mut running = project.run().set(LONG).start();
-    running.until("co-reg       epoch 2");
-    running.signal("INT");
-    running.end();
+    interrupt(&project, "co-reg       epoch 2", "INT");
     let other = project.run().set(LONG).set("co-reg.lambda_proto=0").ok();
     assert_eq!(first_epoch(&other.stderr, "co-reg"), 1);
     let next = project.run().set(LONG).ok();
@@ -142,10 +144,7 @@ fn a_changed_setting_does_not_go_on_from_anothers_checkpoint() {
 #[test]
 fn a_checkpoint_that_is_damaged_is_passed_over() {
     let project = Project::new();
-    let mut running = project.run().set(LONG).start();
-    running.until("co-reg       epoch 2");
-    running.signal("INT");
-    running.end();
+    interrupt(&project, "co-reg       epoch 2", "INT");
     for checkpoint in fs::read_dir(project.path("artifacts/store/checkpoints")).unwrap() {
         let file = checkpoint.unwrap().path().join("checkpoint.safetensors");
         let mut bytes = fs::read(&file).unwrap();
