@@ -128,10 +128,10 @@ impl<F: Fn(&Event) + Send + Sync> Listener for F {
 pub struct Progress {
     node: Arc<str>,
     listener: Arc<dyn Listener>,
-    state: Arc<State>,
+    state: Arc<ProgressState>,
 }
 
-struct State {
+struct ProgressState {
     done: AtomicU64,
     total: AtomicU64,
     unit: std::sync::Mutex<String>,
@@ -145,7 +145,7 @@ const BETWEEN_EVENTS_MS: u64 = 50;
 
 impl Progress {
     pub(crate) fn new(node: &str, listener: Arc<dyn Listener>) -> Self {
-        let state = State {
+        let state = ProgressState {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             unit: std::sync::Mutex::default(),

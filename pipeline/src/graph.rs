@@ -56,10 +56,10 @@ use crate::stage::{Inputs, Stage};
 pub struct Graph {
     name: String,
     id: usize,
-    nodes: DiGraph<Entry, usize>,
+    nodes: DiGraph<Placed, usize>,
 }
 
-struct Entry {
+struct Placed {
     name: String,
     stage: Box<dyn Node>,
 }
@@ -155,7 +155,7 @@ impl Graph {
         if links.iter().any(|link| link.graph != self.id) {
             return Err(Error::new(format!("an input of node `{name}` belongs to another graph")));
         }
-        let node = self.nodes.add_node(Entry { name, stage: Box::new(stage) });
+        let node = self.nodes.add_node(Placed { name, stage: Box::new(stage) });
         for (position, link) in links.iter().enumerate() {
             self.nodes.add_edge(link.node, node, position);
         }

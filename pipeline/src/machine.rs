@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+/// What is said of a machine, by name: `device`, `cpu`.
+pub type MachineLabels = BTreeMap<String, String>;
+
 /// Values by their type, and labels by their name. Cheap to clone.
 ///
 /// ```
@@ -20,7 +23,7 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub struct Machine {
     values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-    labels: BTreeMap<String, String>,
+    labels: MachineLabels,
 }
 
 impl Machine {
@@ -45,7 +48,7 @@ impl Machine {
     }
 
     /// All labels.
-    pub fn labels(&self) -> &BTreeMap<String, String> {
+    pub fn labels(&self) -> &MachineLabels {
         &self.labels
     }
 }

@@ -14,10 +14,10 @@ use crate::stage::Stage;
 /// Stages by name.
 #[derive(Default)]
 pub struct Registry {
-    stages: BTreeMap<&'static str, Known>,
+    stages: BTreeMap<&'static str, KnownStage>,
 }
 
-struct Known {
+struct KnownStage {
     stage: TypeId,
     version: u32,
     read: fn(Value) -> serde_json::Result<Box<dyn Node>>,
@@ -31,7 +31,7 @@ impl Registry {
     pub fn register<S: Stage>(&mut self) -> Result<()> {
         let read =
             |settings| serde_json::from_value::<S>(settings).map(|stage| Box::new(stage) as Box<dyn Node>);
-        let entry = Known { stage: TypeId::of::<S>(), version: S::VERSION, read };
+        let entry = KnownStage { stage: TypeId::of::<S>(), version: S::VERSION, read };
         match self.stages.insert(S::NAME, entry) {
             Some(other) if other.stage != TypeId::of::<S>() => {
                 Err(Error::new(format!("two stages are called `{}`", S::NAME))

@@ -25,7 +25,7 @@ use crate::graph::Graph;
 use crate::machine::Machine;
 use crate::stage::Cancel;
 use crate::store::{Peek, Record, Store};
-use state::{Board, State, Step};
+use state::{Board, NodeState, NodeStep};
 use work::{Work, guarded};
 
 /// Runs graphs. No more than [`threads`](Self::threads) threads and one device are given out at a time.
@@ -118,7 +118,7 @@ impl<'a> Run<'a> {
         for &node in &self.nodes {
             let stage = self.graph.node(node);
             if let Err(error) = guarded(|| stage.check(&self.scheduler.machine)) {
-                self.board.apply(node, Step::Fail(error.in_stage(self.graph.node_name(node))));
+                self.board.apply(node, NodeStep::Fail(error.in_stage(self.graph.node_name(node))));
                 fine = false;
             }
         }
@@ -130,11 +130,11 @@ impl<'a> Run<'a> {
         let (send, receive) = channel();
         std::thread::scope(|scope| {
             loop {
-                self.settle();
+                self.find_what_is_kept();
                 if !self.scheduler.cancel.is_requested() {
                     while let Some(work) = self.next_to_start() {
                         let node = work.node;
-                        self.board.apply(node, Step::Start);
+                        self.board.apply(node, NodeStep::Start);
                         let send = send.clone();
                         scope.spawn(move || Self::tell(&send, node, work));
                     }
@@ -145,8 +145,8 @@ impl<'a> Run<'a> {
                 self.listen(&receive)?;
             }
             for &node in &self.nodes {
-                if matches!(self.board.state(node), State::Waiting | State::Ready(_)) {
-                    self.board.apply(node, Step::Stop);
+                if matches!(self.board.state(node), NodeState::Waiting | NodeState::Ready(_)) {
+                    self.board.apply(node, NodeStep::Stop);
                 }
             }
             Ok(())
@@ -168,10 +168,10 @@ impl<'a> Run<'a> {
         match message {
             Message::Kept(record, made_in) => self.keep(node, record, made_in),
             Message::InputLost(input) => {
-                self.board.apply(node, Step::InputLost);
+                self.board.apply(node, NodeStep::InputLost);
                 self.lose(input);
             }
-            Message::Failed(error) if error.is_cancelled() => self.board.apply(node, Step::Stop),
+            Message::Failed(error) if error.is_cancelled() => self.board.apply(node, NodeStep::Stop),
             Message::Failed(error) => self.fail(node, error),
         }
         Ok(())
@@ -180,11 +180,11 @@ impl<'a> Run<'a> {
     /// Has a result made again whose damage was set aside, unless that was done since: several nodes
     /// may find the same damage.
     fn lose(&mut self, node: NodeIndex) {
-        let State::Kept(record, _) = self.board.state(node) else { return };
+        let NodeState::Kept(record, _) = self.board.state(node) else { return };
         if matches!(self.store.peek(&record.fingerprint()), Ok(Peek::Kept(_))) {
             return;
         }
-        self.board.apply(node, Step::Lose);
+        self.board.apply(node, NodeStep::Lose);
         if self.board.losses(node) > REPAIRS {
             let error = Error::new("the result was damaged again right after it was made again");
             self.fail(node, error.help("check the disk that holds the store"));
@@ -193,24 +193,34 @@ impl<'a> Run<'a> {
 
     /// Identifies every node whose inputs are known, and finds those whose results are kept. One pass
     /// is enough: a node comes after its inputs.
-    fn settle(&mut self) {
+    fn find_what_is_kept(&mut self) {
         for node in self.nodes.clone() {
-            if matches!(self.board.state(node), State::Waiting)
+            if matches!(self.board.state(node), NodeState::Waiting)
                 && let Some(inputs) = self.board.records(&self.graph.inputs(node))
             {
-                let identified = guarded(|| identify(self.graph, self.store, node, &inputs));
-                match identified {
-                    Ok(manifest) => self.board.apply(node, Step::Identify(Arc::new(manifest))),
-                    Err(error) => self.fail(node, error),
-                }
+                self.identify(node, &inputs);
             }
-            if let State::Ready(manifest) = self.board.state(node) {
-                match self.store.peek(&manifest.fingerprint()) {
-                    Ok(Peek::Kept(record)) => self.keep(node, *record, None),
-                    Ok(_) => {}
-                    Err(error) => self.fail(node, error),
-                }
+            if let NodeState::Ready(manifest) = self.board.state(node) {
+                let manifest = Arc::clone(manifest);
+                self.cut_off_early(node, &manifest);
             }
+        }
+    }
+
+    fn identify(&mut self, node: NodeIndex, inputs: &[Record]) {
+        match guarded(|| identify(self.graph, self.store, node, inputs)) {
+            Ok(manifest) => self.board.apply(node, NodeStep::Identify(Arc::new(manifest))),
+            Err(error) => self.fail(node, error),
+        }
+    }
+
+    /// Early cutoff: a node is identified by what its inputs hold, not by how they were made. So if those above it ran
+    /// again and made the same bytes, its result is kept already, and nothing below them runs.
+    fn cut_off_early(&mut self, node: NodeIndex, manifest: &Manifest) {
+        match self.store.peek(&manifest.fingerprint()) {
+            Ok(Peek::Kept(record)) => self.keep(node, *record, None),
+            Ok(Peek::Nothing | Peek::Damaged(_)) => {}
+            Err(error) => self.fail(node, error),
         }
     }
 
@@ -224,7 +234,7 @@ impl<'a> Run<'a> {
         let running: Vec<_> = self.board.running().collect();
         let used = running.iter().map(|(node, _)| need(*node)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         let mut ready = self.nodes.iter().filter_map(|&node| match self.board.state(node) {
-            State::Ready(manifest) => Some((node, Arc::clone(manifest))),
+            NodeState::Ready(manifest) => Some((node, Arc::clone(manifest))),
             _ => None,
         });
         let (node, manifest) = ready.find(|(node, manifest)| {
@@ -255,7 +265,7 @@ impl<'a> Run<'a> {
             None => Ok(()),
         });
         match noted {
-            Ok(()) => self.board.apply(node, Step::Keep(record, made_in)),
+            Ok(()) => self.board.apply(node, NodeStep::Keep(record, made_in)),
             Err(error) => self.fail(node, error),
         }
     }
@@ -263,12 +273,12 @@ impl<'a> Run<'a> {
     /// Fails a node, and with it all that wait for it.
     fn fail(&mut self, node: NodeIndex, error: Error) {
         let name = self.graph.node_name(node);
-        self.board.apply(node, Step::Fail(error.in_stage(name)));
+        self.board.apply(node, NodeStep::Fail(error.in_stage(name)));
         for later in self.graph.descendants(node) {
             if self.nodes.contains(&later)
-                && matches!(self.board.state(later), State::Waiting | State::Ready(_))
+                && matches!(self.board.state(later), NodeState::Waiting | NodeState::Ready(_))
             {
-                self.board.apply(later, Step::Skip(name.to_owned()));
+                self.board.apply(later, NodeStep::Skip(name.to_owned()));
             }
         }
     }

@@ -20,7 +20,7 @@ pub use crate::key::key_without;
 pub use crate::machine::Machine;
 use crate::random::{self, ChaCha8Rng};
 pub use crate::reads::Reads;
-use crate::store::{Earlier, Past};
+use crate::store::EarlierResults;
 
 /// One step of a pipeline. Its serialised form is all that another process needs to run it on the same inputs;
 /// [`key`](Stage::key), [`NAME`](Stage::NAME) and [`VERSION`](Stage::VERSION) are part of what its output is kept under.
@@ -90,13 +90,13 @@ impl Default for Resources {
 }
 
 /// What a running stage may ask of the outside: progress, cancellation, random streams, the machine, a checkpoint
-/// folder, earlier results.
+/// folder, and [`pieces`](Self::pieces) of its output that need not be made again.
 pub struct Context {
     pub(crate) machine: Machine,
     pub(crate) progress: Progress,
     pub(crate) cancel: Cancel,
     pub(crate) checkpoint: PathBuf,
-    pub(crate) past: Option<Past>,
+    pub(crate) earlier: Option<EarlierResults>,
     pub(crate) taken_over: AtomicU64,
 }
 
@@ -115,7 +115,7 @@ impl Context {
     /// A context made of its parts.
     pub fn new(machine: Machine, progress: Progress, cancel: Cancel, checkpoint: impl Into<PathBuf>) -> Self {
         let (checkpoint, taken_over) = (checkpoint.into(), AtomicU64::new(0));
-        Self { machine, progress, cancel, checkpoint, past: None, taken_over }
+        Self { machine, progress, cancel, checkpoint, earlier: None, taken_over }
     }
 
     /// What the process that runs the stage offers.
@@ -147,18 +147,9 @@ impl Context {
         &self.checkpoint
     }
 
-    /// Kept results of this stage in this version and of the same key, made from other inputs; the newest first.
-    /// A stage whose output is made of pieces that depend on pieces of its inputs takes over those that it finds
-    /// there. Its output must have the same bytes as without them. Without a store there are none.
-    pub fn earlier(&self) -> Vec<Earlier> {
-        self.past.as_ref().map(Past::results).unwrap_or_default()
-    }
-
-    /// Says that so many pieces of the output were not made in this run but taken over, from
-    /// [`earlier`](Self::earlier) results or from the [`checkpoint`](Self::checkpoint): the record of the result says
-    /// it beside how long the stage ran.
-    pub fn take_over(&self, pieces: u64) {
-        self.taken_over.fetch_add(pieces, Ordering::Relaxed);
+    /// So many pieces of the output are not made in this run.
+    pub(crate) fn set_taken_over(&self, pieces: u64) {
+        self.taken_over.store(pieces, Ordering::Relaxed);
     }
 }
 

@@ -8,7 +8,7 @@ mod checksum;
 mod collect;
 mod damage;
 mod disk;
-mod earlier;
+mod earlier_results;
 mod lock;
 mod object;
 mod outside;
@@ -20,11 +20,10 @@ mod view;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use collect::{Freed, Item, Kind, Policy};
+pub use collect::{Freed, Item, ItemKind, Policy};
 pub use damage::Damage;
-pub(crate) use disk::DISK_FULL;
-pub use earlier::Earlier;
-pub(crate) use earlier::Past;
+pub(crate) use disk::{DISK_FULL, fail, sync_folder};
+pub(crate) use earlier_results::EarlierResults;
 pub use object::FileEntry;
 pub use record::{Made, Record, Twins};
 pub use slot::Slot;
@@ -34,15 +33,18 @@ use crate::cancel::Cancel;
 use crate::error::{Error, OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
 use crate::reads::Reads;
-use disk::{fail, read_if_there, replace};
-use lock::{Lock, Shared, Taken, pause};
+use disk::{read_if_there, replace};
+use lock::{Lock, SharedLock, Taken, pause};
 use outside::Outside;
 use session::Session;
 
 /// The first line of `FORMAT`. A store with another one is left alone.
 const FORMAT: &str = "pipeline store 1\n";
 
-/// The help where `FORMAT` is spoilt. Nothing guesses: of a store of another format all would be damage.
+/// With which `FORMAT` begins in a store of any format.
+const FORMAT_NAME: &[u8] = b"pipeline store ";
+
+/// The help where `FORMAT` is corrupt. Nothing guesses: of a store of another format all would be damage.
 const WRITE_FORMAT: &str = "if this program made the store, write the line `pipeline store 1` into that file; all \
                             else is kept and is checked before use. If not, name another folder";
 
@@ -87,7 +89,7 @@ pub enum Incident {
 /// Keeps garbage from being collected for as long as it lives.
 #[derive(Debug)]
 pub struct InUse {
-    _lock: Shared,
+    _lock: SharedLock,
 }
 
 impl Store {
@@ -107,7 +109,7 @@ impl Store {
         let names = disk::names_in(&root)?;
         match read_if_there(&format)? {
             Some(text) if text == FORMAT.as_bytes() => {}
-            Some(text) if text.starts_with(b"pipeline store ") => {
+            Some(text) if text.starts_with(FORMAT_NAME) => {
                 let text = String::from_utf8_lossy(&text).trim().to_owned();
                 return Err(Error::new(format!("the store has format `{text}`")).at(&root).help(format!(
                     "this program reads and writes `{}`: name another folder",
@@ -138,6 +140,12 @@ impl Store {
         let store = Self { outside: Outside::open(root.join("stat-cache.json")), session, root };
         store.forget_finished_checkpoints()?;
         Ok(store)
+    }
+
+    /// Whether there is a store, of whatever format, at `root`. Changes nothing.
+    pub fn is_at(root: impl AsRef<Path>) -> bool {
+        read_if_there(&root.as_ref().join("FORMAT"))
+            .is_ok_and(|text| text.is_some_and(|text| text.starts_with(FORMAT_NAME)))
     }
 
     /// A kill between the last two steps of a commit leaves the checkpoint of a result that is kept.
@@ -333,6 +341,6 @@ impl Store {
     /// # Errors
     /// A stop asked for while waiting; a lock file that cannot be used.
     pub fn in_use(&self, cancel: &Cancel) -> Result<InUse> {
-        Ok(InUse { _lock: Shared::share(&self.root.join("locks").join("in-use.lock"), cancel)? })
+        Ok(InUse { _lock: SharedLock::share(&self.root.join("locks").join("in-use.lock"), cancel)? })
     }
 }

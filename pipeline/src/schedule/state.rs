@@ -22,7 +22,7 @@ use crate::store::Record;
 
 /// Where a node is.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum NodeState {
     /// For its inputs to be known.
     Waiting,
     /// Its inputs are known, its result is not kept; it waits for threads or the device.
@@ -41,7 +41,7 @@ pub(super) enum State {
 
 /// What happens to a node.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum NodeStep {
     /// All that its result depends on is known.
     Identify(Arc<Manifest>),
     /// It got its threads.
@@ -61,30 +61,38 @@ pub(super) enum Step {
 }
 
 /// The transition function. A step that makes no sense in a state leaves the state as it is.
-fn next(state: State, step: Step) -> State {
+fn next(state: NodeState, step: NodeStep) -> NodeState {
     match (state, step) {
-        (State::Waiting, Step::Identify(manifest)) => State::Ready(manifest),
-        (State::Ready(manifest), Step::Start) => State::Running(manifest),
-        (State::Ready(_) | State::Running(_), Step::Keep(record, made_in)) => {
-            State::Kept(Box::new(record), made_in)
+        (NodeState::Waiting, NodeStep::Identify(manifest)) => NodeState::Ready(manifest),
+        (NodeState::Ready(manifest), NodeStep::Start) => NodeState::Running(manifest),
+        (NodeState::Ready(_) | NodeState::Running(_), NodeStep::Keep(record, made_in)) => {
+            NodeState::Kept(Box::new(record), made_in)
         }
-        (State::Running(_), Step::InputLost) | (State::Kept(..), Step::Lose) => State::Waiting,
-        (State::Waiting | State::Ready(_) | State::Running(_), Step::Fail(error)) => State::Failed(error),
-        (State::Waiting | State::Ready(_), Step::Skip(because_of)) => State::Skipped(because_of),
-        (State::Waiting | State::Ready(_) | State::Running(_), Step::Stop) => State::Stopped,
+        (NodeState::Running(_), NodeStep::InputLost) | (NodeState::Kept(..), NodeStep::Lose) => {
+            NodeState::Waiting
+        }
+        (NodeState::Waiting | NodeState::Ready(_) | NodeState::Running(_), NodeStep::Fail(error)) => {
+            NodeState::Failed(error)
+        }
+        (NodeState::Waiting | NodeState::Ready(_), NodeStep::Skip(because_of)) => {
+            NodeState::Skipped(because_of)
+        }
+        (NodeState::Waiting | NodeState::Ready(_) | NodeState::Running(_), NodeStep::Stop) => {
+            NodeState::Stopped
+        }
         (state, _) => state,
     }
 }
 
 /// All nodes' states.
 pub(super) struct Board {
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<BoardEntry>>,
     listener: Arc<dyn Listener>,
 }
 
-struct Entry {
+struct BoardEntry {
     name: String,
-    state: State,
+    state: NodeState,
     losses: u32,
 }
 
@@ -94,14 +102,14 @@ impl Board {
         let mut entries: Vec<_> = graph.indices().map(|_| None).collect();
         for &node in nodes {
             let name = graph.node_name(node).to_owned();
-            entries[node.index()] = Some(Entry { name, state: State::Waiting, losses: 0 });
+            entries[node.index()] = Some(BoardEntry { name, state: NodeState::Waiting, losses: 0 });
         }
         Self { entries, listener }
     }
 
     /// Where the node is. A node that is not on the board will never run.
-    pub(super) fn state(&self, node: NodeIndex) -> &State {
-        self.entries[node.index()].as_ref().map_or(&State::Stopped, |entry| &entry.state)
+    pub(super) fn state(&self, node: NodeIndex) -> &NodeState {
+        self.entries[node.index()].as_ref().map_or(&NodeState::Stopped, |entry| &entry.state)
     }
 
     /// How often the node's result was lost.
@@ -110,18 +118,18 @@ impl Board {
     }
 
     /// Takes one step.
-    pub(super) fn apply(&mut self, node: NodeIndex, step: Step) {
+    pub(super) fn apply(&mut self, node: NodeIndex, step: NodeStep) {
         let Some(entry) = self.entries[node.index()].as_mut() else { return };
-        entry.losses += u32::from(matches!((&entry.state, &step), (State::Kept(..), Step::Lose)));
+        entry.losses += u32::from(matches!((&entry.state, &step), (NodeState::Kept(..), NodeStep::Lose)));
         let before = std::mem::discriminant(&entry.state);
-        entry.state = next(std::mem::replace(&mut entry.state, State::Waiting), step);
+        entry.state = next(std::mem::replace(&mut entry.state, NodeState::Waiting), step);
         if std::mem::discriminant(&entry.state) == before {
             return;
         }
         let node = entry.name.clone();
         let event = match &entry.state {
-            State::Waiting | State::Ready(_) | State::Running(_) => return,
-            State::Kept(record, made_in) => {
+            NodeState::Waiting | NodeState::Ready(_) | NodeState::Running(_) => return,
+            NodeState::Kept(record, made_in) => {
                 let fingerprint = record.fingerprint().to_string();
                 match *made_in {
                     None => Event::Cached { node, fingerprint },
@@ -130,9 +138,9 @@ impl Board {
                     }
                 }
             }
-            State::Failed(error) => Event::Failed { node, error: error.to_string() },
-            State::Skipped(because_of) => Event::Skipped { node, because_of: because_of.clone() },
-            State::Stopped => Event::Stopped { node },
+            NodeState::Failed(error) => Event::Failed { node, error: error.to_string() },
+            NodeState::Skipped(because_of) => Event::Skipped { node, because_of: because_of.clone() },
+            NodeState::Stopped => Event::Stopped { node },
         };
         self.listener.on(&event);
     }
@@ -140,7 +148,7 @@ impl Board {
     /// The nodes that run, and what they make.
     pub(super) fn running(&self) -> impl Iterator<Item = (NodeIndex, &Arc<Manifest>)> {
         self.entries.iter().enumerate().filter_map(|(index, entry)| match &entry.as_ref()?.state {
-            State::Running(manifest) => Some((NodeIndex::new(index), manifest)),
+            NodeState::Running(manifest) => Some((NodeIndex::new(index), manifest)),
             _ => None,
         })
     }
@@ -153,7 +161,7 @@ impl Board {
     /// The results of these nodes, if all are kept.
     pub(super) fn records(&self, nodes: &[NodeIndex]) -> Option<Vec<Record>> {
         let record = |node: &NodeIndex| match self.state(*node) {
-            State::Kept(record, _) => Some((**record).clone()),
+            NodeState::Kept(record, _) => Some((**record).clone()),
             _ => None,
         };
         nodes.iter().map(record).collect()
@@ -173,18 +181,18 @@ impl Board {
                 error: None,
             };
             match entry.state {
-                State::Waiting | State::Ready(_) | State::Running(_) => {}
-                State::Kept(record, made_in) => {
+                NodeState::Waiting | NodeState::Ready(_) | NodeState::Running(_) => {}
+                NodeState::Kept(record, made_in) => {
                     report.outcome = if made_in.is_some() { Outcome::Made } else { Outcome::Cached };
                     report.seconds = made_in.unwrap_or_default().as_secs_f64();
                     report.result = Some(*record);
                 }
-                State::Failed(error) => {
+                NodeState::Failed(error) => {
                     report.outcome = Outcome::Failed;
                     report.error = Some(error);
                 }
-                State::Skipped(because_of) => report.outcome = Outcome::Skipped { because_of },
-                State::Stopped => report.outcome = Outcome::Stopped,
+                NodeState::Skipped(because_of) => report.outcome = Outcome::Skipped { because_of },
+                NodeState::Stopped => report.outcome = Outcome::Stopped,
             }
             nodes.push(report);
         }

@@ -66,7 +66,7 @@ impl Work<'_> {
         let progress = Progress::new(self.name, Arc::clone(&self.listener));
         let mut context =
             Context::new(self.machine.clone(), progress, self.cancel.clone(), slot.checkpoint());
-        context.past = Some(self.store.past(Arc::clone(&self.manifest)));
+        context.earlier = Some(self.store.earlier_results(Arc::clone(&self.manifest)));
         match self.graph.node(self.node).run(&folders, &context, slot.folder()) {
             Ok(()) => {}
             Err(error) => {

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Store;
 use super::disk::{fail, names_in, remove_folder};
-use super::lock::Shared;
+use super::lock::SharedLock;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Digest, Fingerprint};
 
@@ -73,7 +73,7 @@ pub struct Freed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ItemKind,
     /// The first digits of its fingerprint or digest.
     pub name: String,
     /// The stage that made it, as far as it is known.
@@ -87,7 +87,7 @@ pub struct Item {
 /// What a thing in the store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum ItemKind {
     /// A result, with its object if no other result has the same.
     Result,
     /// An object that no result names.
@@ -100,7 +100,7 @@ pub enum Kind {
 
 impl Freed {
     /// How many things of one kind.
-    pub fn count(&self, kind: Kind) -> usize {
+    pub fn count(&self, kind: ItemKind) -> usize {
         self.items.iter().filter(|item| item.kind == kind).count()
     }
 
@@ -133,7 +133,7 @@ impl Store {
     /// A run that goes on at the same time; a store that cannot be read or written.
     pub fn collect(&self, policy: Policy, dry_run: bool) -> Result<Freed> {
         let lock = self.root.join("locks").join("in-use.lock");
-        let Some(_alone) = Shared::alone(&lock)? else {
+        let Some(_alone) = SharedLock::alone(&lock)? else {
             return Err(Error::new("the store is in use")
                 .at(&self.root)
                 .help("wait until the runs that use it are over, then try again"));
@@ -141,7 +141,7 @@ impl Store {
         let mut objects = BTreeMap::new();
         let mut all = self.results(&mut objects)?;
         all.extend(self.objects_of_nobody(&mut objects)?);
-        for (kind, folder) in [(Kind::Checkpoint, "checkpoints"), (Kind::Damaged, "damaged")] {
+        for (kind, folder) in [(ItemKind::Checkpoint, "checkpoints"), (ItemKind::Damaged, "damaged")] {
             for name in names_in(&self.root.join(folder))? {
                 all.push(left_behind(kind, self.root.join(folder).join(name))?);
             }
@@ -197,7 +197,7 @@ impl Store {
             }
             found.push(Candidate {
                 item: Item {
-                    kind: Kind::Result,
+                    kind: ItemKind::Result,
                     name: fingerprint.map_or(name, |fingerprint| fingerprint.short()),
                     stage: record.map(|record| record.manifest.stage),
                     used: newest(&path),
@@ -217,7 +217,7 @@ impl Store {
         for name in names_in(&self.root.join("objects"))? {
             let digest = name.parse::<Digest>().ok();
             if digest.is_none_or(|digest| !objects.contains_key(&digest)) {
-                found.push(left_behind(Kind::Object, self.root.join("objects").join(name))?);
+                found.push(left_behind(ItemKind::Object, self.root.join("objects").join(name))?);
             }
         }
         Ok(found)
@@ -255,11 +255,11 @@ impl Store {
 impl Policy {
     fn takes(&self, item: &Item, in_use: bool, now: SystemTime) -> bool {
         let kind = match item.kind {
-            Kind::Result => self.results && (self.in_use || !in_use),
+            ItemKind::Result => self.results && (self.in_use || !in_use),
             // Nobody uses it, whatever its age: it is not even a cache.
-            Kind::Object => return self.results,
-            Kind::Checkpoint => self.checkpoints,
-            Kind::Damaged => self.damaged,
+            ItemKind::Object => return self.results,
+            ItemKind::Checkpoint => self.checkpoints,
+            ItemKind::Damaged => self.damaged,
         };
         // What was used in the future was used just now.
         let unused = now.duration_since(item.used).unwrap_or_default();
@@ -268,7 +268,7 @@ impl Policy {
 }
 
 /// A folder that no record describes.
-fn left_behind(kind: Kind, path: PathBuf) -> Result<Candidate> {
+fn left_behind(kind: ItemKind, path: PathBuf) -> Result<Candidate> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.parse::<Digest>().map_or(name, |digest| digest.short());
     let stage = || -> Option<String> {

@@ -1,5 +1,6 @@
 //! Finding damage and setting it aside. Nothing is deleted: a damaged file may be all that is left.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use super::{Peek, Store, object};
 use crate::cancel::Cancel;
 use crate::error::{OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint};
-use crate::machine::Machine;
+use crate::machine::MachineLabels;
 
 /// A damaged result or object.
 #[derive(Clone, Debug)]
@@ -54,18 +55,19 @@ impl Store {
         Ok(found)
     }
 
-    /// How many kept results say that they were made on a machine of another kind than this: under the same key this
-    /// one might have made other bytes.
+    /// How many results were made on which kind of machine, by its labels: another kind might have made other bytes under
+    /// the same keys. A record that cannot be read counts as none.
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub fn made_elsewhere(&self, machine: &Machine) -> Result<usize> {
-        let results = self.fingerprints()?;
-        let elsewhere = results.iter().filter(|fingerprint| {
-            let record = self.record(fingerprint).ok().flatten();
-            record.is_some_and(|record| record.made.elsewhere(machine))
-        });
-        Ok(elsewhere.count())
+    pub fn count_by_machine(&self) -> Result<BTreeMap<MachineLabels, usize>> {
+        let mut count = BTreeMap::new();
+        for fingerprint in self.fingerprints()? {
+            if let Ok(Some(record)) = self.record(&fingerprint) {
+                *count.entry(record.made.machine).or_default() += 1;
+            }
+        }
+        Ok(count)
     }
 
     /// The keys of all results, whole or not.

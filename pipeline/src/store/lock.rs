@@ -92,11 +92,11 @@ pub(crate) fn pause(cancel: &Cancel) -> Result<()> {
 
 /// A lock that many may share or one may have alone. Its file stays.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedLock {
     _file: File,
 }
 
-impl Shared {
+impl SharedLock {
     /// Shares the lock, waiting for one who has it alone.
     pub(crate) fn share(path: &Path, cancel: &Cancel) -> Result<Self> {
         let file = open(path)?;

@@ -26,12 +26,12 @@ const SETTLED_NS: i128 = 3_000_000_000;
 #[derive(Debug)]
 pub(crate) struct Outside {
     path: PathBuf,
-    known: Mutex<Known>,
+    known: Mutex<KnownFiles>,
     settled_ns: i128,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownFiles {
     files: BTreeMap<String, Seen>,
     changed: bool,
     /// How many files were read, for tests.
@@ -80,7 +80,7 @@ impl Outside {
         // A wrong digest in it would become part of keys: hence the checksum.
         let whole = fs::read(&path).ok().and_then(|text| checksum::open(&text));
         let files = whole.and_then(|text| serde_json::from_slice(&text).ok());
-        let known = Known { files: files.unwrap_or_default(), ..Known::default() };
+        let known = KnownFiles { files: files.unwrap_or_default(), ..KnownFiles::default() };
         Self { path, known: Mutex::new(known), settled_ns: SETTLED_NS }
     }
 

@@ -2,15 +2,13 @@
 //!
 //! It knows how a record is written and checked, not where.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::checksum;
 use super::object::{self, FileEntry};
 use crate::error::{Error, OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
-use crate::machine::Machine;
+use crate::machine::MachineLabels;
 
 /// `results/<fingerprint>.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,16 +38,9 @@ pub struct Made {
     /// from before an interruption.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub taken_over: u64,
-    /// The labels of the [`Machine`] that it was made on; none where it had none.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub machine: BTreeMap<String, String>,
-}
-
-impl Made {
-    /// Whether the record names a machine, and one with other labels than this.
-    pub fn elsewhere(&self, machine: &Machine) -> bool {
-        !self.machine.is_empty() && self.machine != *machine.labels()
-    }
+    /// The labels of the [`Machine`](crate::machine::Machine) that it was made on; none where it had none.
+    #[serde(default, skip_serializing_if = "MachineLabels::is_empty")]
+    pub machine: MachineLabels,
 }
 
 /// How two records of one key compare.
@@ -135,7 +126,7 @@ mod tests {
                 host: "here".into(),
                 seconds: 0.1,
                 taken_over: 0,
-                machine: BTreeMap::new(),
+                machine: MachineLabels::new(),
             },
         };
         let text = record.write().unwrap();
@@ -180,7 +171,6 @@ mod tests {
                 size: bytes.len() as u64,
                 blake3: blake3::hash(bytes).into(),
             }];
-            let machine = Machine::default().label("device", device);
             Record {
                 manifest: Manifest::new("stage", 1, &seed, Vec::new(), Vec::new()).unwrap(),
                 digest: object::digest(&files),
@@ -190,7 +180,7 @@ mod tests {
                     host: "here".into(),
                     seconds: 0.1,
                     taken_over: 0,
-                    machine: machine.labels().clone(),
+                    machine: [("device".to_owned(), device.to_owned())].into(),
                 },
             }
         };
@@ -199,7 +189,5 @@ mod tests {
         assert_eq!(first.twin_of(&record(1, b"two", "cuda")), Some(Twins::OtherMachine));
         assert_eq!(first.twin_of(&record(1, b"two", "cpu")), Some(Twins::Contradiction));
         assert_eq!(first.twin_of(&record(2, b"one", "cpu")), None);
-        let on = |device| Machine::default().label("device", device);
-        assert!(first.made.elsewhere(&on("cuda")) && !first.made.elsewhere(&on("cpu")));
     }
 }

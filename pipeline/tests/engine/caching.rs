@@ -1,12 +1,11 @@
 //! What runs again, and what does not.
 
 use std::fs;
-use std::sync::{Arc, Mutex};
 
-use crate::project::{Join1, Join2, JoinAll, Project, Text, Tiny, files_below};
+use crate::project::{Join1, JoinAll, Project, Tiny, files_below};
 use pipeline::graph::Graph;
 use pipeline::schedule::Outcome;
-use pipeline::stage::{Context, Machine};
+use pipeline::stage::Machine;
 
 #[test]
 fn a_second_run_runs_nothing() {
@@ -256,56 +255,4 @@ fn the_view_does_not_replace_what_it_did_not_make() {
     let report = project.run(&project.diamond("i", "p", "r"));
     let error = report.node("images").unwrap().error.as_ref().unwrap().to_string();
     assert!(error.contains("something else is where a link"), "{error}");
-}
-
-#[test]
-fn a_stage_may_take_over_from_its_earlier_results_and_sees_which_inputs_are_the_same() {
-    let project = Project::new();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let run = |a: &str, b: &str, says: &str| {
-        let tell = Arc::clone(&seen);
-        let look = move |context: &Context| {
-            let earlier = context.earlier();
-            let found =
-                earlier.iter().map(|result| (result.same().to_vec(), result.load::<Text>().map(|t| t.0)));
-            *tell.lock().unwrap() = found.collect::<Vec<_>>();
-            context.take_over(earlier.len() as u64);
-            Ok(())
-        };
-        let mut graph = Graph::new("demo").unwrap();
-        let a = project.source(&mut graph, project.tiny("a", a));
-        let b = project.source(&mut graph, project.tiny("b", b));
-        let join = Tiny { says: says.into(), ..project.with_hook("join", look) };
-        graph.add("join", Join2(join), (a, b)).unwrap();
-        let report = project.run(&graph);
-        let mut found = std::mem::take(&mut *seen.lock().unwrap());
-        found.sort();
-        (found, report.node("join").unwrap().result.as_ref().unwrap().made.taken_over)
-    };
-    let result = |same: [bool; 2], text: &str| (same.to_vec(), Some(text.to_owned()));
-    assert_eq!(run("a", "b", "x"), (vec![], 0));
-    assert_eq!(run("c", "b", "x"), (vec![result([false, true], "x(a,b)")], 1));
-    let both = vec![result([false, false], "x(a,b)"), result([true, false], "x(c,b)")];
-    assert_eq!(run("c", "d", "x"), (both, 2));
-    // Other settings make another stage of it.
-    assert_eq!(run("a", "b", "y"), (vec![], 0));
-    // What is damaged cannot be loaded.
-    let spoil = |text: &str| {
-        for object in fs::read_dir(project.root().join("objects")).unwrap() {
-            let file = object.unwrap().path().join("text.txt");
-            if fs::read_to_string(&file).unwrap() == text {
-                fs::remove_file(&file).unwrap();
-                fs::write(&file, text.to_uppercase()).unwrap();
-            }
-        }
-    };
-    for (spoilt, counts) in [("x(c,b)", (3, 1)), ("x(a,b)", (4, 2))] {
-        spoil(spoilt);
-        let (found, _) = run("e", &format!("after {spoilt}"), "x");
-        assert_eq!(
-            (found.len(), found.iter().filter(|(_, text)| text.is_none()).count()),
-            counts,
-            "{found:?}"
-        );
-    }
 }

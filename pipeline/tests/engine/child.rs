@@ -72,7 +72,7 @@ fn the_other_process() {
         "run a task" => crate::rebuilding::run_task(&folder),
         "work-for-ever" => work_for_ever(&folder),
         "share a" | "share b" => share(what.strip_prefix("share ").unwrap(), &folder),
-        "hold" => run(&held(&Project::new(), &folder), &folder),
+        "hold" => run(&held(&Project::new(), &folder), &folder.join("store")),
         "share or say why not" => {
             let told = std::panic::catch_unwind(|| share("a", &folder));
             std::process::exit(if told.is_ok() { 0 } else { 3 });
@@ -88,11 +88,14 @@ fn the_other_process() {
     }
 }
 
-fn run(graph: &Graph, folder: &Path) {
+fn run(graph: &Graph, store: &Path) {
     let listener = Arc::new(|_: &Event| {});
-    let store = Store::open(folder.join("store")).unwrap();
-    let report = Scheduler::new(listener, Cancel::default()).run(graph, &store, None, None).unwrap();
-    assert!(report.is_ok());
+    let store = Store::open(store).unwrap();
+    Scheduler::new(listener, Cancel::default())
+        .run(graph, &store, None, None)
+        .unwrap()
+        .into_result()
+        .unwrap();
 }
 
 /// One node that says that it started, then waits for leave to go on.
@@ -116,7 +119,7 @@ pub fn round(project: &Project, round: usize) -> Graph {
 fn work_for_ever(folder: &Path) {
     let project = Project::new();
     for n in 0.. {
-        run(&round(&project, n), folder);
+        run(&round(&project, n), &folder.join("store"));
         std::fs::write(folder.join("rounds"), n.to_string()).unwrap();
     }
 }
@@ -128,14 +131,7 @@ pub const SHARED: usize = 8;
 fn share(who: &str, folder: &Path) {
     let store = std::env::var(STORE).unwrap_or_else(|_| "store".to_owned());
     for n in 0..SHARED {
-        let graph = shared(n, who, Some(folder));
-        let store = Store::open(folder.join(&store)).unwrap();
-        let listener = Arc::new(|_: &Event| {});
-        Scheduler::new(listener, Cancel::default())
-            .run(&graph, &store, None, None)
-            .unwrap()
-            .into_result()
-            .unwrap();
+        run(&shared(n, who, Some(folder)), &folder.join(&store));
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use pipeline::store::{Freed, Kind, Policy};
+use pipeline::store::{Freed, ItemKind, Policy};
 
 use crate::project::{Project, files_below};
 
@@ -19,11 +19,11 @@ fn with_garbage() -> Project {
 }
 
 /// What goes: kind and stage.
-fn what(freed: &Freed) -> Vec<(Kind, Option<&str>)> {
+fn what(freed: &Freed) -> Vec<(ItemKind, Option<&str>)> {
     freed.items.iter().map(|item| (item.kind, item.stage.as_deref())).collect()
 }
 
-const REPORT: (Kind, Option<&str>) = (Kind::Result, Some("join-one"));
+const REPORT: (ItemKind, Option<&str>) = (ItemKind::Result, Some("join-one"));
 
 fn count(project: &Project, kind: &str) -> usize {
     fs::read_dir(project.root().join(kind)).unwrap().count()
@@ -125,7 +125,7 @@ fn a_limit_never_takes_what_is_in_use_unless_told_to() {
     assert!(freed.stays > 0 && freed.stays == freed.in_use);
     assert_eq!(project.made(&project.diamond("i", "p", "new")), [""; 0]);
     let freed = project.store().collect(Policy { in_use: true, ..Policy::keep_under(0) }, false).unwrap();
-    assert_eq!((freed.count(Kind::Result), freed.stays), (4, 0));
+    assert_eq!((freed.count(ItemKind::Result), freed.stays), (4, 0));
     assert_eq!(project.made(&project.diamond("i", "p", "new")).len(), 4);
 }
 
@@ -139,39 +139,42 @@ fn a_checkpoint_is_work_and_stays_unless_it_is_old_or_meant() {
     };
     make();
     for policy in [Policy::UNREACHABLE, Policy::keep_under(0), Policy::older_than(DAY)] {
-        assert_eq!(project.store().collect(policy, false).unwrap().count(Kind::Checkpoint), 0);
+        assert_eq!(project.store().collect(policy, false).unwrap().count(ItemKind::Checkpoint), 0);
     }
     assert!(checkpoint.exists());
     age(checkpoint.clone(), 2 * DAY);
-    assert_eq!(project.store().collect(Policy::older_than(DAY), false).unwrap().count(Kind::Checkpoint), 1);
+    assert_eq!(
+        project.store().collect(Policy::older_than(DAY), false).unwrap().count(ItemKind::Checkpoint),
+        1
+    );
     assert!(!checkpoint.exists());
     make();
     let only = Policy { results: false, checkpoints: true, ..Policy::UNREACHABLE };
-    assert_eq!(what(&project.store().collect(only, false).unwrap()), [(Kind::Checkpoint, None)]);
+    assert_eq!(what(&project.store().collect(only, false).unwrap()), [(ItemKind::Checkpoint, None)]);
     assert!(!checkpoint.exists());
 }
 
 #[test]
 fn damaged_results_stay_unless_they_are_old_or_meant() {
     let project = with_garbage();
-    let spoil = || {
+    let damage = || {
         let file = fs::canonicalize(project.view().join("demo/report")).unwrap().join("more/length.txt");
         fs::remove_file(file).unwrap();
         project.made(&project.diamond("i", "p", "new"));
         assert_eq!(count(&project, "damaged"), 1);
     };
-    spoil();
+    damage();
     for policy in [Policy::UNREACHABLE, Policy::keep_under(0), Policy::older_than(DAY)] {
-        assert_eq!(project.store().collect(policy, false).unwrap().count(Kind::Damaged), 0);
+        assert_eq!(project.store().collect(policy, false).unwrap().count(ItemKind::Damaged), 0);
     }
     fs::read_dir(project.root().join("damaged"))
         .unwrap()
         .for_each(|entry| age(entry.unwrap().path(), 2 * DAY));
     let freed = project.store().collect(Policy::older_than(DAY), false).unwrap();
-    assert_eq!(what(&freed), [(Kind::Damaged, Some("join-one"))]);
-    spoil();
+    assert_eq!(what(&freed), [(ItemKind::Damaged, Some("join-one"))]);
+    damage();
     let only = Policy { results: false, damaged: true, ..Policy::UNREACHABLE };
-    assert_eq!(project.store().collect(only, false).unwrap().count(Kind::Damaged), 1);
+    assert_eq!(project.store().collect(only, false).unwrap().count(ItemKind::Damaged), 1);
     assert_eq!(count(&project, "damaged"), 0);
 }
 
@@ -181,7 +184,7 @@ fn an_object_without_a_record_is_garbage_whatever_its_age() {
     fs::remove_file(fs::read_dir(project.root().join("results")).unwrap().next().unwrap().unwrap().path())
         .unwrap();
     let freed = project.store().collect(Policy::older_than(DAY), false).unwrap();
-    assert_eq!(what(&freed), [(Kind::Object, None)]);
+    assert_eq!(what(&freed), [(ItemKind::Object, None)]);
     assert_eq!((count(&project, "results"), count(&project, "objects")), (4, 4));
 }
 
@@ -197,7 +200,7 @@ fn an_object_that_two_results_share_stays_while_one_is_used() {
     project.made(&graph);
     let before = count(&project, "objects");
     let freed = project.store().collect(Policy::UNREACHABLE, false).unwrap();
-    assert_eq!(what(&freed), [(Kind::Result, Some("source"))]);
+    assert_eq!(what(&freed), [(ItemKind::Result, Some("source"))]);
     assert_eq!(count(&project, "objects"), before);
     assert_eq!(project.shown("prompts"), "p");
 }

@@ -10,7 +10,7 @@ use pipeline::graph::Graph;
 use crate::project::{Project, Text, Tiny, files_below};
 
 /// Overwrites a read-only file of the store.
-fn spoil(path: &Path, bytes: &[u8]) {
+fn overwrite(path: &Path, bytes: &[u8]) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(path, bytes).unwrap();
 }
@@ -34,7 +34,7 @@ fn set_aside(project: &Project) -> Vec<String> {
 #[test]
 fn a_flipped_byte_is_found_before_use_set_aside_and_made_again() {
     let (project, again) = ran();
-    spoil(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
+    overwrite(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
     assert_eq!(project.made(&again), ["labels", "report"]);
     let log = project.log();
     assert!(log.contains(&"damaged labels: file text.txt does not have the bytes it had".into()), "{log:?}");
@@ -87,8 +87,8 @@ fn a_result_that_never_holds_fails_in_the_end() {
 #[test]
 fn damage_at_the_root_of_a_chain_is_made_good_from_there() {
     let (project, _) = ran();
-    spoil(&object_file(&project, "images", "text.txt"), b"x");
-    spoil(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
+    overwrite(&object_file(&project, "images", "text.txt"), b"x");
+    overwrite(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
     assert_eq!(project.made(&project.diamond("i", "p", "new")), ["images", "labels", "report"]);
     assert_eq!(project.shown("report"), "new(join(i,p))");
 }
@@ -96,7 +96,7 @@ fn damage_at_the_root_of_a_chain_is_made_good_from_there() {
 #[test]
 fn a_cut_file_is_found_by_its_size_even_if_nobody_reads_it() {
     let (project, _) = ran();
-    spoil(&object_file(&project, "report", "text.txt"), b"r(join");
+    overwrite(&object_file(&project, "report", "text.txt"), b"r(join");
     let same = project.diamond("i", "p", "r");
     assert_eq!(project.made(&same), ["report"]);
     assert!(project.log().contains(&"damaged report: file text.txt has 6 bytes instead of 12".into()));
@@ -138,11 +138,11 @@ fn a_file_replaced_by_a_link_to_its_copy_is_found() {
 }
 
 #[test]
-fn a_spoilt_record_is_set_aside_and_the_whole_object_is_used_again() {
-    for spoilt in [&b""[..], b"{\"half\": ", b"\xff\xfe", b"{}"] {
+fn a_corrupt_record_is_set_aside_and_the_whole_object_is_used_again() {
+    for corrupt in [&b""[..], b"{\"half\": ", b"\xff\xfe", b"{}"] {
         let (project, _) = ran();
         for entry in fs::read_dir(project.root().join("results")).unwrap() {
-            spoil(&entry.unwrap().path(), spoilt);
+            overwrite(&entry.unwrap().path(), corrupt);
         }
         assert_eq!(project.made(&project.diamond("i", "p", "r")).len(), 4);
         assert_eq!(set_aside(&project).iter().filter(|name| name.ends_with("/object/text.txt")).count(), 0);
@@ -157,7 +157,7 @@ fn a_record_under_anothers_name_is_damage() {
         fs::read_dir(project.root().join("results")).unwrap().map(|entry| entry.unwrap().path()).collect();
     let bytes = fs::read(&names[0]).unwrap();
     for name in &names {
-        spoil(name, &bytes);
+        overwrite(name, &bytes);
     }
     assert_eq!(project.made(&project.diamond("i", "p", "r")).len(), 3);
     assert_eq!(project.shown("report"), "r(join(i,p))");
@@ -170,7 +170,7 @@ fn verifying_the_store_finds_all_damage_and_a_whole_store_none() {
     let found = project.store().verify(&project.cancel, &mut |done, total| last = (done, total)).unwrap();
     assert!(found.is_empty(), "{found:?}");
     assert_eq!(last, (8, 8));
-    spoil(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
+    overwrite(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
     let found = project.store().verify(&project.cancel, &mut |_, _| {}).unwrap();
     assert!(!found.is_empty());
     assert_eq!(project.made(&project.diamond("i", "p", "r")), ["labels"]);
@@ -184,15 +184,15 @@ fn a_disk_that_damages_everything_ends_in_an_error() {
     let a = project.source(&mut graph, project.tiny("a", "a"));
     project.join(&mut graph, project.tiny("b", "b"), a);
     let root = project.root();
-    // Spoils what a kept as soon as it is kept, as often as it is kept.
-    let spoiler = move |event: &pipeline::event::Event| {
+    // Damages what a kept as soon as it is kept, as often as it is kept.
+    let corrupting = move |event: &pipeline::event::Event| {
         if let pipeline::event::Event::Finished { node, digest, .. } = event
             && node == "a"
         {
-            spoil(&root.join("objects").join(digest).join("text.txt"), b"z");
+            overwrite(&root.join("objects").join(digest).join("text.txt"), b"z");
         }
     };
-    let scheduler = pipeline::schedule::Scheduler::new(std::sync::Arc::new(spoiler), project.cancel.clone());
+    let scheduler = project.scheduler_heard_by(corrupting);
     let report = scheduler.run(&graph, &project.store(), None, None).unwrap();
     let error = report.into_result().unwrap_err().to_string();
     assert!(error.contains("damaged again") && error.contains("check the disk"), "{error}");
@@ -201,7 +201,7 @@ fn a_disk_that_damages_everything_ends_in_an_error() {
 #[test]
 fn a_run_with_nothing_to_do_reads_names_and_sizes_and_no_contents() {
     let (project, _) = ran();
-    spoil(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
+    overwrite(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
     assert_eq!(project.made(&project.diamond("i", "p", "r")), [""; 0]);
 }
 
@@ -217,7 +217,7 @@ fn nodes_that_find_the_same_damage_at_once_have_it_made_good_once() {
         graph
     };
     project.made(&graph("old"));
-    spoil(&object_file(&project, "a", "text.txt"), b"b");
+    overwrite(&object_file(&project, "a", "text.txt"), b"b");
     assert_eq!(project.made(&graph("new")).len(), 9);
     let told = project.log().iter().filter(|line| line.starts_with("damaged a")).count();
     assert_eq!((told, project.runs.of("a")), (1, 2));
@@ -230,7 +230,7 @@ fn loading_a_damaged_result_by_hand_is_an_error_with_help() {
     let record = report.node("labels").unwrap().result.clone().unwrap();
     let load = || project.store().load::<crate::project::Text>(&record);
     assert_eq!(load().unwrap().0, "join(i,p)");
-    spoil(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
+    overwrite(&object_file(&project, "labels", "text.txt"), b"join(i,q)");
     let error = load().unwrap_err().to_string();
     assert!(error.contains("a kept result is damaged") && error.contains("help: run again"), "{error}");
 }

@@ -44,16 +44,17 @@ fn the_first_result_of_a_key_serves_every_machine_and_its_record_says_where_it_w
         assert_eq!(node.result.as_ref().unwrap().made.machine["device"], "cpu");
     }
     let store = project.store();
-    assert_eq!(
-        (store.made_elsewhere(&on("cpu")).unwrap(), store.made_elsewhere(&on("cuda")).unwrap()),
-        (0, 4)
-    );
+    assert_eq!(store.count_by_machine().unwrap(), [(on("cpu").labels().clone(), 4)].into());
     assert!(store.verify(&project.cancel, &mut |_, _| ()).unwrap().is_empty());
 }
 
 #[test]
-fn a_result_that_names_no_machine_counts_as_made_anywhere() {
-    let project = Project::new();
+fn results_of_several_kinds_of_machine_are_counted_by_kind() {
+    let mut project = Project::new();
     project.run(&project.diamond("i", "p", "r"));
-    assert_eq!(project.store().made_elsewhere(&on("cpu")).unwrap(), 0);
+    project.machine = on("cpu");
+    project.run(&project.diamond("i", "p", "new"));
+    let kinds = [Machine::default(), on("cpu")].map(|machine| machine.labels().clone());
+    let count = project.store().count_by_machine().unwrap();
+    assert_eq!(kinds.map(|kind| count[&kind]), [4, 1]);
 }

@@ -87,7 +87,7 @@ fn what_dead_processes_left_half_written_is_removed() {
 fn every_test_that_store_md_names_is_there() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(here.join("STORE.md")).unwrap();
-    let folders = ["src", "tests", "../stages/src/embed", "../stages/tests", "../tests/suite"];
+    let folders = ["src", "tests", "../stages/src/annotation", "../stages/tests", "../tests/suite"];
     let sources: String = folders
         .iter()
         .flat_map(|folder| files_below(&here.join(folder)).into_values())

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Child;
-use std::sync::Arc;
 
 use pipeline::event::Event;
-use pipeline::schedule::{Outcome, RunReport, Scheduler};
+use pipeline::schedule::{Outcome, RunReport};
 use rand::RngExt;
 
 use crate::child::{SHARED, STORE, await_file, command, held, shared, spawn};
@@ -19,7 +18,7 @@ fn run_beside(project: &Project, on_wait: impl Fn(&str) + Send + Sync + 'static)
             on_wait(holder);
         }
     };
-    let scheduler = Scheduler::new(Arc::new(listener), project.cancel.clone());
+    let scheduler = project.scheduler_heard_by(listener);
     let graph = held(project, project.folder.path());
     scheduler.run(&graph, &project.store(), None, None).unwrap()
 }

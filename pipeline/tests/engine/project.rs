@@ -220,7 +220,11 @@ impl Project {
 
     pub fn scheduler(&self) -> Scheduler {
         let events = Arc::clone(&self.events);
-        let listener = move |event: &Event| events.lock().unwrap().push(event.clone());
+        self.scheduler_heard_by(move |event| events.lock().unwrap().push(event.clone()))
+    }
+
+    /// A scheduler whose events go to `listener` instead of the log.
+    pub fn scheduler_heard_by(&self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Scheduler {
         let (threads, machine) = (self.threads, self.machine.clone());
         Scheduler { threads, machine, ..Scheduler::new(Arc::new(listener), self.cancel.clone()) }
     }

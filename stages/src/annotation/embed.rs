@@ -1,11 +1,8 @@
 //! The stage `embed`: CLIP's image tower over every image, the expensive pass. An image that this CLIP has seen before
 //! is not looked at again.
 
-mod known;
-
-use std::collections::HashSet;
-
 use pipeline::error::{Error, OrFail, Result};
+use pipeline::pieces::{Pieced, Pieces};
 use pipeline::stage::{Context, Inputs, Machine, Resources, Stage, key_without};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -20,13 +17,16 @@ use crate::runtime::device::{InferenceType, Place};
 use crate::runtime::digest::sha256;
 use crate::runtime::prefetch::prefetch;
 use crate::vision::decode::decode;
-use known::{EVERY, Known};
 
 /// Images a batch: enough to fill every core's caches, few enough to show progress.
 const BATCH: usize = 64;
 
 /// Batches decoded and resized while the tower works: one to take at once, one in the making.
 const AHEAD: usize = 2;
+
+/// The position of the CLIP among the inputs. An embedding depends on it and on the bytes of its image alone, so that the
+/// SHA-256 of the bytes names it.
+const MODEL: usize = 1;
 
 /// The stage; all its output depends on are its inputs and the precision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,29 +70,22 @@ impl Stage for Embed {
         let ids = &images.index.ids;
         let digests: Vec<String> =
             (0..ids.len()).into_par_iter().map(|row| sha256(encoded.get(row))).collect();
-        let mut known = Known::new(&digests);
-        known.look_back(context);
-        let mut seen = HashSet::new();
-        let new = |row: &usize| known.get(&digests[*row]).is_none() && seen.insert(&digests[*row]);
-        let rows: Vec<usize> = (0..ids.len()).filter(new).collect();
-        if known.len() > 0 {
-            let count = ids.len() - rows.len();
-            context.take_over(count as u64);
-            context.progress().note(format!("{count} of {} images were seen before", ids.len()));
+        let mut pieces = context.pieces::<Embeddings>(&digests, &[MODEL]);
+        let rows = pieces.missing(&digests);
+        if pieces.taken_over() > 0 {
+            let seen = pieces.taken_over();
+            context.progress().note(format!("{seen} of {} images were seen before", ids.len()));
         }
         if !rows.is_empty() {
-            let done = self.look_at(&rows, &encoded, ids, &digests, &mut known, (&model, context));
-            if let Err(error) = done {
-                let kept = known.keep(context);
-                return Err(if error.is_cancelled() { kept.err().unwrap_or(error) } else { error });
-            }
+            pieces.fill(|pieces| self.look_at(&rows, &encoded, ids, &digests, pieces, (&model, context)))?;
         }
-        let mut features = Vec::with_capacity(ids.len() * known.width());
+        let width = pieces.length() / size_of::<f32>();
+        let mut features = Vec::with_capacity(ids.len() * width);
         for (id, digest) in ids.iter().zip(&digests) {
-            let own = known.get(digest);
-            features.extend(own.ok_or_else(|| Error::new(format!("image `{id}` was not embedded")))?);
+            let bytes = pieces.get(digest);
+            features
+                .extend(floats(bytes.ok_or_else(|| Error::new(format!("image `{id}` was not embedded")))?));
         }
-        let width = known.width();
         Ok(Embeddings { ids: ids.clone(), features, width, images: digests })
     }
 }
@@ -105,7 +98,7 @@ impl Embed {
         encoded: &Encoded,
         ids: &[String],
         digests: &[String],
-        known: &mut Known,
+        pieces: &mut Pieces,
         (model, context): (&Model, &Context),
     ) -> Result<()> {
         let (device, dtype) = (Place::of(context.machine()).device()?, self.precision.dtype());
@@ -136,13 +129,29 @@ impl Embed {
             let features = features.flatten_all().and_then(|values| values.to_vec1::<f32>());
             let features = features.or_fail(|| Error::new("cannot embed the images"))?;
             for (&row, features) in batch(number).iter().zip(features.chunks(clip.width())) {
-                known.add(&digests[row], features);
+                pieces.put(&digests[row], &bytes(features))?;
             }
-            known.keep_every(EVERY, context)?;
             context.progress().advance(batch(number).len() as u64);
             Ok(())
         })
     }
+}
+
+impl Pieced for Embeddings {
+    fn pieces(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
+        let features = self.features.chunks(self.width.max(1)).map(bytes);
+        self.images.iter().map(String::as_str).zip(features)
+    }
+}
+
+/// Features as a piece: each number's four bytes, the lowest first.
+fn bytes(features: &[f32]) -> Vec<u8> {
+    features.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The features of a piece.
+fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value))
 }
 
 #[cfg(test)]

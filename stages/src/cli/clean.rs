@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use pipeline::error::{Error, Result};
 use pipeline::stage::Cancel;
-use pipeline::store::{Freed, Item, Kind, Policy};
+use pipeline::store::{Freed, Item, ItemKind, Policy};
 
 use super::open_store;
 
@@ -77,9 +77,9 @@ pub(super) fn clean(artifacts: &Path, args: &CleanArgs) -> Result<()> {
         out!("{}", line(item, now));
     }
     let more: String = [
-        (Kind::Object, ["object of no result", "objects of no result"]),
-        (Kind::Checkpoint, ["checkpoint", "checkpoints"]),
-        (Kind::Damaged, ["damaged", "damaged"]),
+        (ItemKind::Object, ["object of no result", "objects of no result"]),
+        (ItemKind::Checkpoint, ["checkpoint", "checkpoints"]),
+        (ItemKind::Damaged, ["damaged", "damaged"]),
     ]
     .into_iter()
     .filter_map(|(kind, words)| match freed.count(kind) {
@@ -90,7 +90,7 @@ pub(super) fn clean(artifacts: &Path, args: &CleanArgs) -> Result<()> {
     out!(
         "{} {} results, {more}{}; {} stay",
         if args.dry_run { "would free" } else { "freed" },
-        freed.count(Kind::Result),
+        freed.count(ItemKind::Result),
         shown(freed.bytes()),
         shown(freed.stays)
     );
@@ -103,10 +103,10 @@ pub(super) fn clean(artifacts: &Path, args: &CleanArgs) -> Result<()> {
 /// `co-reg        result       used 3 days ago    12.3 MB  a1b2c3d4e5f6`.
 fn line(item: &Item, now: SystemTime) -> String {
     let kind = match item.kind {
-        Kind::Result => "result",
-        Kind::Object => "object of no result",
-        Kind::Checkpoint => "checkpoint",
-        Kind::Damaged => "damaged",
+        ItemKind::Result => "result",
+        ItemKind::Object => "object of no result",
+        ItemKind::Checkpoint => "checkpoint",
+        ItemKind::Damaged => "damaged",
     };
     let unused = ago(now.duration_since(item.used).unwrap_or_default());
     let stage = item.stage.as_deref().unwrap_or("–");

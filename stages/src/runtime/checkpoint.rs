@@ -18,13 +18,13 @@ pub type Tensors = BTreeMap<String, Tensor>;
 
 const FILE: &str = "checkpoint.safetensors";
 const UNFINISHED: &str = "checkpoint.part";
-const NOTES: &str = "coreg checkpoint 1";
+const FORMAT: &str = "coreg checkpoint 1";
 
-/// Writes `tensors` and `notes` as the checkpoint, in place of the one before.
+/// Writes `tensors`, and `rest` as JSON, as the checkpoint, in place of the one before.
 ///
 /// # Errors
 /// The disk is full or not writable; the checkpoint before stays then.
-pub fn save<T: Serialize>(context: &Context, tensors: &Tensors, notes: &T) -> Result<()> {
+pub fn save<T: Serialize>(context: &Context, tensors: &Tensors, rest: &T) -> Result<()> {
     let folder = context.checkpoint();
     let cannot = || {
         Error::new("cannot write the checkpoint")
@@ -32,9 +32,9 @@ pub fn save<T: Serialize>(context: &Context, tensors: &Tensors, notes: &T) -> Re
             .help("make room on the disk and run again: finished epochs are kept")
     };
     fs::create_dir_all(folder).or_fail(cannot)?;
-    let notes = serde_json::to_string(notes).or_fail(cannot)?;
+    let rest = serde_json::to_string(rest).or_fail(cannot)?;
     let bytes =
-        safetensors::serialize(tensors, Some(HashMap::from([(NOTES.to_owned(), notes)]))).or_fail(cannot)?;
+        safetensors::serialize(tensors, Some(HashMap::from([(FORMAT.to_owned(), rest)]))).or_fail(cannot)?;
     // Always the same name: what a killed process left half written is written over, and never piles up.
     let unfinished = folder.join(UNFINISHED);
     let write = || -> std::io::Result<()> {
@@ -49,7 +49,7 @@ pub fn save<T: Serialize>(context: &Context, tensors: &Tensors, notes: &T) -> Re
     write().or_fail(cannot).inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
-/// The checkpoint's tensors and notes, if there is a whole one.
+/// The checkpoint's tensors and the rest, if there is a whole one.
 pub fn load<T: DeserializeOwned>(context: &Context) -> Option<(Tensors, T)> {
     let path = context.checkpoint().join(FILE);
     if !path.exists() {
@@ -73,11 +73,11 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<(Tensors, T)> {
         return Err(cannot().because("its bytes do not match its checksum"));
     }
     let (_, header) = safetensors::SafeTensors::read_metadata(bytes).or_fail(cannot)?;
-    let notes = header.metadata().as_ref().and_then(|entries| entries.get(NOTES));
-    let notes = notes.ok_or_else(|| cannot().because("another version of coreg wrote it"))?;
-    let notes = serde_json::from_str(notes).or_fail(cannot)?;
+    let rest = header.metadata().as_ref().and_then(|entries| entries.get(FORMAT));
+    let rest = rest.ok_or_else(|| cannot().because("another version of coreg wrote it"))?;
+    let rest = serde_json::from_str(rest).or_fail(cannot)?;
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).or_fail(cannot)?;
-    Ok((tensors.into_iter().collect(), notes))
+    Ok((tensors.into_iter().collect(), rest))
 }
 
 /// Several parts' tensors under one roof: `part/name`.

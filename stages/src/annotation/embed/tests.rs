@@ -2,7 +2,6 @@
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use image::{ImageFormat, Rgb, RgbImage};
 
@@ -49,9 +48,10 @@ fn what_was_embedded_before_an_interruption_is_taken_over_and_the_bytes_are_the_
     let mut broken = whole.clone();
     broken[80] = b"no image".to_vec();
     assert!(embed(broken, &checkpoint).unwrap_err().to_string().contains("`080`"));
-    let mut known = Known::new(&at_once.images);
-    known.look_back(&Context::for_test(&checkpoint));
-    assert_eq!((known.len(), known.width()), (BATCH, at_once.width));
+    let context = Context::for_test(&checkpoint);
+    let pieces = context.pieces::<Embeddings>(&at_once.images, &[MODEL]);
+    assert_eq!(pieces.missing(&at_once.images).len(), whole.len() - BATCH);
+    assert_eq!(pieces.get(&at_once.images[0]), Some(&bytes(&at_once.features[..at_once.width])[..]));
 
     let resumed = embed(whole, &checkpoint).unwrap();
     assert_eq!((resumed.images, resumed.features), (at_once.images, at_once.features));
@@ -67,44 +67,4 @@ fn an_image_that_is_there_twice_has_one_embedding_and_its_company_changes_nothin
     assert_eq!(row(6), &alone.features[..]);
     assert_eq!(row(6), row(7));
     assert_ne!(row(6), row(8));
-}
-
-#[test]
-fn what_is_known_is_kept_again_once_it_was_not_for_so_long() {
-    let folder = tempfile::tempdir().unwrap();
-    let context = Context::for_test(folder.path());
-    let digests = ["a".to_owned(), "b".to_owned()];
-    let kept = || {
-        let mut known = Known::new(&digests);
-        known.look_back(&context);
-        known.len()
-    };
-    let mut known = Known::new(&digests);
-    known.add("a", &[1.0]);
-    known.keep_every(EVERY, &context).unwrap();
-    assert_eq!(kept(), 0);
-    known.keep_every(Duration::ZERO, &context).unwrap();
-    assert_eq!(kept(), 1);
-    known.add("b", &[2.0]);
-    known.keep_every(EVERY, &context).unwrap();
-    assert_eq!(kept(), 1);
-}
-
-#[test]
-fn a_checkpoint_of_something_else_is_of_no_use_and_no_harm() {
-    let folder = tempfile::tempdir().unwrap();
-    let digests = ["a".to_owned(), "b".to_owned()];
-    let context = Context::for_test(folder.path());
-    let mut other = Known::new(&digests);
-    other.add("a", &[1.0, 2.0]);
-    other.add("c", &[1.0, 2.0]); // not wanted
-    other.add("b", &[1.0]); // of another CLIP
-    assert_eq!(other.len(), 1);
-    other.keep(&context).unwrap();
-    let mut known = Known::new(&digests[1..]);
-    known.look_back(&context);
-    assert_eq!((known.len(), known.get("a")), (0, None));
-    let mut known = Known::new(&digests);
-    known.look_back(&context);
-    assert_eq!(known.get("a"), Some(&[1.0, 2.0][..]));
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, Result};
 use pipeline::stage::{Context, Reads};
+use pipeline::store::Store;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Classes, DataSet, Schedule, Source};
@@ -112,7 +113,7 @@ impl UserDataSet {
         })?;
         if metadata.is_file() {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if walk::kind(&name) != Some(walk::Kind::Table) {
+            if walk::kind(&name) != Some(walk::FileKind::Table) {
                 return Err(Error::new("this is neither a folder nor a Parquet file")
                     .at(path)
                     .help("name the folder that the images are in, or a file whose name ends in .parquet"));
@@ -120,7 +121,7 @@ impl UserDataSet {
             let folder = path.parent().unwrap_or(Path::new(""));
             return Tables::describe(folder, &[name], list);
         }
-        let tree = walk::walk(path)?;
+        let tree = walk::walk(path, &holds_artifacts)?;
         match &tree {
             Tree { images, .. } if !images.is_empty() => Folder::describe(path, &tree, list),
             Tree { idx, .. } if !idx.is_empty() => Idx::describe(path, &tree.idx, list),
@@ -174,6 +175,12 @@ impl UserImages {
             Self::Idx(idx) => idx.rows(classes, context),
         }
     }
+}
+
+/// Whether a folder is where results are kept, with their readable view: it would count as images, and change with each
+/// run.
+fn holds_artifacts(folder: &Path) -> bool {
+    Store::is_at(folder.join("store"))
 }
 
 /// Lower-case letters, digits, and single hyphens for everything else.

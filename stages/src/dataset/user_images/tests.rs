@@ -17,7 +17,7 @@ fn folder(files: &[&str]) -> tempfile::TempDir {
         let path = folder.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         match walk::kind(file) {
-            Some(walk::Kind::Image) => image(8, 6).save_with_format(path, ImageFormat::Png).unwrap(),
+            Some(walk::FileKind::Image) => image(8, 6).save_with_format(path, ImageFormat::Png).unwrap(),
             _ => fs::write(path, "no image").unwrap(),
         }
     }
@@ -96,9 +96,9 @@ fn a_balanced_limit_takes_from_every_folder_alike() {
 fn hidden_files_and_files_that_are_no_images_are_passed_over() {
     let folder =
         folder(&["b.PNG", "a.Jpeg", ".hidden.png", "Thumbs.db", "list.csv", "@eaDir/a.png", ".git/a.png"]);
-    fs::create_dir_all(folder.path().join("artifacts/store/objects")).unwrap();
+    pipeline::store::Store::open(folder.path().join("artifacts/store")).unwrap();
     fs::write(folder.path().join("artifacts/store/objects/a.png"), "").unwrap();
-    let tree = walk::walk(folder.path()).unwrap();
+    let tree = walk::walk(folder.path(), &holds_artifacts).unwrap();
     assert_eq!(tree.images, ["a.Jpeg", "b.PNG"]);
     assert_eq!(tree.left_out(), "2 files are no images by the ending of the name (.csv: 1, .db: 1)");
 }
@@ -126,7 +126,10 @@ fn links_are_followed_unless_they_lead_back_or_nowhere() {
     symlink(elsewhere.path(), folder.path().join("cat")).unwrap();
     symlink(elsewhere.path().join("a.png"), folder.path().join("dog/b.png")).unwrap();
     symlink("nowhere", folder.path().join("notes.txt")).unwrap();
-    assert_eq!(walk::walk(folder.path()).unwrap().images, ["cat/a.png", "dog/a.png", "dog/b.png"]);
+    assert_eq!(
+        walk::walk(folder.path(), &|_| false).unwrap().images,
+        ["cat/a.png", "dog/a.png", "dog/b.png"]
+    );
     symlink("nowhere", folder.path().join("dog/c.png")).unwrap();
     assert!(refused(folder.path(), None).contains("dog/c.png"));
     fs::remove_file(folder.path().join("dog/c.png")).unwrap();

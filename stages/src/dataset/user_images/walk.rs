@@ -19,21 +19,21 @@ const NOT_THE_USERS: [&str; 2] = ["__MACOSX", "@eaDir"];
 
 /// What a file is, going by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Image,
     Table,
     Idx,
 }
 
 /// The kind of a file of this name; none for everything else.
-pub(super) fn kind(name: &str) -> Option<Kind> {
+pub(super) fn kind(name: &str) -> Option<FileKind> {
     let name = name.to_lowercase();
     if name.contains("idx1-ubyte") || name.contains("idx3-ubyte") {
-        return Some(Kind::Idx);
+        return Some(FileKind::Idx);
     }
     match name.rsplit_once('.')?.1 {
-        "parquet" => Some(Kind::Table),
-        ending => EXTENSIONS.contains(&ending).then_some(Kind::Image),
+        "parquet" => Some(FileKind::Table),
+        ending => EXTENSIONS.contains(&ending).then_some(FileKind::Image),
     }
 }
 
@@ -65,20 +65,26 @@ impl Tree {
     }
 }
 
-/// Everything below `root`.
+/// Everything below `root`, but for the folders below it that are `excluded`.
 ///
 /// # Errors
 /// A folder that cannot be listed, a link that leads nowhere or back, a name that is not UTF-8.
-pub(super) fn walk(root: &Path) -> Result<Tree> {
+pub(super) fn walk(root: &Path, excluded: &dyn Fn(&Path) -> bool) -> Result<Tree> {
     let mut tree = Tree::default();
-    below(root, "", &mut Vec::new(), &mut tree)?;
+    below(root, "", excluded, &mut Vec::new(), &mut tree)?;
     for list in [&mut tree.images, &mut tree.tables, &mut tree.idx, &mut tree.folders] {
         list.sort_unstable();
     }
     Ok(tree)
 }
 
-fn below(folder: &Path, prefix: &str, ancestors: &mut Vec<(u64, u64)>, tree: &mut Tree) -> Result<()> {
+fn below(
+    folder: &Path,
+    prefix: &str,
+    excluded: &dyn Fn(&Path) -> bool,
+    ancestors: &mut Vec<(u64, u64)>,
+    tree: &mut Tree,
+) -> Result<()> {
     let cannot = || Error::new("cannot list the folder").at(folder).help("make it readable for this user");
     let own = fs::metadata(folder).or_fail(cannot)?;
     let identity = (own.dev(), own.ino());
@@ -112,17 +118,16 @@ fn below(folder: &Path, prefix: &str, ancestors: &mut Vec<(u64, u64)>, tree: &mu
         };
         let place = format!("{prefix}{name}");
         if metadata.is_dir() {
-            // What coreg keeps would count as images, and change with each run.
-            if !path.join("store/objects").is_dir() {
-                below(&path, &format!("{place}/"), ancestors, tree)?;
+            if !excluded(&path) {
+                below(&path, &format!("{place}/"), excluded, ancestors, tree)?;
                 tree.folders.push(place);
             }
             continue;
         }
         match kind.filter(|_| metadata.is_file()) {
-            Some(Kind::Image) => tree.images.push(place),
-            Some(Kind::Table) => tree.tables.push(place),
-            Some(Kind::Idx) => tree.idx.push(place),
+            Some(FileKind::Image) => tree.images.push(place),
+            Some(FileKind::Table) => tree.tables.push(place),
+            Some(FileKind::Idx) => tree.idx.push(place),
             None => {
                 let ending = name.rsplit_once('.').map_or("no ending".to_owned(), |(_, e)| format!(".{e}"));
                 *tree.others.entry(ending.to_lowercase()).or_default() += 1;

@@ -1,7 +1,7 @@
 //! Any byte or file of a store may be flipped, cut, removed or replaced: it is found before use, said, set
 //! aside and made good.
 //!
-//! `STORE_SPOILS=5000 cargo nextest run --release -p pipeline spoiling::` tries more than the suite does.
+//! `STORE_CORRUPTIONS=5000 cargo nextest run --release -p pipeline corrupting::` tries more than the suite does.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,7 +14,7 @@ use crate::project::{Project, files_below};
 
 /// What is done to a file.
 #[derive(Clone, Copy, Debug)]
-enum Blow {
+enum Corruption {
     Flip,
     Cut,
     Insert,
@@ -24,34 +24,46 @@ enum Blow {
     Stray,
 }
 
-const BLOWS: [Blow; 7] =
-    [Blow::Flip, Blow::Cut, Blow::Insert, Blow::Remove, Blow::Link, Blow::Folder, Blow::Stray];
+const CORRUPTIONS: [Corruption; 7] = [
+    Corruption::Flip,
+    Corruption::Cut,
+    Corruption::Insert,
+    Corruption::Remove,
+    Corruption::Link,
+    Corruption::Folder,
+    Corruption::Stray,
+];
 
-/// Deals the blow to a file; gives the bytes that are at its place then, if there are any.
-fn deal(blow: Blow, path: &Path, elsewhere: &Path, random: &mut ChaCha8Rng) -> Option<Vec<u8>> {
+/// Corrupts a file; gives the bytes that are at its place then, if there are any.
+fn corrupt_file(
+    corruption: Corruption,
+    path: &Path,
+    elsewhere: &Path,
+    random: &mut ChaCha8Rng,
+) -> Option<Vec<u8>> {
     let mut bytes = fs::read(path).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
-    match blow {
-        Blow::Flip => {
+    match corruption {
+        Corruption::Flip => {
             let at = random.random_range(0..bytes.len());
             bytes[at] ^= 1 << random.random_range(0..8);
         }
-        Blow::Cut => bytes.truncate(random.random_range(0..bytes.len())),
-        Blow::Insert => bytes.insert(random.random_range(0..=bytes.len()), random.random()),
-        Blow::Stray => {
+        Corruption::Cut => bytes.truncate(random.random_range(0..bytes.len())),
+        Corruption::Insert => bytes.insert(random.random_range(0..=bytes.len()), random.random()),
+        Corruption::Stray => {
             fs::write(path.parent().unwrap().join("stray"), "x").unwrap();
             return Some(b"x".to_vec());
         }
-        Blow::Remove | Blow::Link | Blow::Folder => {
+        Corruption::Remove | Corruption::Link | Corruption::Folder => {
             fs::remove_file(path).unwrap();
-            match blow {
-                Blow::Link => {
+            match corruption {
+                Corruption::Link => {
                     // To a copy with the very same bytes, outside of what the test looks at.
                     let copy = elsewhere.join("copy");
                     fs::write(&copy, &bytes).unwrap();
                     symlink(&copy, path).unwrap();
                 }
-                Blow::Folder => fs::create_dir(path).unwrap(),
+                Corruption::Folder => fs::create_dir(path).unwrap(),
                 _ => {}
             }
             return None;
@@ -72,32 +84,32 @@ fn damage(project: &Project) -> Vec<String> {
     found.into_iter().map(|damage| damage.what).collect()
 }
 
-fn spoils() -> usize {
-    std::env::var("STORE_SPOILS").map_or(60, |n| n.parse().unwrap())
+fn tries() -> usize {
+    std::env::var("STORE_CORRUPTIONS").map_or(60, |n| n.parse().unwrap())
 }
 
 fn told(project: &Project) -> bool {
     project.log().iter().any(|line| line.starts_with("damaged"))
 }
 
-/// Spoils one file after the other, and each time lets `find` see to it; whatever it does, the next run
+/// Corrupts one file after the other, and each time lets `find` see to it; whatever it does, the next run
 /// must have the right result, and the store be whole.
-fn spoil(part: &str, seed: u64, blows: &[Blow], find: impl Fn(&Project, usize) -> bool) {
+fn corrupt(part: &str, seed: u64, corruptions: &[Corruption], find: impl Fn(&Project, usize) -> bool) {
     let project = Project::new();
     project.made(&project.diamond("i", "p", "r"));
     let good = files_below(&project.root().join("objects"));
     let mut random = pipeline::random::stream(seed, "spoils");
-    for n in 0..spoils() {
+    for n in 0..tries() {
         let all = files(&project, part);
         let victim = &all[random.random_range(0..all.len())];
-        let blow = blows[random.random_range(0..blows.len())];
-        let left = deal(blow, victim, project.folder.path(), &mut random);
-        let at = format!("{blow:?} of {}, number {n}", victim.display());
+        let corruption = corruptions[random.random_range(0..corruptions.len())];
+        let left = corrupt_file(corruption, victim, project.folder.path(), &mut random);
+        let at = format!("{corruption:?} of {}, number {n}", victim.display());
         let early = find(&project, n);
         // What no run reads is left to `verify`.
         let late = !damage(&project).is_empty();
         // A result without a record is one that was never made, a link to the same bytes as good as they.
-        let harmless = part == "results" && matches!(blow, Blow::Remove | Blow::Link);
+        let harmless = part == "results" && matches!(corruption, Corruption::Remove | Corruption::Link);
         assert!(early || late || harmless, "not found: {at}");
         if let Some(left) = left {
             let aside = files_below(&project.root().join("damaged"));
@@ -115,18 +127,18 @@ fn spoil(part: &str, seed: u64, blows: &[Blow], find: impl Fn(&Project, usize) -
 }
 
 #[test]
-fn any_spoilt_file_of_an_object_is_found_by_verifying() {
-    spoil("objects", 1, &BLOWS, |_, _| false);
+fn any_corrupt_file_of_an_object_is_found_by_verifying() {
+    corrupt("objects", 1, &CORRUPTIONS, |_, _| false);
 }
 
 #[test]
-fn any_spoilt_record_is_found_by_verifying() {
-    spoil("results", 2, &BLOWS[..6], |_, _| false);
+fn any_corrupt_record_is_found_by_verifying() {
+    corrupt("results", 2, &CORRUPTIONS[..6], |_, _| false);
 }
 
 #[test]
-fn no_run_uses_a_spoilt_object() {
-    spoil("objects", 3, &BLOWS, |project, n| {
+fn no_run_uses_a_corrupt_object() {
+    corrupt("objects", 3, &CORRUPTIONS, |project, n| {
         // Reads `labels`, and everything else if that has to be made again.
         project.made(&project.diamond("i", "p", &format!("new{n}")));
         let told = told(project);
@@ -136,8 +148,8 @@ fn no_run_uses_a_spoilt_object() {
 }
 
 #[test]
-fn no_run_uses_a_spoilt_record() {
-    spoil("results", 4, &BLOWS[..6], |project, _| {
+fn no_run_uses_a_corrupt_record() {
+    corrupt("results", 4, &CORRUPTIONS[..6], |project, _| {
         project.made(&project.diamond("i", "p", "r"));
         let told = told(project);
         assert_eq!(project.shown("report"), "r(join(i,p))");
@@ -146,21 +158,21 @@ fn no_run_uses_a_spoilt_record() {
 }
 
 #[test]
-fn a_spoilt_head_costs_nothing_but_an_explanation() {
+fn a_corrupt_head_costs_nothing_but_an_explanation() {
     let project = Project::new();
     project.made(&project.diamond("i", "p", "r"));
     let mut random = pipeline::random::stream(5, "spoils");
-    for n in 0..spoils() {
+    for n in 0..tries() {
         let all = files(&project, "heads");
         let victim = &all[random.random_range(0..all.len())];
-        let blow = BLOWS[random.random_range(0..4)];
-        deal(blow, victim, project.folder.path(), &mut random);
+        let corruption = CORRUPTIONS[random.random_range(0..4)];
+        corrupt_file(corruption, victim, project.folder.path(), &mut random);
         let report = format!("r{n}");
         assert!(project.made(&project.diamond("i", "p", &report)).contains(&"report".to_owned()));
         assert_eq!(
             project.made(&project.diamond("i", "p", &report)),
             [""; 0],
-            "{blow:?} {}",
+            "{corruption:?} {}",
             victim.display()
         );
         assert_eq!(project.shown("report"), format!("r{n}(join(i,p))"));
@@ -168,14 +180,14 @@ fn a_spoilt_head_costs_nothing_but_an_explanation() {
 }
 
 #[test]
-fn a_spoilt_format_is_said_with_what_to_do_and_nothing_is_touched() {
+fn a_corrupt_format_is_said_with_what_to_do_and_nothing_is_touched() {
     let project = Project::new();
     project.made(&project.diamond("i", "p", "r"));
     let format = project.root().join("FORMAT");
-    for spoilt in
+    for corrupt in
         [None, Some(&b""[..]), Some(b"pipeline stor"), Some(b"\xff\xfe\n"), Some(b"qipeline store 1\n")]
     {
-        match spoilt {
+        match corrupt {
             None => fs::remove_file(&format).unwrap(),
             Some(bytes) => fs::write(&format, bytes).unwrap(),
         }
