@@ -70,13 +70,13 @@ fn a_setting_of_warm_up_leaves_the_annotation_alone() {
 #[test]
 fn a_plain_student_to_compare_with_changes_nothing_else() {
     let project = Project::after_a_run();
-    let run = project.run().set("distill.epochs=2").ok();
+    let run = project.run().set("baselines=[\"distill\"] distill.epochs=2").ok();
     assert_eq!(project.ran(), ["distill"]);
     let line = run.stdout.lines().find(|line| line.contains("a plain student of that average, 2 epochs"));
     assert!(line.is_some_and(|line| line.ends_with(" %")), "{}", run.stdout);
-    assert!(project.view("distill/network.safetensors").exists());
+    assert!(project.view("distill/student.safetensors").exists());
     assert!(project.view("distill/history.parquet").exists());
-    project.run().set("distill.epochs=3").ok();
+    project.run().set("baselines=[\"distill\"] distill.epochs=3").ok();
     assert_eq!(project.ran(), ["distill"]);
 }
 
@@ -133,13 +133,13 @@ fn class_texts_are_for_clip_alone() {
 #[test]
 fn back_to_the_first_settings_runs_nothing() {
     let project = Project::after_a_run();
-    let first = project.bytes("co-reg/network1.safetensors");
+    let first = project.bytes("co-reg/student.safetensors");
     project.run().set("co-reg.lambda_proto=0 label.rule=top-k").ok();
-    assert_ne!(project.bytes("co-reg/network1.safetensors"), first);
+    assert_ne!(project.bytes("co-reg/student.safetensors"), first);
     project.run().ok();
     assert_eq!(project.ran(), NOTHING);
     assert_eq!(
-        project.bytes("co-reg/network1.safetensors"),
+        project.bytes("co-reg/student.safetensors"),
         first,
         "the view shows the newest run's results"
     );

@@ -62,7 +62,7 @@ const TABLES: [(&str, &str); 14] = [
     (
         "warm-up/history.parquet",
         "epoch: UInt32, network: UInt8, learning_rate: Float64, loss: Float64, loss_partial: Float64, \
-         loss_negative_entropy: Float64, accuracy_test: Float64",
+         loss_negative_entropy: Float64, accuracy_test: Float64, accuracy_test_both: Float64",
     ),
 ];
 
@@ -233,7 +233,7 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
     assert!(sizes[1] < sizes[0] && sizes.iter().all(|&size| size >= 1.0), "{sizes:?}");
     // The soft mean stands last; what it gives to wrong classes is counted from the votes' own table.
     let last = texts(&rules, "split").iter().rposition(|split| split == "train").unwrap();
-    assert_eq!(texts(&rules, "rule")[last], "soft mean (distill.epochs)");
+    assert_eq!(texts(&rules, "rule")[last], "soft mean (METHOD=distill)");
     let wrong = |row: usize| 1.0 - f64::from(probs[row].value(truth.value(row) as usize));
     let wrong: f64 = (0..ROWS[0]).map(wrong).sum::<f64>() / ROWS[0] as f64;
     assert!((column::<Float64Array>(&rules, "eta").value(last) - wrong).abs() < 1e-9);
@@ -255,22 +255,26 @@ fn a_training_leaves_histories_networks_and_pseudo_labels() {
             .collect();
         let expected: Vec<_> = (1..=epochs).flat_map(|epoch| [(epoch, 1), (epoch, 2)]).collect();
         assert_eq!(rows, expected);
-        for name in ["learning_rate", "loss", "loss_partial", "accuracy_test"] {
+        for name in ["learning_rate", "loss", "loss_partial", "accuracy_test", "accuracy_test_both"] {
             let values = column::<Float64Array>(&history, name);
             assert!(
                 values.null_count() == 0 && values.values().iter().all(|v| v.is_finite()),
                 "{stage}: {name}"
             );
         }
-        for network in ["network1.safetensors", "network2.safetensors"] {
-            let bytes = project.bytes(&format!("{stage}/{network}"));
-            let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
-            let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-            assert!(header.as_object().unwrap().len() > 10, "{header}");
-            assert!(
-                header["__metadata__"]["architecture"].as_str().unwrap().contains("\"width\":8"),
-                "{header}"
-            );
+        let bytes = project.bytes(&format!("{stage}/student.safetensors"));
+        let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+        let student: serde_json::Value =
+            serde_json::from_slice(&project.bytes(&format!("{stage}/student.json"))).unwrap();
+        assert_eq!((&student["method"], &student["architecture"]["width"]), (&stage.into(), &8.into()));
+        assert_eq!(student["classes"].as_array().unwrap().len(), CLASSES.len());
+        assert_eq!(student["input"]["size"], 16);
+        assert_eq!(student["provenance"]["training_images"], ROWS[0]);
+        for network in student["networks"].as_array().unwrap() {
+            let prefix = format!("{}.", network.as_str().unwrap());
+            let of_network = header.as_object().unwrap().keys().filter(|name| name.starts_with(&prefix));
+            assert!(of_network.count() > 10, "{header}");
         }
     }
     let history = project.table("co-reg/history.parquet");
@@ -315,8 +319,7 @@ fn an_evaluation_adds_up() {
     let metrics = figures(&project.view("evaluate/metrics.parquet"), None);
     let metric = |name: &str| *metrics.get(name).unwrap_or_else(|| panic!("no metric {name}"));
     assert_eq!(metric("accuracy"), hits as f64 / ROWS[1] as f64);
-    for name in ["accuracy_network1", "accuracy_network2", "accuracy_after_warm_up", "macro_f1", "agreement"]
-    {
+    for name in ["accuracy_network1", "accuracy_network2", "macro_f1", "agreement"] {
         assert!((0.0..=1.0).contains(&metric(name)), "{name}");
     }
     let confusion = project.table("evaluate/confusion.parquet");

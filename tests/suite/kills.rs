@@ -15,7 +15,7 @@ use tests::program::Running;
 use tests::project::{Project, STAGES};
 
 /// Epochs enough to fall into the middle of.
-const LONG: &str = "warm-up.epochs=6 co-reg.epochs=6 distill.epochs=3";
+const LONG: &str = "warm-up.epochs=6 co-reg.epochs=6 baselines=[\"distill\"] distill.epochs=3";
 
 #[test]
 fn kills_at_random_moments_and_in_commits_cost_nothing_that_was_finished() {

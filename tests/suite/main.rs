@@ -13,6 +13,7 @@ mod house;
 mod interrupt;
 mod kills;
 mod less_data;
+mod methods;
 mod moved;
 mod numbers;
 mod offline;

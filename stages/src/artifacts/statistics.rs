@@ -42,7 +42,7 @@ pub struct AnnotatorStatistics {
 }
 
 /// The averaged probabilities themselves as targets: what the plain student (`distill`) learns (method §1).
-pub const SOFT_MEAN: &str = "soft mean (distill.epochs)";
+pub const SOFT_MEAN: &str = "soft mean (METHOD=distill)";
 
 /// What the candidates of the images that anybody voted on would be like under one rule, so that one can choose before
 /// training.

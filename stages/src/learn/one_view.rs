@@ -1,6 +1,6 @@
 //! An epoch in which a network sees one view of every sample once, in random order.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use pipeline::error::{Error, Result};
 
 use super::method::{Lesson, Method};
@@ -36,22 +36,6 @@ impl<'a> OneView<'a> {
     /// The samples of a step: (B).
     pub fn samples(&self, step: usize) -> &[usize] {
         &self.batches[step]
-    }
-
-    /// The candidate masks of a step's samples: (B, C) of zeros and ones.
-    ///
-    /// # Errors
-    /// The device runs out of memory.
-    pub fn candidate_masks(&self, step: usize, device: &Device) -> candle_core::Result<Tensor> {
-        self.set.candidate_masks(self.samples(step), device)
-    }
-
-    /// The soft labels of a step's samples: (B, C).
-    ///
-    /// # Errors
-    /// The training set has none, or the device runs out of memory.
-    pub fn soft_labels(&self, step: usize, device: &Device) -> candle_core::Result<Tensor> {
-        self.set.soft_label_rows(self.samples(step), device)
     }
 }
 

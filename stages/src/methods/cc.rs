@@ -66,25 +66,45 @@ impl Method for Cc {
         Ok(OneView::new(training, network, &annotated, training.stage.method.batch, View::Weak))
     }
 
-    /// L = −log Σ_{j∈Y} f_j.
     fn step(
         training: &mut Training<'_, Self>,
         lesson: &OneView<'_>,
         step: Step,
         views: Tensor,
     ) -> Computed<StepLosses> {
-        let learner = &mut training.learners[step.network];
         let images = views.to_device(&training.device)?; // (B, H, W, channels)
-        let logits = learner.network.forward(&images, Pass::Train)?.logits; // (B, C)
-        let candidates = lesson.candidate_masks(step.number, &training.device)?; // (B, C)
-        let losses = StepLosses::of(partial_cross_entropy(&logits, &candidates)?);
-        learner.step(losses.total()?, step.rate)?;
-        Ok(losses)
+        learn(training, step, lesson.samples(step.number), &images)
     }
+}
+
+/// One step on these samples: L = −log Σ_{j∈Y} f_j.
+fn learn(
+    training: &mut Training<'_, Cc>,
+    step: Step,
+    samples: &[usize],
+    images: &Tensor,
+) -> Computed<StepLosses> {
+    let candidates = training.set.candidate_masks(samples, &training.device)?; // (B, C)
+    let learner = &mut training.learners[step.network];
+    let logits = learner.network.forward(images, Pass::Train)?.logits; // (B, C)
+    let losses = StepLosses::of(partial_cross_entropy(&logits, &candidates)?);
+    learner.step(losses.total()?, step.rate)?;
+    Ok(losses)
 }
 
 impl Wired for Cc {
     fn inputs(&self, wire: &mut Wire) -> Result<(Handle<Images>, Handle<Labels>)> {
         Ok((wire.images, wire.labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::methods::golden_tests::whole_steps_are_pytorchs;
+
+    #[test]
+    fn whole_steps_of_cc_are_pytorchs() {
+        whole_steps_are_pytorchs("cc", &Cc::default(), learn, |_| Vec::new());
     }
 }

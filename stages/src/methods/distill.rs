@@ -77,7 +77,7 @@ impl Method for Distill {
         let learner = &mut training.learners[step.network];
         let images = views.to_device(&training.device)?; // (B, H, W, channels)
         let logits = learner.network.forward(&images, Pass::Train)?.logits; // (B, C)
-        let targets = lesson.soft_labels(step.number, &training.device)?; // (B, C)
+        let targets = training.set.soft_label_rows(lesson.samples(step.number), &training.device)?;
         let losses = StepLosses::of(cross_entropy(&logits, &targets)?);
         learner.step(losses.total()?, step.rate)?;
         Ok(losses)

@@ -6,6 +6,8 @@
 pub mod cc;
 pub mod co_reg;
 pub mod distill;
+#[cfg(test)]
+mod golden_tests;
 pub mod rc;
 pub mod warm_up;
 mod wire;

@@ -79,26 +79,14 @@ impl Method for Rc {
         Ok(OneView::new(training, network, &annotated, training.stage.method.batch, View::Weak))
     }
 
-    /// L = CE(P_i, f); then P_ij ← Y_ij f_j / Σ_k Y_ik f_k.
     fn step(
         training: &mut Training<'_, Self>,
         lesson: &OneView<'_>,
         step: Step,
         views: Tensor,
     ) -> Computed<StepLosses> {
-        let samples = lesson.samples(step.number);
-        let learner = &mut training.learners[step.network];
         let images = views.to_device(&training.device)?; // (B, H, W, channels)
-        let mut logits = learner.network.forward(&images, Pass::Train)?.logits; // (B, C)
-        let losses = StepLosses::of(cross_entropy(&logits, &training.state.rows(samples)?)?);
-        learner.step(losses.total()?, step.rate)?;
-        if training.stage.method.post_step {
-            logits = learner.network.forward(&images, Pass::TrainNoGrad)?.logits;
-        }
-        let candidates = lesson.candidate_masks(step.number, &training.device)?; // (B, C)
-        let believed = rescale(&softmax(&logits.detach(), D::Minus1)?, &candidates)?;
-        training.state.replace(samples, &believed)?;
-        Ok(losses)
+        learn(training, step, lesson.samples(step.number), &images)
     }
 
     fn figures(training: &mut Training<'_, Self>, _: &OneView<'_>, _: usize) -> Result<Vec<Figure>> {
@@ -119,6 +107,26 @@ impl Method for Rc {
     }
 }
 
+/// One step on these samples: L = CE(P_i, f); then P_ij ← Y_ij f_j / Σ_k Y_ik f_k.
+fn learn(
+    training: &mut Training<'_, Rc>,
+    step: Step,
+    samples: &[usize],
+    images: &Tensor,
+) -> Computed<StepLosses> {
+    let learner = &mut training.learners[step.network];
+    let mut logits = learner.network.forward(images, Pass::Train)?.logits; // (B, C)
+    let losses = StepLosses::of(cross_entropy(&logits, &training.state.rows(samples)?)?);
+    learner.step(losses.total()?, step.rate)?;
+    if training.stage.method.post_step {
+        logits = learner.network.forward(images, Pass::TrainNoGrad)?.logits;
+    }
+    let candidates = training.set.candidate_masks(samples, &training.device)?; // (B, C)
+    let believed = rescale(&softmax(&logits.detach(), D::Minus1)?, &candidates)?;
+    training.state.replace(samples, &believed)?;
+    Ok(losses)
+}
+
 fn confidences(training: &Training<'_, Rc>) -> Result<Vec<f32>> {
     training.state.to_vec().or_fail(|| Error::new("cannot read the confidences from the device"))
 }
@@ -126,5 +134,26 @@ fn confidences(training: &Training<'_, Rc>) -> Result<Vec<f32>> {
 impl Wired for Rc {
     fn inputs(&self, wire: &mut Wire) -> Result<(Handle<Images>, Handle<Labels>)> {
         Ok((wire.images, wire.labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::methods::golden_tests::whole_steps_are_pytorchs;
+
+    fn confidence(training: &Training<'_, Rc>) -> Vec<f32> {
+        confidences(training).unwrap_or_default()
+    }
+
+    #[test]
+    fn whole_steps_of_rc_are_pytorchs() {
+        whole_steps_are_pytorchs("rc", &Rc::default(), learn, confidence);
+    }
+
+    #[test]
+    fn whole_steps_of_rc_that_looks_again_are_pytorchs() {
+        let method = Rc { post_step: true, ..Rc::default() };
+        whole_steps_are_pytorchs("rc_post_step", &method, learn, confidence);
     }
 }

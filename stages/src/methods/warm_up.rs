@@ -73,7 +73,7 @@ impl Method for WarmUp {
         let learner = &mut training.learners[step.network];
         let images = views.to_device(&training.device)?; // (B, H, W, channels)
         let logits = learner.network.forward(&images, Pass::Train)?.logits; // (B, C)
-        let candidates = lesson.candidate_masks(step.number, &training.device)?; // (B, C)
+        let candidates = training.set.candidate_masks(lesson.samples(step.number), &training.device)?;
         let mut losses = StepLosses::default();
         losses.add("loss_partial", 1.0, partial_cross_entropy(&logits, &candidates)?)?;
         losses.add("loss_negative_entropy", 1.0, negative_entropy(&logits)?)?;
