@@ -138,11 +138,7 @@ fn back_to_the_first_settings_runs_nothing() {
     assert_ne!(project.bytes("co-reg/student.safetensors"), first);
     project.run().ok();
     assert_eq!(project.ran(), NOTHING);
-    assert_eq!(
-        project.bytes("co-reg/student.safetensors"),
-        first,
-        "the view shows the newest run's results"
-    );
+    assert_eq!(project.bytes("co-reg/student.safetensors"), first, "the view shows the newest run's results");
 }
 
 #[test]

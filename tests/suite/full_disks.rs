@@ -19,7 +19,10 @@ fn run(project: &Project) -> Coreg {
 
 fn same_as_undisturbed(project: &Project) {
     project.is_whole();
-    project.run_into("undisturbed").set("warm-up.epochs=1 co-reg.epochs=2 baselines=[\"distill\"] distill.epochs=1").ok();
+    project
+        .run_into("undisturbed")
+        .set("warm-up.epochs=1 co-reg.epochs=2 baselines=[\"distill\"] distill.epochs=1")
+        .ok();
     let (one, two) = (project.artifact_bytes(), project.artifact_bytes_in("undisturbed"));
     assert!(one.len() > 2 * STAGES.len() && one == two);
 }

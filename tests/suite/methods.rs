@@ -1,9 +1,9 @@
 //! Every method of the registry, as a user chooses it: METHOD=NAME.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use arrow::array::{Array, Float64Array, StringArray};
+use arrow::array::{Array, Float64Array, StringArray, UInt16Array};
 use tests::project::Project;
-use tests::tables::{column, texts};
+use tests::tables::{column, lists, texts};
 
 /// Methods of one network, and epochs so few that a run takes a second.
 const ONE_NETWORK: [&str; 3] = ["rc", "cc", "distill"];
@@ -37,10 +37,10 @@ fn rc_says_what_it_takes_its_training_images_for() {
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, ["id", "pseudo_label", "confidence"]);
     // Each lies among its image's candidates, for which alone there is confidence.
-    let candidates = tests::tables::lists::<arrow::array::UInt16Array>(&project.table("label/labels.parquet"), "candidates");
-    let given = column::<arrow::array::UInt16Array>(&labels, "pseudo_label");
-    for row in 0..labels.num_rows() {
-        assert!(candidates[row].values().contains(&given.value(row)), "row {row}");
+    let candidates = lists::<UInt16Array>(&project.table("label/labels.parquet"), "candidates");
+    let given = column::<UInt16Array>(&labels, "pseudo_label");
+    for (row, (candidates, given)) in candidates.iter().zip(given.values()).enumerate() {
+        assert!(candidates.values().contains(given), "row {row}");
     }
     let history = project.table("rc/history.parquet");
     let right = column::<Float64Array>(&history, "pseudo_label_accuracy");
@@ -74,7 +74,8 @@ fn a_method_that_is_stopped_goes_on_to_the_same_bytes() {
         running.signal("KILL");
         running.end();
         let next = project.run().args(["--method", method]).set(settings).ok();
-        let first = next.stderr.lines().find(|line| line.starts_with(&format!("{method:<12} epoch "))).unwrap();
+        let first =
+            next.stderr.lines().find(|line| line.starts_with(&format!("{method:<12} epoch "))).unwrap();
         assert!(!first.contains("epoch 1,"), "{first}");
         project.run_into("undisturbed").args(["--method", method]).set(settings).ok();
         let [disturbed, undisturbed] = [project.artifact_bytes(), project.artifact_bytes_in("undisturbed")];

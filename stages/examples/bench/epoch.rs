@@ -116,7 +116,17 @@ fn training_set() -> Result<TrainingSet> {
     let ids = (0..TRAIN).map(|i| format!("train-{i}")).collect();
     let annotated = vec![true; TRAIN];
     let soft_labels = None;
-    Ok(TrainingSet { ids, train, test, candidates, annotated, soft_labels, classes: CLASSES, truth, test_truth })
+    Ok(TrainingSet {
+        ids,
+        train,
+        test,
+        candidates,
+        annotated,
+        soft_labels,
+        classes: CLASSES,
+        truth,
+        test_truth,
+    })
 }
 
 /// A wave whose direction and colour are the class's, at a random place, under noise.

@@ -134,7 +134,8 @@ impl Student {
             let owner = networks.iter_mut().find_map(|(network, weights)| {
                 Some((weights, name.strip_prefix(network.as_str())?.strip_prefix('.')?.to_owned()))
             });
-            let (weights, name) = owner.ok_or_else(|| cannot().because(format!("`{name}` is of no network")))?;
+            let (weights, name) =
+                owner.ok_or_else(|| cannot().because(format!("`{name}` is of no network")))?;
             weights.insert(name, tensor);
         }
         let Description { method, classes, input, architecture, provenance, .. } = description;

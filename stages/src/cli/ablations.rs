@@ -9,10 +9,10 @@ use pipeline::store::Store;
 use super::open_store;
 use super::run::execute;
 use crate::artifacts::evaluation::Evaluation;
+use crate::artifacts::history::History;
 use crate::artifacts::images::Split;
 use crate::artifacts::statistics::Statistics;
 use crate::artifacts::table::Table;
-use crate::artifacts::history::History;
 use crate::experiment::{BranchNodes, Experiment};
 use crate::methods::TrainingNode;
 
@@ -161,7 +161,10 @@ mod tests {
     fn figures(values: [Option<f64>; 3]) -> Figures {
         let columns = [("zero_shot_mean", "annotators, average"), ("accuracy_warm-up", "after warm-up")];
         let columns = columns.into_iter().chain([(LAST, "after Co-Reg")]);
-        columns.zip(values).map(|((name, title), value)| ((name.to_owned(), title.to_owned()), value)).collect()
+        columns
+            .zip(values)
+            .map(|((name, title), value)| ((name.to_owned(), title.to_owned()), value))
+            .collect()
     }
 
     #[test]
@@ -174,7 +177,9 @@ mod tests {
             ("b".to_owned(), vec![(0, figures([None, None, None]))]),
         ];
         let table = markdown(&rows);
-        assert!(table.contains("| variant | annotators, average | after Co-Reg | seeds |\n|---|---|---|---|\n"));
+        assert!(
+            table.contains("| variant | annotators, average | after Co-Reg | seeds |\n|---|---|---|---|\n")
+        );
         assert!(table.contains("| a | 40.00 ± 0.00 | 55.00 ± 7.07 | 2 |"), "{table}");
         assert!(table.contains("| b | – | – | 1 |"), "{table}");
     }
@@ -188,7 +193,10 @@ mod tests {
             ("rc".to_owned(), vec![(0, other)]),
         ];
         let table = markdown(&rows);
-        assert!(table.contains("| variant | annotators, average | after warm-up | student | seeds |"), "{table}");
+        assert!(
+            table.contains("| variant | annotators, average | after warm-up | student | seeds |"),
+            "{table}"
+        );
         assert!(table.contains("| rc | – | – | 25.00 | 1 |"), "{table}");
     }
 

@@ -7,16 +7,16 @@ use pipeline::error::Result;
 use pipeline::schedule::RunReport;
 use pipeline::store::{Made, Store};
 
+use crate::artifacts::annotation::Labels;
 use crate::artifacts::evaluation::Evaluation;
+use crate::artifacts::history::History;
 use crate::artifacts::images::Split;
 use crate::artifacts::model::Model;
 use crate::artifacts::statistics::Statistics;
-use crate::artifacts::annotation::Labels;
-use crate::artifacts::history::History;
 use crate::experiment::settings::LabelSource;
 use crate::experiment::{BranchNodes, ClipNodes, Experiment};
-use crate::learn::metrics::accuracy;
 use crate::learn::method::Method;
+use crate::learn::metrics::accuracy;
 use crate::methods::TrainingNode;
 use crate::methods::distill::Distill;
 
@@ -60,7 +60,8 @@ pub(super) fn print(
             size_and_speed(&who, store.load::<Model>(fetched)?.parameters as f64, &clip)?;
         }
         let passes = nodes.method.networks.len() as f64 * evaluation.get("images").unwrap_or(0.0);
-        let student = result(&nodes.evaluation).map(|record| rate(passes, record.made.seconds)).unwrap_or_default();
+        let student =
+            result(&nodes.evaluation).map(|record| rate(passes, record.made.seconds)).unwrap_or_default();
         size_and_speed("one student network", evaluation.get("parameters").unwrap_or(0.0), &student)?;
         out!("  Timed as the stages `embed` and `evaluate` ran here, with reading and decoding.");
     }
@@ -133,8 +134,12 @@ struct Teacher {
 
 /// Share of the test images that the student takes for what the annotators' average does; none without annotators.
 fn agreement(labels: &Labels, evaluation: &Evaluation) -> Option<f64> {
-    let single: HashMap<&str, u16> =
-        labels.ids.iter().zip(&labels.single).filter_map(|(id, single)| Some((id.as_str(), (*single)?))).collect();
+    let single: HashMap<&str, u16> = labels
+        .ids
+        .iter()
+        .zip(&labels.single)
+        .filter_map(|(id, single)| Some((id.as_str(), (*single)?)))
+        .collect();
     let said: Vec<Option<u32>> =
         evaluation.ids.iter().map(|id| single.get(id.as_str()).copied().map(u32::from)).collect();
     accuracy(evaluation.predictions.iter().copied().map(u32::from), &said)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, Result};
 use pipeline::graph::Handle;
-use pipeline::shared_graph::SharedGraph;
 use pipeline::registry::Registry;
+use pipeline::shared_graph::SharedGraph;
 
 use super::settings::Clip;
 use super::{ClipNodes, Experiment};

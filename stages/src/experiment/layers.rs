@@ -5,8 +5,8 @@ use toml::{Table, Value};
 
 use super::Choice;
 use super::settings::{nested, overrides};
-use crate::methods::METHODS;
 use crate::dataset::catalog::DataSet;
+use crate::methods::METHODS;
 use crate::runtime::suggest::unknown;
 
 const PROFILES: [(&str, &str); 2] = [
@@ -97,9 +97,11 @@ fn of_data_set(data_set: &DataSet) -> Table {
         ("input".to_owned(), table(input)),
         ("network".to_owned(), table(vec![("first_stride", number(image.first_stride))])),
     ]);
-    settings.extend(METHODS.iter().map(|method| {
-        (method.name.to_owned(), table(vec![("epochs", number(method.scheduled(schedule)))]))
-    }));
+    settings.extend(
+        METHODS.iter().map(|method| {
+            (method.name.to_owned(), table(vec![("epochs", number(method.scheduled(schedule)))]))
+        }),
+    );
     settings.extend(clip);
     settings
 }

@@ -12,8 +12,8 @@ use pipeline::shared_graph::SharedGraph;
 use pipeline::stage::Machine;
 
 use crate::annotation::candidates::Label;
-use crate::annotation::synthetic::Synthesise;
 use crate::annotation::statistics::{Summarise, SummariseLabels};
+use crate::annotation::synthetic::Synthesise;
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Images;
 use crate::dataset::catalog::{Classes, DataSet, Source};
@@ -183,9 +183,7 @@ impl Experiment {
                 let votes = self.wire_annotators(graph, suffix, images, clips)?;
                 Ok((Some(votes), graph.add("label", suffix, label.clone(), (images, votes))?))
             }
-            LabelSource::Synthetic => {
-                Ok((None, graph.add("label", suffix, synthetic.clone(), (images,))?))
-            }
+            LabelSource::Synthetic => Ok((None, graph.add("label", suffix, synthetic.clone(), (images,))?)),
         }
     }
 
@@ -195,7 +193,9 @@ impl Experiment {
         for name in &self.settings.baselines {
             let baseline = Entry::find(name)?;
             if baseline.learns_votes && wire.votes.is_none() {
-                left_out.push(format!("the baseline {name} is left out: it learns votes, and synthetic labels have none"));
+                left_out.push(format!(
+                    "the baseline {name} is left out: it learns votes, and synthetic labels have none"
+                ));
                 continue;
             }
             baseline.train(wire)?;

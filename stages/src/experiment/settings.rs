@@ -14,8 +14,8 @@ use crate::annotation::synthetic::Synthesise;
 use crate::learn::method::Method;
 use crate::learn::optimizer::Optimizer;
 use crate::learn::training_set::Input;
-use crate::methods::co_reg::CoReg;
 use crate::methods;
+use crate::methods::co_reg::CoReg;
 use crate::runtime::suggest::unknown;
 
 /// Everything that decides what an experiment computes.
@@ -196,7 +196,8 @@ impl Settings {
     /// # Errors
     /// A key that no setting has, or a value of another type.
     pub fn layered<'a>(layers: impl IntoIterator<Item = (&'a str, Table)>) -> Result<Self> {
-        let mut all = Table::try_from(Self::defaults()?).or_fail(|| Error::new("cannot list the settings"))?;
+        let mut all =
+            Table::try_from(Self::defaults()?).or_fail(|| Error::new("cannot list the settings"))?;
         for (name, layer) in layers {
             let wrong = |error| Error::new(format!("{name}: a setting is wrong")).because(error);
             for (at, leaf) in leaves("", layer) {

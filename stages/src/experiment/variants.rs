@@ -183,7 +183,7 @@ impl Variant {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use crate::methods::co_reg::CoReg;
-    use pipeline::stage::Stage;
+    use pipeline::stage::{Machine, Stage};
 
     use super::*;
 
@@ -234,7 +234,7 @@ mod tests {
         let rules = variants.iter().map(|variant| {
             let layers = variant.layers.iter().map(|layer| ("test", layer.clone()));
             let settings = Settings::layered(layers).unwrap();
-            settings.label.check().unwrap();
+            settings.label.check(&Machine::default()).unwrap();
             (settings.label.rule, settings.label.min_votes)
         });
         use crate::annotation::candidates::Rule::{Ratio, Single, TopK, Union};

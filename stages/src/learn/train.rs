@@ -169,7 +169,10 @@ impl<M: Method> Train<M> {
         if let Some(Trained { student, .. }) = start {
             if student.networks.len() != learners.len() {
                 let (has, needs) = (student.networks.len(), learners.len());
-                return Err(Error::new(format!("{has} networks to go on from, where {} has {needs}", M::NAME)));
+                return Err(Error::new(format!(
+                    "{has} networks to go on from, where {} has {needs}",
+                    M::NAME
+                )));
             }
             for (learner, (_, weights)) in learners.iter().zip(&student.networks) {
                 learner.network.load_state(&weights.clone().into_iter().collect())?;
@@ -189,7 +192,8 @@ impl<M: Method> Train<M> {
             history: History::new(columns),
         };
         let state = self.method.start(&without_state)?;
-        let Training { stage, set, views, device, learners, epoch, epochs_before, history, .. } = without_state;
+        let Training { stage, set, views, device, learners, epoch, epochs_before, history, .. } =
+            without_state;
         Ok(Training { stage, set, views, device, learners, state, epoch, epochs_before, history })
     }
 }
@@ -215,9 +219,8 @@ impl<'a, M: Method> Training<'a, M> {
         let lesson = M::lesson(self, network)?;
         let rate = self.stage.optimizer.rate(self.epochs_before + self.epoch);
         let (steps, epoch) = (lesson.steps(), self.epoch);
-        let failed = |step| {
-            Error::new(format!("epoch {}, network {}, step {step} failed", epoch + 1, network + 1))
-        };
+        let failed =
+            |step| Error::new(format!("epoch {}, network {}, step {step} failed", epoch + 1, network + 1));
         let mut losses = EpochLosses::default();
         prefetch(
             steps,

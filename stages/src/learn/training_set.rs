@@ -120,7 +120,8 @@ impl TrainingSet {
         }
         let truth = |rows: &[usize]| rows.iter().map(|&row| labels.truth[row].map(|l| l as u32)).collect();
         let form = (input.size, input.channels);
-        let soft_labels = votes.map(|votes| train.iter().flat_map(|&row| votes.probs(row)).copied().collect());
+        let soft_labels =
+            votes.map(|votes| train.iter().flat_map(|&row| votes.probs(row)).copied().collect());
         Ok(Self {
             ids: train.iter().map(|&row| images.index.ids[row].clone()).collect(),
             candidates,

@@ -8,7 +8,6 @@ use pipeline::graph::Handle;
 use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 
-
 use super::{Wire, Wired};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
@@ -97,7 +96,8 @@ impl Method for Rc {
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
         let (confidences, classes) = (confidences(training)?, training.set.classes);
         let labels = argmax_rows(&confidences, classes);
-        let confidence = (labels.iter().enumerate()).map(|(i, &label)| confidences[i * classes + label as usize]);
+        let confidence =
+            (labels.iter().enumerate()).map(|(i, &label)| confidences[i * classes + label as usize]);
         Ok(Some(SampleLabels {
             ids: training.set.ids.clone(),
             confidence: confidence.collect(),

@@ -27,7 +27,8 @@ impl Settings {
     /// A default that TOML cannot hold.
     pub fn defaults() -> Result<Self> {
         let defaults = |method: &Entry| {
-            let table = (method.defaults)().or_fail(|| Error::new(format!("cannot list {}'s settings", method.name)))?;
+            let table = (method.defaults)()
+                .or_fail(|| Error::new(format!("cannot list {}'s settings", method.name)))?;
             Ok((method.name.to_owned(), Value::Table(table)))
         };
         METHODS.iter().map(defaults).collect::<Result<Table>>().map(Self)
@@ -114,8 +115,10 @@ impl Wire<'_> {
     /// There are none.
     pub fn votes(&self, method: &str) -> Result<Handle<Votes>> {
         self.votes.ok_or_else(|| {
-            Error::new(format!("{method} learns the annotators' averaged votes, and synthetic labels have none"))
-                .help("take another METHOD, or leave LABELS=synthetic out")
+            Error::new(format!(
+                "{method} learns the annotators' averaged votes, and synthetic labels have none"
+            ))
+            .help("take another METHOD, or leave LABELS=synthetic out")
         })
     }
 

@@ -6,8 +6,8 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::divide::{LossHistory, Settings, align, divide, division_loss};
-use crate::learn::pseudo_labels::{fuse, mean_of_views, rescale, sharpen};
 use crate::learn::golden_tests::{Golden, close, flat};
+use crate::learn::pseudo_labels::{fuse, mean_of_views, rescale, sharpen};
 
 #[test]
 fn division_loss_and_alignment_are_pytorchs() {
@@ -87,4 +87,3 @@ fn a_prediction_without_mass_on_the_candidates_is_shared_evenly() -> Result<()> 
     close(&flat(&rescale(&probs, &candidates)?), &[0.0, 0.5, 0.5], 1e-6);
     Ok(())
 }
-

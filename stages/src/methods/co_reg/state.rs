@@ -79,7 +79,8 @@ impl State for CoRegState {
 impl State for NetworkState {
     fn tensors(&self) -> Result<Tensors> {
         let tensor = |values: &[f32]| {
-            Tensor::from_slice(values, values.len(), &Device::Cpu).or_fail(|| Error::new("cannot copy the losses"))
+            Tensor::from_slice(values, values.len(), &Device::Cpu)
+                .or_fail(|| Error::new("cannot copy the losses"))
         };
         let mut tensors = self.queue.tensors()?;
         tensors.insert(W.to_owned(), tensor(&self.division.w)?);

@@ -8,7 +8,6 @@ use pipeline::random;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 
-
 use super::{CoReg, stream_name};
 use crate::learn::contrastive::contrastive_loss;
 use crate::learn::key_queue::Labelled;
