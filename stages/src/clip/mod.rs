@@ -1,8 +1,8 @@
 //! CLIP from the files of a hub-format folder: images and texts to unit-length features in one space (method §1).
 //!
-//! It knows nothing of data sets, prompts, Parquet or caching. [`ClipFiles`] names the files, [`ImageEncoder`] and
-//! [`TextEncoder`] are the two halves (each reads only its own weights), [`template_probabilities`] compares their
-//! features.
+//! It knows nothing of data sets, Parquet or caching. [`ClipFiles`] names the files, [`ImageEncoder`] and
+//! [`TextEncoder`] are the two halves (each reads only its own weights), [`template_probabilities`] compares
+//! their features.
 //!
 //! # Why the towers are not candle-transformers'
 //!
