@@ -5,41 +5,41 @@ use std::fs;
 
 use tests::hub::{COMMIT, CONVERTED_COMMIT, GONE};
 use tests::image_set::{self as shapes, CLASSES, Row};
-use tests::project::{Project as World, ROWS, TEST, TRAIN};
+use tests::project::{Project, ROWS, TEST, TRAIN};
 
-/// A hub on which the world's data set lies otherwise than its description says; runs only `download`.
+/// A hub on which the project's data set lies otherwise than its description says; runs only `download`.
 struct Moved {
-    world: World,
+    project: Project,
     expected: Vec<u8>,
 }
 
 impl Moved {
     /// The hub has the files of `datasets/some/` that `lay_out` writes, given the rows of train and test.
     fn new(lay_out: impl Fn(&dyn Fn(&str, &[Row]), [Vec<Row>; 2])) -> Self {
-        let world = World::new();
-        world.on_shapes(world.coreg_into("before"), &["run", "--only", "download"]).ok();
-        let expected = fs::read(world.path("before/shapes/download/images.parquet")).unwrap();
-        fs::remove_dir_all(world.path("cache")).unwrap();
-        [TRAIN, TEST].iter().for_each(|file| fs::remove_file(world.path("hub").join(file)).unwrap());
+        let project = Project::new();
+        project.on_shapes(project.coreg_into("before"), &["run", "--only", "download"]).ok();
+        let expected = fs::read(project.path("before/shapes/download/images.parquet")).unwrap();
+        fs::remove_dir_all(project.path("cache")).unwrap();
+        [TRAIN, TEST].iter().for_each(|file| fs::remove_file(project.path("hub").join(file)).unwrap());
         let put = |path: &str, rows: &[Row]| {
-            shapes::write(&world.path("hub/datasets/some").join(path), rows, &CLASSES);
+            shapes::write(&project.path("hub/datasets/some").join(path), rows, &CLASSES);
         };
         lay_out(&put, [shapes::rows(1, ROWS[0]), shapes::rows(2, ROWS[1])]);
-        Self { world, expected }
+        Self { project, expected }
     }
 
     /// Asserts that the same images come out, ids and all, with a note that has these words.
     fn is_read(&self, words: &[&str]) {
-        let run = self.world.run().args(["--only", "download"]).ok();
-        assert_eq!(self.world.bytes("download/images.parquet"), self.expected);
+        let run = self.project.run().args(["--only", "download"]).ok();
+        assert_eq!(self.project.bytes("download/images.parquet"), self.expected);
         words.iter().for_each(|word| assert!(run.stderr.contains(word), "no `{word}` in: {}", run.stderr));
         // What is in the cache now does without the hub.
-        let offline = self.world.on_shapes(self.world.coreg_into("offline"), &["run", "--only", "download"]);
+        let offline = self.project.on_shapes(self.project.coreg_into("offline"), &["run", "--only", "download"]);
         offline.env("HF_HUB_OFFLINE", "1").env("HF_ENDPOINT", "http://127.0.0.1:1").ok();
     }
 
     fn is_refused(&self, words: &[&str]) {
-        self.world.run().args(["--only", "download"]).output().helpful_error(words);
+        self.project.run().args(["--only", "download"]).output().helpful_error(words);
     }
 }
 
@@ -103,7 +103,7 @@ fn shards_of_a_description_are_replaced_together() {
         format!("path = \"data/train-0000{shard}-of-0000{of}.parquet\"\nsplit = \"train\"\nrows = {rows}\n")
     };
     let two = format!("{}\n[[source.files]]\n{}", file(0, 2, 40), file(1, 2, 24));
-    moved.world.describe(&file(0, 1, 64), &two);
+    moved.project.describe(&file(0, 1, 64), &two);
     moved.is_read(&[
         "has no `data/train-00001-of-00002.parquet`",
         "takes data/train-00000-of-00001.parquet of",
@@ -119,7 +119,7 @@ fn the_hubs_own_conversion_is_taken_where_there_is_no_such_file() {
         put("shapes.converted/default/test/0000.parquet", &test);
     });
     let checksum = format!("split = \"train\"\nsha256 = \"{}\"", "0".repeat(64));
-    moved.world.describe("split = \"train\"", &checksum);
+    moved.project.describe("split = \"train\"", &checksum);
     moved.is_read(&[
         "has no `data/train-00000-of-00001.parquet`",
         "default/train/0000.parquet, default/train/0001.parquet",
@@ -160,15 +160,15 @@ fn where_nothing_fits_both_places_are_named_and_what_is_there() {
         "and 10 more",
         "refs/convert/parquet has: default/partial-train/0000.parquet",
     ]);
-    fs::remove_dir_all(moved.world.path("hub/datasets/some/shapes.converted")).unwrap();
+    fs::remove_dir_all(moved.project.path("hub/datasets/some/shapes.converted")).unwrap();
     moved.is_refused(&["refs/convert/parquet has: nothing"]);
 }
 
 #[test]
 fn a_commit_that_is_gone_is_no_reason_to_take_another_unasked() {
-    let world = World::new();
-    world.describe(COMMIT, GONE);
-    let run = || world.run().args(["--only", "download"]);
+    let project = Project::new();
+    project.describe(COMMIT, GONE);
+    let run = || project.run().args(["--only", "download"]);
     run().output().helpful_error(&[
         "download: ",
         GONE,

@@ -41,6 +41,7 @@ pub struct Label {
 
 impl Default for Label {
     fn default() -> Self {
+        // k and ratio are ours: the paper's rule is the union, which does not read them.
         Self { rule: Rule::Union, min_votes: 1, k: 3, ratio: 0.2 }
     }
 }

@@ -29,6 +29,7 @@ pub struct Synthesise {
 
 impl Default for Synthesise {
     fn default() -> Self {
+        // The hardest cell of the paper's table.
         Self { q: 0.05, eta: 0.3, seed: 0 }
     }
 }

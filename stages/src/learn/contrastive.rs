@@ -53,6 +53,7 @@ pub(crate) fn rows_by_masks(
     positives: Positives,
 ) -> Result<Tensor> {
     let (positive, counted) = masks(queries, all, positives)?;
+    // exp(−1e9) is 0 in f32, and unlike −∞ it never makes 0 · ∞.
     let counted_similarity = (similarity + counted.affine(1e9, -1e9)?)?;
     let log_sum = counted_similarity.log_sum_exp(D::Minus1)?; // (n)
     let mean_positive = ((similarity * &positive)?.sum(D::Minus1)? / positive.sum(D::Minus1)?)?;

@@ -102,6 +102,7 @@ fn expect(values: &[f32], pair: [Component; 2], first: &mut [f64]) -> f64 {
 fn maximise(values: &[f32], first: &[f64], floor: f64) -> [Component; 2] {
     [0, 1].map(|which| {
         let share = |p: f64| if which == 0 { p } else { 1.0 - p };
+        // As scikit-learn's `_estimate_gaussian_parameters` begins.
         let (mut mass, mut sum) = (10.0 * f64::EPSILON, 0.0);
         for (&value, &p) in values.iter().zip(first) {
             mass += share(p);

@@ -142,6 +142,7 @@ pub fn logits(
     draw: impl Fn(u64) -> Draw + Sync,
     context: &Context,
 ) -> pipeline::error::Result<Tensor> {
+    // Fewer than a training step of the paper takes, and without a backward pass: memory is no issue.
     const BATCH: usize = 256;
     let samples: Vec<usize> = (0..pixels.count()).collect();
     let mut parts = Vec::with_capacity(samples.len().div_ceil(BATCH));

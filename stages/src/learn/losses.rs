@@ -6,7 +6,7 @@
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::{log_softmax, softmax};
 
-/// Keeps logarithms of probabilities finite.
+/// Keeps logarithms of probabilities finite; far below any share that matters.
 const TINY: f64 = 1e-12;
 
 /// First term of the warm-up loss: −log Σ_j Y_j f_j(x) (method §4), from logits (B, C) and candidate
@@ -18,7 +18,8 @@ const TINY: f64 = 1e-12;
 pub fn partial_cross_entropy(logits: &Tensor, candidates: &Tensor) -> Result<Tensor> {
     let classes = candidates.dim(D::Minus1)? as f64;
     let informative = candidates.sum(D::Minus1)?.lt(classes)?.to_dtype(logits.dtype())?; // (B)
-    let outside = candidates.affine(1e9, -1e9)?; // 0 for candidates, −1e9 for the others
+    // 0 for candidates, −1e9 for the others: exp(−1e9) is 0 in f32, and unlike −∞ it never makes 0 · ∞.
+    let outside = candidates.affine(1e9, -1e9)?;
     let mass = (log_softmax(logits, D::Minus1)? + outside)?.log_sum_exp(D::Minus1)?; // log Σ Y f, (B)
     let total = (mass.neg()? * &informative)?.sum_all()?;
     total / informative.sum_all()?.clamp(1f64, f64::MAX)?

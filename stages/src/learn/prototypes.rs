@@ -39,6 +39,7 @@ impl Prototypes {
         let kept = (of_class.sum_keepdim(D::Minus1)? * log)?.exp()?; // (C, 1)
         let moved = (self.0.broadcast_mul(&kept)? + of_class.broadcast_mul(&share)?.matmul(embeddings)?)?;
         let length = moved.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
+        // A class without samples stays zero; a length is 1 or close to it otherwise.
         self.0 = moved.broadcast_div(&(length + 1e-12)?)?.detach();
         Ok(())
     }

@@ -9,6 +9,7 @@ use candle_core::{D, Result, Tensor};
 /// Where the prediction leaves the candidates no mass, they share it evenly.
 #[doc(alias = "co-pseudo-label")]
 pub fn rescale(probs: &Tensor, candidates: &Tensor) -> Result<Tensor> {
+    // Decides only where every candidate's probability is 0 in f32.
     let within = ((probs * candidates)? + (candidates * 1e-12)?)?;
     within.broadcast_div(&within.sum_keepdim(D::Minus1)?)
 }

@@ -38,6 +38,9 @@ impl Default for Settings {
     }
 }
 
+/// Far below any probability that matters: keeps logarithms and quotients finite.
+const TINY: f64 = 1e-12;
+
 /// How one network divides the training set, for the *other* network to learn from.
 #[derive(Clone, Debug, Default)]
 pub struct Division {
@@ -97,7 +100,8 @@ pub fn divide(
 #[doc(alias = "L_div")]
 pub fn division_loss(probs: &[f32], candidates: &[u8]) -> f32 {
     let best = probs.iter().zip(candidates).filter(|&(_, &y)| y != 0).map(|(&p, _)| p).fold(0.0, f32::max);
-    -best.max(1e-12).ln()
+    // At most 28: a candidate without probability does not make the loss infinite.
+    -best.max(TINY as f32).ln()
 }
 
 /// Distribution alignment (method §5): f ← normalise(f · prior / mean prediction) with a uniform prior,
@@ -111,13 +115,13 @@ pub fn align(probs: &mut [f32], classes: usize) {
             *mean += f64::from(p) / count;
         }
     }
-    let factors: Vec<f32> = mean.iter().map(|m| (1.0 / (classes as f64 * m.max(1e-12))) as f32).collect();
+    let factors: Vec<f32> = mean.iter().map(|m| (1.0 / (classes as f64 * m.max(TINY))) as f32).collect();
     for row in probs.chunks_mut(classes) {
         for (p, factor) in row.iter_mut().zip(&factors) {
             *p *= factor;
         }
         let sum: f32 = row.iter().sum();
-        row.iter_mut().for_each(|p| *p /= sum.max(1e-12));
+        row.iter_mut().for_each(|p| *p /= sum.max(TINY as f32));
     }
 }
 
