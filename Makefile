@@ -63,18 +63,34 @@ clean-cache: build
 	@"$(COREG)" clean --artifacts "$(ARTIFACTS)" $(if $(OLDER_THAN),--older-than "$(OLDER_THAN)") \
 		$(if $(KEEP_UNDER),--keep-under "$(KEEP_UNDER)") $(if $(DRY_RUN),--dry-run)
 
-# Quiet unless there is something to build; cargo itself decides whether there is.
+# Cargo decides what there is to build. It is quiet if nothing changed since the last build, of which the file BUILT
+# notes the features; else a line says what is built and how long that takes, and cargo shows how far it is: by its own
+# bar on a terminal, elsewhere by a line every 25 crates.
+BUILT   := $(TARGET)/release/coreg.built
+BUILD    = $(CARGO) build --release --locked --package stages --bin coreg $(if $(FEATURES),--features $(FEATURES))
+SOURCES := Cargo.toml Cargo.lock pipeline/Cargo.toml pipeline/src stages/Cargo.toml stages/src data
+EVERY_25 = awk '/^status=/ { exit substr($$0, 8) } !/^ *Compiling/ { print } /^ *Compiling/ && ++crates % 25 == 0 { print "    " crates " crates" } { fflush() }'
+
 build:
-	@$(CARGO) build --release --locked --quiet --package stages --bin coreg $(if $(FEATURES),--features $(FEATURES)) \
+	@if [ ! -x "$(COREG)" ] || [ "$$(cat "$(BUILT)" 2>/dev/null)" != 'features: $(FEATURES)' ]; then \
+		echo 'builds coreg for the first time: about 330 crates, 5 minutes on two cores' >&2; quiet=; \
+	elif [ -n "$$(find $(SOURCES) -newer "$(BUILT)" -print | head -n 1)" ]; then \
+		echo 'builds coreg again, since its sources changed: about 20 seconds' >&2; quiet=; \
+	else quiet=--quiet; fi; \
+	if [ -n "$$quiet" ] || [ -t 2 ]; then $(BUILD) $$quiet; \
+	else { $(BUILD) 2>&1; echo "status=$$?"; } | $(EVERY_25) >&2; fi \
+		&& echo 'features: $(FEATURES)' > "$(BUILT)" \
 		|| { echo 'error: coreg did not build' >&2; exit 1; }
 
-# cargo-nextest where it is installed, cargo's own runner elsewhere.
+# cargo-nextest where it is installed, cargo's own runner elsewhere. Tests that need root or data of their own are
+# ignored there; tests/ignored runs them where it can, and says what it cannot.
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
 test:
 	$(CARGO) build --release --locked --workspace --all-targets
 	$(if $(NEXTEST),$(CARGO) nextest run --release --locked --workspace --no-fail-fast,$(CARGO) test --release --locked --workspace --all-targets --no-fail-fast)
 	$(CARGO) test --release --locked --workspace --doc
+	CARGO="$(CARGO)" tests/ignored
 
 # Everything but whole runs of the pipeline.
 test-fast:

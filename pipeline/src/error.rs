@@ -1,9 +1,12 @@
 //! The one error type: what failed, where, why, and what to do about it.
 //!
-//! It knows nothing of the program around it: a stage's name is added by the scheduler.
+//! A stage's name is added by the scheduler.
 
+use std::any::TypeId;
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use crate::artifact::Artifact;
 
 /// What a stage or the store returns when it cannot go on.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -49,6 +52,23 @@ impl Error {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Gives as the cause that the stage's input of type `A` no longer holds: something outside the store that it refers
+    /// to is gone. The scheduler withdraws that result and has it made again, instead of failing the stage.
+    #[must_use]
+    pub fn input_is_gone<A: Artifact>(self) -> Self {
+        self.because(InputIsGone(TypeId::of::<A>()))
+    }
+
+    /// The type of the input that no longer holds, if that is the cause.
+    pub(crate) fn gone_input(&self) -> Option<TypeId> {
+        self.cause.as_ref()?.downcast_ref().map(|InputIsGone(type_id)| *type_id)
+    }
+
+    /// What could not be done, without place, cause and help.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
     }
 
     /// Names the stage, unless one is named already.
@@ -119,6 +139,18 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The cause of an error: the input of this type refers to something that is gone.
+#[derive(Debug)]
+struct InputIsGone(TypeId);
+
+impl fmt::Display for InputIsGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an earlier result refers to it")
+    }
+}
+
+impl std::error::Error for InputIsGone {}
 
 /// Turns any error into an [`Error`] that says what was being done.
 pub trait OrFail<T> {

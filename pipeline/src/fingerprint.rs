@@ -1,7 +1,7 @@
 //! What a result depends on, its hash, and in words how two of them differ.
 //!
-//! It knows nothing of where results are kept. `Manifest::facts` is the only walk over a manifest:
-//! the hash and the explanation both consume it, so nothing can change the one and not the other.
+//! It knows nothing of stores. `Manifest::facts` is the only walk over a manifest: the hash and the
+//! explanation both consume it, so nothing can change the one and not the other.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -415,6 +415,7 @@ mod tests {
         assert_eq!(fingerprint.to_string(), GOLDEN);
     }
 
+    /// Printed by golden/make_fingerprint.py.
     const GOLDEN: &str = "da429ab5fdfd4a3861b0accdde0eb22eb121e9a8eebebd38d0ec038c298f3a72";
 
     #[test]

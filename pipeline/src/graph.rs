@@ -2,7 +2,7 @@
 //!
 //! A node can only be joined to nodes that are there already, and a [`Handle`] carries the type of
 //! what its node makes. So a cycle cannot be built, and an edge of the wrong type does not compile.
-//! It knows nothing of running or keeping.
+//! It knows nothing of schedules or stores.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -86,5 +86,6 @@ pub mod random;
 mod reads;
 pub mod registry;
 pub mod schedule;
+pub mod shared_graph;
 pub mod stage;
 pub mod store;

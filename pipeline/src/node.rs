@@ -1,5 +1,6 @@
 //! A stage without its types: what a graph holds, and what another process rebuilds.
 
+use std::any::TypeId;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -17,6 +18,9 @@ pub trait Node: Send + Sync {
 
     /// [`Stage::VERSION`].
     fn version(&self) -> u32;
+
+    /// The type of the artifact that it makes.
+    fn makes(&self) -> TypeId;
 
     /// The whole stage as JSON: what [`Registry::rebuild`](crate::registry::Registry::rebuild) takes.
     ///
@@ -56,6 +60,10 @@ impl<S: Stage> Node for S {
 
     fn version(&self) -> u32 {
         S::VERSION
+    }
+
+    fn makes(&self) -> TypeId {
+        TypeId::of::<S::Output>()
     }
 
     fn settings(&self) -> Result<Value> {

@@ -1,7 +1,7 @@
 //! The scheduler: one loop that takes every node of a graph from `Waiting` to an end.
 //!
-//! It knows nothing of what stages do. States and the only way to change them are in `state.rs`,
-//! what happens on a node's own thread is in `work.rs`.
+//! States and the only way to change them are in `state.rs`, what happens on a node's own thread is in
+//! `work.rs`.
 
 mod plan;
 mod report;

@@ -1,7 +1,7 @@
 //! A stage: settings and typed inputs in, one typed output out.
 //!
-//! A stage knows nothing of caching, of the graph or of other stages. What it may ask of the outside
-//! comes through [`Context`].
+//! A stage is not told of caching, of the graph or of other stages. What it may ask of the outside comes
+//! through [`Context`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

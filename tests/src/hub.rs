@@ -70,6 +70,9 @@ pub enum Fault {
     NoRange,
     /// Takes the request and says nothing for so long, to HEAD and GET.
     Silence(Duration),
+    /// Redirects HEAD and GET to this address: a path of this hub, as where a repository has a new name, or another
+    /// host, as where large files lie; HEAD describes the file then.
+    Redirect(String),
 }
 
 impl Hub {
@@ -187,13 +190,16 @@ fn converse(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
 /// Answers one request; `false` to close the connection.
 fn answer(shared: &Shared, stream: &TcpStream, asked: &Asked) -> std::io::Result<bool> {
     let fault = take_fault(shared, asked);
-    match fault {
+    match &fault {
         Some(Fault::Silence(time)) => {
-            thread::sleep(time);
+            thread::sleep(*time);
             return Ok(false);
         }
-        Some(Fault::Status(status) | Fault::PageInstead(status)) => return page(stream, asked, status, ""),
+        Some(Fault::Status(status) | Fault::PageInstead(status)) => return page(stream, asked, *status, ""),
         Some(Fault::PageWithStatus200) => return page(stream, asked, 200, ""),
+        Some(Fault::Redirect(to)) if to.starts_with('/') => {
+            return send(stream, asked, 307, &[("Location", to.as_str())], b"", None);
+        }
         _ => {}
     }
     let parts: Vec<&str> = asked.path.trim_start_matches('/').split('/').collect();
@@ -214,7 +220,8 @@ fn answer(shared: &Shared, stream: &TcpStream, asked: &Asked) -> std::io::Result
 fn take_fault(shared: &Shared, asked: &Asked) -> Option<Fault> {
     let mut faults = lock(&shared.faults);
     let at = faults.iter().position(|(path, fault, times)| {
-        let concerned = asked.method == "GET" || matches!(fault, Fault::Status(_) | Fault::Silence(_));
+        let concerned = asked.method == "GET"
+            || matches!(fault, Fault::Status(_) | Fault::Silence(_) | Fault::Redirect(_));
         *times > 0 && concerned && asked.path.ends_with(path.as_str())
     })?;
     faults[at].2 -= 1;
@@ -307,11 +314,11 @@ fn file(
     };
     let (name, size) = (format!("\"{}\"", name_of(&content)), content.len().to_string());
     let mut keep = None;
-    match fault {
+    match &fault {
         Some(Fault::WrongBytes) => content.iter_mut().take(1).for_each(|byte| *byte ^= 1),
-        Some(Fault::Short(count)) => content.truncate(count),
-        Some(Fault::Cut(count)) => keep = Some((count, Duration::ZERO)),
-        Some(Fault::Stall(count, time)) => keep = Some((count, time)),
+        Some(Fault::Short(count)) => content.truncate(*count),
+        Some(Fault::Cut(count)) => keep = Some((*count, Duration::ZERO)),
+        Some(Fault::Stall(count, time)) => keep = Some((*count, *time)),
         _ => {}
     }
     let begin = asked
@@ -329,6 +336,10 @@ fn file(
         ("X-Repo-Commit", commit),
         ("Accept-Ranges", "bytes"),
     ];
+    if let Some(Fault::Redirect(to)) = &fault {
+        headers.push(("Location", to));
+        return send(stream, asked, 302, &headers, b"", None);
+    }
     if status == 206 {
         headers.push(("Content-Range", &range));
     }

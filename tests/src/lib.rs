@@ -1,8 +1,10 @@
-//! What the tests share: a hub on loopback that knows nothing of coreg, a small data set drawn by
-//! formulas, and a world in a temporary folder in which the program itself is run.
+//! What the tests share: a project in a temporary folder, in which the program itself is run on a small data set from
+//! a hub on loopback, and readers and writers of the tables that go in and come out.
 
-pub mod ballots;
-pub mod child;
+pub mod disk;
 pub mod hub;
-pub mod shapes;
-pub mod world;
+pub mod image_set;
+pub mod program;
+pub mod project;
+pub mod tables;
+pub mod votes_table;

@@ -4,28 +4,28 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tests::world::{CLIP, World};
+use tests::project::{CLIP, Project};
 
-/// The weights of the world's CLIP as `torch.save` writes them.
+/// The weights of the project's CLIP as `torch.save` writes them.
 fn checkpoint() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../stages/src/clip/golden/quick/pytorch_model.bin")
 }
 
 /// The embeddings of a run up to them.
-fn embeddings(world: &World) -> Vec<u8> {
-    world.run().args(["--only", "embed"]).ok();
-    world.bytes("embed/embeddings.parquet")
+fn embeddings(project: &Project) -> Vec<u8> {
+    project.run().args(["--only", "embed"]).ok();
+    project.bytes("embed/embeddings.parquet")
 }
 
 #[test]
 fn a_repository_with_a_checkpoint_alone_gives_the_embeddings_of_safetensors() {
-    let (one, other) = (World::new(), World::new());
+    let (one, other) = (Project::new(), Project::new());
     let repository = other.path("hub").join(CLIP);
     fs::remove_file(repository.join("model.safetensors")).unwrap();
     fs::copy(checkpoint(), repository.join("pytorch_model.bin")).unwrap();
     assert!(embeddings(&one) == embeddings(&other));
-    let model = |world: &World| -> serde_json::Value {
-        serde_json::from_slice(&world.bytes("clip/model.json")).unwrap()
+    let model = |project: &Project| -> serde_json::Value {
+        serde_json::from_slice(&project.bytes("clip/model.json")).unwrap()
     };
     let (one, read) = (model(&one), model(&other));
     assert_eq!(one["parameters"], read["parameters"]);
@@ -43,33 +43,33 @@ fn a_repository_with_a_checkpoint_alone_gives_the_embeddings_of_safetensors() {
 
 #[test]
 fn where_a_repository_has_both_only_safetensors_are_fetched() {
-    let world = World::new();
-    fs::copy(checkpoint(), world.path("hub").join(CLIP).join("pytorch_model.bin")).unwrap();
-    embeddings(&world);
-    assert!(world.hub.take_log().iter().all(|asked| !asked.path.ends_with("pytorch_model.bin")));
+    let project = Project::new();
+    fs::copy(checkpoint(), project.path("hub").join(CLIP).join("pytorch_model.bin")).unwrap();
+    embeddings(&project);
+    assert!(project.hub.take_log().iter().all(|asked| !asked.path.ends_with("pytorch_model.bin")));
 }
 
 #[test]
 fn a_repository_without_weights_is_refused_with_what_it_has() {
-    let world = World::new();
-    let repository = world.path("hub").join(CLIP);
+    let project = Project::new();
+    let repository = project.path("hub").join(CLIP);
     fs::rename(repository.join("model.safetensors"), repository.join("open_clip_model.safetensors")).unwrap();
-    let failed = world.run().output();
+    let failed = project.run().output();
     failed.helpful_error(&["clip: ", "model.safetensors", "some/clip", "open_clip_model.safetensors"]);
 }
 
 #[test]
 fn a_checkpoint_in_a_folder_works_and_half_of_it_is_refused_before_anything_runs() {
-    let world = World::new();
-    let folder = world.path("clip");
+    let project = Project::new();
+    let folder = project.path("clip");
     fs::create_dir_all(&folder).unwrap();
     for file in ["config.json", "tokenizer.json"] {
-        fs::copy(world.path("hub").join(CLIP).join(file), folder.join(file)).unwrap();
+        fs::copy(project.path("hub").join(CLIP).join(file), folder.join(file)).unwrap();
     }
     let weights = folder.join("pytorch_model.bin");
     let whole = fs::read(checkpoint()).unwrap();
     fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
-    let run = || world.run().args(["--only", "embed"]).set(&format!("clip.model={}", folder.display()));
+    let run = || project.run().args(["--only", "embed"]).set(&format!("clip.model={}", folder.display()));
     run().output().helpful_error(&["clip: ", "pytorch_model.bin", "download the file again"]);
     fs::write(&weights, whole).unwrap();
     run().ok();

@@ -2,45 +2,21 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use arrow::array::{
-    Array, AsArray, BinaryArray, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, StringArray,
-    UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    Array, AsArray, BinaryArray, Float32Array, Float64Array, Int32Array, StringArray, UInt8Array,
+    UInt16Array, UInt32Array, UInt64Array,
 };
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tests::shapes::{self, CLASSES};
-use tests::world::{CLIP, ROWS, STAGES, TEMPLATES, TEST, TRAIN, World};
+use tests::image_set::{self, CLASSES};
+use tests::project::{CLIP, Project, ROWS, STAGES, TEMPLATES, TEST, TRAIN};
+use tests::tables::{column, figures, lists, metadata, texts};
 
-/// A table of the view, and the metadata entry of coreg or of the `datasets` library.
-fn read(world: &World, file: &str) -> (RecordBatch, Option<String>) {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(world.view(file)).unwrap()).unwrap();
-    let entries = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
-    assert!(entries.len() <= 1, "{file}: more than one entry has no fixed order: {entries:?}");
-    let schema = builder.schema().clone();
-    let batches: Vec<_> = builder.build().unwrap().map(Result::unwrap).collect();
-    let batch = arrow::compute::concat_batches(&schema, &batches).unwrap();
-    (batch, entries.into_iter().next().and_then(|entry| entry.value))
-}
-
-fn table(world: &World, file: &str) -> RecordBatch {
-    read(world, file).0
-}
-
-fn column<'a, A: Array + 'static>(table: &'a RecordBatch, name: &str) -> &'a A {
-    table.column_by_name(name).unwrap().as_any().downcast_ref::<A>().unwrap()
-}
-
-fn texts(table: &RecordBatch, name: &str) -> Vec<String> {
-    column::<StringArray>(table, name).iter().map(|text| text.unwrap().to_owned()).collect()
-}
-
-/// The lists of a list column.
-fn lists<A: Array + Clone + 'static>(table: &RecordBatch, name: &str) -> Vec<A> {
-    let lists = column::<ListArray>(table, name);
-    (0..lists.len()).map(|row| lists.value(row).as_any().downcast_ref::<A>().unwrap().clone()).collect()
+/// The metadata entry of a table of the view.
+fn entry(project: &Project, file: &str) -> serde_json::Value {
+    metadata(&project.view(file)).unwrap()
 }
 
 /// All Parquet files below the view, with their columns.
@@ -92,10 +68,10 @@ const TABLES: [(&str, &str); 14] = [
 
 #[test]
 fn every_table_has_the_columns_and_types_that_were_promised() {
-    let world = World::after_a_run();
+    let project = Project::after_a_run();
     let mut found = Vec::new();
     for stage in STAGES {
-        let mut files: Vec<String> = fs::read_dir(world.view(stage))
+        let mut files: Vec<String> = fs::read_dir(project.view(stage))
             .unwrap()
             .map(|entry| format!("{stage}/{}", entry.unwrap().file_name().to_string_lossy()))
             .filter(|file| file.ends_with(".parquet"))
@@ -105,7 +81,7 @@ fn every_table_has_the_columns_and_types_that_were_promised() {
     found.sort();
     assert_eq!(found, TABLES.iter().map(|(file, _)| *file).collect::<Vec<_>>());
     for (file, columns) in TABLES {
-        let schema = table(&world, file).schema();
+        let schema = project.table(file).schema();
         let fields = schema.fields().iter().map(|field| {
             // List(non-null UInt16, field: 'element') → List(UInt16): what readers see.
             let kind = field.data_type().to_string();
@@ -118,12 +94,13 @@ fn every_table_has_the_columns_and_types_that_were_promised() {
 
 #[test]
 fn images_are_the_bytes_of_the_source_and_labels_null_where_unknown() {
-    let world = World::new();
+    let project = Project::new();
     let unknown = [3, 10, 11];
-    world.change_rows(TRAIN, |rows| unknown.iter().for_each(|&row| rows[row].label = None));
-    world.run().args(["--only", "statistics"]).ok();
-    let (images, features) = read(&world, "download/images.parquet");
-    let source = [shapes::rows(1, ROWS[0]), shapes::rows(2, ROWS[1])].concat();
+    project.change_rows(TRAIN, |rows| unknown.iter().for_each(|&row| rows[row].label = None));
+    project.run().args(["--only", "statistics"]).ok();
+    let (images, features) =
+        (project.table("download/images.parquet"), entry(&project, "download/images.parquet"));
+    let source = [image_set::rows(1, ROWS[0]), image_set::rows(2, ROWS[1])].concat();
     let image = images.column_by_name("image").unwrap().as_struct();
     let bytes: &BinaryArray = image.column_by_name("bytes").unwrap().as_binary();
     let paths: &StringArray = image.column_by_name("path").unwrap().as_string();
@@ -143,68 +120,64 @@ fn images_are_the_bytes_of_the_source_and_labels_null_where_unknown() {
     assert_eq!((ids[5].as_str(), ids[ROWS[0]].as_str()), ("train-00000/000005", "test-00000/000000"));
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
     // What Hugging Face `datasets` makes columns of; the class names stand beside.
-    let features: serde_json::Value = serde_json::from_str(&features.unwrap()).unwrap();
     assert_eq!(features["info"]["features"]["image"]["_type"], "Image");
     assert_eq!(features["classes"], serde_json::json!(CLASSES));
     // The labels go on as they are, and count in the statistics only where they are known.
-    assert_eq!(column::<Int32Array>(&table(&world, "label/labels.parquet"), "label"), labels);
-    assert_eq!(summary(&world, "labelled", "train"), (ROWS[0] - unknown.len()) as f64);
-    assert_eq!(summary(&world, "images", "train"), ROWS[0] as f64);
+    assert_eq!(column::<Int32Array>(&project.table("label/labels.parquet"), "label"), labels);
+    assert_eq!(summary(&project, "labelled", "train"), (ROWS[0] - unknown.len()) as f64);
+    assert_eq!(summary(&project, "images", "train"), ROWS[0] as f64);
 }
 
-fn summary(world: &World, metric: &str, split: &str) -> f64 {
-    let summary = table(world, "statistics/summary.parquet");
-    let (metrics, splits) = (texts(&summary, "metric"), texts(&summary, "split"));
-    let row = (0..metrics.len()).find(|&row| metrics[row] == metric && splits[row] == split).unwrap();
-    column::<Float64Array>(&summary, "value").value(row)
+/// A figure of the annotation.
+fn summary(project: &Project, metric: &str, split: &str) -> f64 {
+    figures(&project.view("statistics/summary.parquet"), Some(split))[metric]
 }
 
 #[test]
 fn a_data_set_without_labels_is_trained_on_and_measured_as_far_as_that_goes() {
-    let world = World::new();
+    let project = Project::new();
     for file in [TRAIN, TEST] {
-        world.change_rows(file, |rows| rows.iter_mut().for_each(|row| row.label = None));
+        project.change_rows(file, |rows| rows.iter_mut().for_each(|row| row.label = None));
     }
-    let told = world.run().ok();
+    let told = project.run().ok();
     assert!(told.stderr.contains("no true labels"), "{}", told.stderr);
-    let metrics = texts(&table(&world, "evaluate/metrics.parquet"), "metric");
+    let metrics = texts(&project.table("evaluate/metrics.parquet"), "metric");
     assert!(
         metrics.contains(&"agreement".to_owned()) && !metrics.contains(&"accuracy".to_owned()),
         "{metrics:?}"
     );
-    let summary = texts(&table(&world, "statistics/summary.parquet"), "metric");
+    let summary = texts(&project.table("statistics/summary.parquet"), "metric");
     assert!(
         summary.contains(&"avg_candidates".to_owned()) && !summary.contains(&"eta".to_owned()),
         "{summary:?}"
     );
-    let history = table(&world, "co-reg/history.parquet");
+    let history = project.table("co-reg/history.parquet");
     assert_eq!(column::<Float64Array>(&history, "purity").null_count(), history.num_rows());
-    assert_eq!(table(&world, "evaluate/predictions.parquet").num_rows(), ROWS[1]);
-    assert_eq!(table(&world, "evaluate/confusion.parquet").num_rows(), 0);
+    assert_eq!(project.table("evaluate/predictions.parquet").num_rows(), ROWS[1]);
+    assert_eq!(project.table("evaluate/confusion.parquet").num_rows(), 0);
     // A source without a column of labels is the same.
     let column = "label_column = \"label\"\n";
-    world.describe(column, "");
-    world.run().ok();
-    assert_eq!(world.ran(), ["download"]);
+    project.describe(column, "");
+    project.run().ok();
+    assert_eq!(project.ran(), ["download"]);
 }
 
 #[test]
 fn an_annotation_is_consistent_from_embedding_to_statistics() {
-    let world = World::after_a_run();
-    let images = table(&world, "download/images.parquet");
+    let project = Project::after_a_run();
+    let images = project.table("download/images.parquet");
     let ids = texts(&images, "id");
     let truth = column::<Int32Array>(&images, "label");
 
-    let embeddings = table(&world, "embed/embeddings.parquet");
+    let embeddings = project.table("embed/embeddings.parquet");
     assert_eq!(texts(&embeddings, "id"), ids);
     for row in lists::<Float32Array>(&embeddings, "embedding") {
         let square: f64 = row.values().iter().map(|v| f64::from(*v).powi(2)).sum();
         assert!(row.len() == 20 && (square - 1.0).abs() < 1e-5, "length² {square}");
     }
 
-    let (votes, names) = read(&world, "annotate/votes.parquet");
-    let labels = table(&world, "label/labels.parquet");
-    let names: serde_json::Value = serde_json::from_str(&names.unwrap()).unwrap();
+    let (votes, names) = (project.table("annotate/votes.parquet"), entry(&project, "annotate/votes.parquet"));
+    let labels = project.table("label/labels.parquet");
     assert_eq!(names["annotators"], serde_json::json!(TEMPLATES));
     assert_eq!(names["classes"], serde_json::json!(CLASSES));
     assert_eq!((texts(&votes, "id"), texts(&labels, "id")), (ids.clone(), ids));
@@ -234,13 +207,13 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
     }
     assert!(kinds.len() > 1, "the templates should not always agree: {kinds:?}");
     let near =
-        |metric, value: f64| assert!((summary(&world, metric, "train") - value).abs() < 1e-12, "{metric}");
+        |metric, value: f64| assert!((summary(&project, metric, "train") - value).abs() < 1e-12, "{metric}");
     near("avg_candidates", sizes as f64 / ROWS[0] as f64);
     near("eta", outside as f64 / ROWS[0] as f64);
     for metric in ["zero_shot", "zero_shot_mean"] {
-        assert!((0.0..=1.0).contains(&summary(&world, metric, "test")));
+        assert!((0.0..=1.0).contains(&summary(&project, metric, "test")));
     }
-    let templates = table(&world, "statistics/templates.parquet");
+    let templates = project.table("statistics/templates.parquet");
     assert_eq!(texts(&templates, "template"), [TEMPLATES, TEMPLATES].concat());
     let of = |name| column::<Float64Array>(&templates, name).values()[..TEMPLATES.len()].to_vec();
     assert_eq!(of("voted"), [1.0; 3]);
@@ -251,7 +224,7 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
     is("candidates_added", once);
     is("truths_added", right_once);
     assert!(once > 0 && of("agreement").iter().all(|share| (0.0..=1.0).contains(share)));
-    let rules = table(&world, "statistics/rules.parquet");
+    let rules = project.table("statistics/rules.parquet");
     assert_eq!(texts(&rules, "rule")[0], "label.rule=union label.min_votes=1");
     let first = |name| column::<Float64Array>(&rules, name).value(0);
     near("avg_candidates", first("avg_candidates"));
@@ -265,7 +238,7 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
     let wrong: f64 = (0..ROWS[0]).map(wrong).sum::<f64>() / ROWS[0] as f64;
     assert!((column::<Float64Array>(&rules, "eta").value(last) - wrong).abs() < 1e-9);
     assert!((1.0..=4.0).contains(&sizes[last]), "{sizes:?}");
-    let classes = table(&world, "statistics/classes.parquet");
+    let classes = project.table("statistics/classes.parquet");
     assert_eq!(texts(&classes, "class"), [CLASSES, CLASSES].concat());
     let images: f64 = column::<Float64Array>(&classes, "images").values().iter().sum();
     assert_eq!(images, (ROWS[0] + ROWS[1]) as f64);
@@ -273,9 +246,9 @@ fn an_annotation_is_consistent_from_embedding_to_statistics() {
 
 #[test]
 fn a_training_leaves_histories_networks_and_pseudo_labels() {
-    let world = World::after_a_run();
+    let project = Project::after_a_run();
     for (stage, epochs) in [("warm-up", 2), ("co-reg", 3)] {
-        let history = table(&world, &format!("{stage}/history.parquet"));
+        let history = project.table(&format!("{stage}/history.parquet"));
         let rows: Vec<_> = (column::<UInt32Array>(&history, "epoch").values().iter())
             .zip(column::<UInt8Array>(&history, "network").values())
             .map(|(epoch, network)| (*epoch, *network))
@@ -290,7 +263,7 @@ fn a_training_leaves_histories_networks_and_pseudo_labels() {
             );
         }
         for network in ["network1.safetensors", "network2.safetensors"] {
-            let bytes = world.bytes(&format!("{stage}/{network}"));
+            let bytes = project.bytes(&format!("{stage}/{network}"));
             let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
             let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
             assert!(header.as_object().unwrap().len() > 10, "{header}");
@@ -300,7 +273,7 @@ fn a_training_leaves_histories_networks_and_pseudo_labels() {
             );
         }
     }
-    let history = table(&world, "co-reg/history.parquet");
+    let history = project.table("co-reg/history.parquet");
     let counts = |name: &str| column::<Float64Array>(&history, name).values().to_vec();
     for (partial, unlabeled) in counts("size_partial").into_iter().zip(counts("size_unlabeled")) {
         assert_eq!(partial + unlabeled, ROWS[0] as f64);
@@ -311,8 +284,8 @@ fn a_training_leaves_histories_networks_and_pseudo_labels() {
         assert_eq!(in_force, [false, false, true, true, true, true], "{name}: from the second epoch on");
     }
 
-    let labels = table(&world, "co-reg/pseudo_labels.parquet");
-    let images = table(&world, "download/images.parquet");
+    let labels = project.table("co-reg/pseudo_labels.parquet");
+    let images = project.table("download/images.parquet");
     assert_eq!(texts(&labels, "id"), texts(&images, "id")[..ROWS[0]]);
     let w = column::<Float32Array>(&labels, "w");
     let confidence = column::<Float32Array>(&labels, "confidence");
@@ -326,9 +299,9 @@ fn a_training_leaves_histories_networks_and_pseudo_labels() {
 
 #[test]
 fn an_evaluation_adds_up() {
-    let world = World::after_a_run();
-    let predictions = table(&world, "evaluate/predictions.parquet");
-    let images = table(&world, "download/images.parquet");
+    let project = Project::after_a_run();
+    let predictions = project.table("evaluate/predictions.parquet");
+    let images = project.table("download/images.parquet");
     assert_eq!(texts(&predictions, "id"), texts(&images, "id")[ROWS[0]..]);
     let labels = column::<Int32Array>(&predictions, "label");
     let given = column::<UInt16Array>(&predictions, "prediction");
@@ -339,18 +312,14 @@ fn an_evaluation_adds_up() {
         assert_eq!(probs.value(usize::from(given.value(row))), most);
         hits += usize::from(labels.value(row) == i32::from(given.value(row)));
     }
-    let metrics = table(&world, "evaluate/metrics.parquet");
-    let values = column::<Float64Array>(&metrics, "value");
-    let metric = |name: &str| {
-        let row = texts(&metrics, "metric").iter().position(|metric| metric == name);
-        values.value(row.unwrap_or_else(|| panic!("no metric {name}")))
-    };
+    let metrics = figures(&project.view("evaluate/metrics.parquet"), None);
+    let metric = |name: &str| *metrics.get(name).unwrap_or_else(|| panic!("no metric {name}"));
     assert_eq!(metric("accuracy"), hits as f64 / ROWS[1] as f64);
     for name in ["accuracy_network1", "accuracy_network2", "accuracy_after_warm_up", "macro_f1", "agreement"]
     {
         assert!((0.0..=1.0).contains(&metric(name)), "{name}");
     }
-    let confusion = table(&world, "evaluate/confusion.parquet");
+    let confusion = project.table("evaluate/confusion.parquet");
     let cells = column::<UInt64Array>(&confusion, "images").values();
     assert_eq!(cells.iter().sum::<u64>(), ROWS[1] as u64);
     let diagonal = texts(&confusion, "label").into_iter().zip(texts(&confusion, "prediction")).zip(cells);
@@ -360,11 +329,11 @@ fn an_evaluation_adds_up() {
 
 #[test]
 fn no_artifact_holds_a_clock_reading_a_path_or_a_name_of_this_machine() {
-    let world = World::after_a_run();
-    let folder = world.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    let project = Project::after_a_run();
+    let folder = project.path("").to_str().unwrap().trim_end_matches('/').to_owned();
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let words = [folder.as_str(), host.trim(), "seconds"];
-    for (name, bytes) in world.artifact_bytes() {
+    for (name, bytes) in project.artifact_bytes() {
         for word in words.iter().filter(|word| word.len() > 5) {
             let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
             assert!(!found, "{name} holds `{word}`");
@@ -374,11 +343,11 @@ fn no_artifact_holds_a_clock_reading_a_path_or_a_name_of_this_machine() {
 
 #[test]
 fn whoever_may_read_the_tables_may_read_the_networks() {
-    let world = World::after_a_run();
+    let project = Project::after_a_run();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let of_images = mode(&world.view("download/images.parquet"));
+    let of_images = mode(&project.view("download/images.parquet"));
     for stage in STAGES {
-        for entry in fs::read_dir(world.view(stage)).unwrap() {
+        for entry in fs::read_dir(project.view(stage)).unwrap() {
             let path = entry.unwrap().path();
             assert_eq!(mode(&path), of_images, "{}: {:o} and {of_images:o}", path.display(), mode(&path));
         }
@@ -387,12 +356,12 @@ fn whoever_may_read_the_tables_may_read_the_networks() {
 
 #[test]
 fn the_clip_is_named_by_its_files_and_their_hashes() {
-    let world = World::after_a_run();
-    let model: serde_json::Value = serde_json::from_slice(&world.bytes("clip/model.json")).unwrap();
+    let project = Project::after_a_run();
+    let model: serde_json::Value = serde_json::from_slice(&project.bytes("clip/model.json")).unwrap();
     let files = model["files"].as_array().unwrap();
     let names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["config.json", "model.safetensors", "tokenizer.json"]);
-    let weights = fs::read(world.path("hub").join(CLIP).join("model.safetensors")).unwrap();
+    let weights = fs::read(project.path("hub").join(CLIP).join("model.safetensors")).unwrap();
     assert_eq!(files[1]["size"], weights.len());
     assert_eq!(files[1]["sha256"], tests::hub::name_of(&weights));
 }

@@ -10,9 +10,9 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tests::child::Running;
-use tests::shapes::Random;
-use tests::world::{STAGES, World};
+use tests::image_set::Random;
+use tests::program::Running;
+use tests::project::{Project, STAGES};
 
 /// Epochs enough to fall into the middle of.
 const LONG: &str = "warm-up.epochs=6 co-reg.epochs=6 distill.epochs=3";
@@ -30,9 +30,9 @@ fn as_many_kills_as_the_environment_asks_for() {
     kill(kills, seed);
 }
 
-/// What came of the kills.
+/// Kills and what they left, counted.
 #[derive(Default, Debug)]
-struct Tally {
+struct KillCounts {
     kills: usize,
     restarts: usize,
     rounds: usize,
@@ -47,24 +47,24 @@ struct Tally {
 /// Kills runs until there were `kills`, each round in a new folder and without a cache of the hub, until a
 /// run comes to its end undisturbed; then compares every artifact.
 fn kill(kills: usize, seed: u64) {
-    let world = World::new();
+    let project = Project::new();
     let begun = Instant::now();
-    world.run_into("undisturbed").set(LONG).ok();
+    project.run_into("undisturbed").set(LONG).ok();
     let whole = begun.elapsed();
-    let expected = world.artifact_bytes_in("undisturbed");
+    let expected = project.artifact_bytes_in("undisturbed");
     let mut random = Random(seed);
-    let mut tally = Tally::default();
-    while tally.kills < kills {
-        tally.rounds += 1;
-        remove(&world.path("cache"));
-        remove(&world.path("artifacts"));
+    let mut counts = KillCounts::default();
+    while counts.kills < kills {
+        counts.rounds += 1;
+        remove(&project.path("cache"));
+        remove(&project.path("artifacts"));
         // A run is killed six times or so before it comes to its end.
-        while tally.kills < kills {
-            let mut running = world.run().set(LONG).start();
-            tally.restarts += 1;
+        while counts.kills < kills {
+            let mut running = project.run().set(LONG).start();
+            counts.restarts += 1;
             let over = match random.below(2) {
                 0 => after_a_while(&mut running, whole, &mut random),
-                _ => after_a_change(&mut running, &world.path("artifacts/store"), &mut random),
+                _ => after_a_change(&mut running, &project.path("artifacts/store"), &mut random),
             };
             if !over {
                 running.signal("KILL");
@@ -75,31 +75,35 @@ fn kill(kills: usize, seed: u64) {
                 ended.succeeded();
                 break;
             }
-            tally.kills += 1;
-            if tally.kills.is_multiple_of(20) {
-                println!("{} kills, {:?}", tally.kills, begun.elapsed());
+            counts.kills += 1;
+            if counts.kills.is_multiple_of(20) {
+                println!("{} kills, {:?}", counts.kills, begun.elapsed());
             }
-            look(&world, &mut tally);
-            let store = world.path("artifacts/store");
+            count_leftovers(&project, &mut counts);
+            let store = project.path("artifacts/store");
             if store.join("FORMAT").exists() {
-                world.is_whole();
+                project.is_whole();
                 assert_eq!(names(&store.join("damaged")), [] as [String; 0]);
             }
         }
-        let last = world.run().set(LONG).ok();
-        tally.restarts += 1;
+        let last = project.run().set(LONG).ok();
+        counts.restarts += 1;
         assert!(!last.stderr.contains("damaged"), "{}", last.stderr);
-        compare(&world, &expected);
-        tally.compared += expected.len();
+        compare(&project, &expected);
+        counts.compared += expected.len();
         for folder in ["tmp", "checkpoints", "damaged"] {
-            assert_eq!(names(&world.path("artifacts/store").join(folder)), [] as [String; 0], "in {folder}");
+            assert_eq!(
+                names(&project.path("artifacts/store").join(folder)),
+                [] as [String; 0],
+                "in {folder}"
+            );
         }
-        let stray: Vec<String> =
-            all_below(&world.path("artifacts")).into_iter().filter(|path| stray(path)).collect();
-        assert_eq!(stray, [] as [String; 0]);
+        let unfinished: Vec<String> =
+            all_below(&project.path("artifacts")).into_iter().filter(|path| is_unfinished(path)).collect();
+        assert_eq!(unfinished, [] as [String; 0]);
     }
-    println!("{tally:#?}\nan undisturbed run: {whole:?}; all: {:?}", begun.elapsed());
-    assert!(tally.by_results.len() > 2, "all kills fell on the same stage: {tally:?}");
+    println!("{counts:#?}\nan undisturbed run: {whole:?}; all: {:?}", begun.elapsed());
+    assert!(counts.by_results.len() > 2, "all kills fell on the same stage: {counts:?}");
 }
 
 /// Waits for a random part of a run. Whether the run ended before.
@@ -132,17 +136,17 @@ fn after_a_change(running: &mut Running, store: &Path, random: &mut Random) -> b
     running.is_over()
 }
 
-/// Notes where the kill fell.
-fn look(world: &World, tally: &mut Tally) {
-    let store = world.path("artifacts/store");
-    *tally.by_results.entry(names(&store.join("results")).len()).or_default() += 1;
+/// Counts what the last kill left.
+fn count_leftovers(project: &Project, counts: &mut KillCounts) {
+    let store = project.path("artifacts/store");
+    *counts.by_results.entry(names(&store.join("results")).len()).or_default() += 1;
     let unfinished = all_below(&store.join("tmp")).iter().any(|path| path.matches('/').count() > 1);
-    tally.with_unfinished += usize::from(unfinished);
-    tally.with_checkpoint += usize::from(!names(&store.join("checkpoints")).is_empty());
+    counts.with_unfinished += usize::from(unfinished);
+    counts.with_checkpoint += usize::from(!names(&store.join("checkpoints")).is_empty());
 }
 
-fn compare(world: &World, expected: &BTreeMap<String, Vec<u8>>) {
-    let found = world.artifact_bytes();
+fn compare(project: &Project, expected: &BTreeMap<String, Vec<u8>>) {
+    let found = project.artifact_bytes();
     assert!(found.len() > 2 * STAGES.len());
     let differ: Vec<_> = (expected.keys().chain(found.keys()))
         .filter(|name| expected.get(*name) != found.get(*name))
@@ -150,8 +154,8 @@ fn compare(world: &World, expected: &BTreeMap<String, Vec<u8>>) {
     assert!(differ.is_empty(), "these differ: {differ:?}");
 }
 
-/// A name that only something unfinished has.
-fn stray(path: &str) -> bool {
+/// Whether only something unfinished has such a name.
+fn is_unfinished(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.starts_with("file-") || name.starts_with(".") || name.ends_with(".part")
 }

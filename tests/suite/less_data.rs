@@ -1,40 +1,31 @@
 //! Learning from fewer images: limits that take equally many of each class, and the sweep over limits.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::fs::File;
 use std::path::Path;
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int32Type;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use arrow::array::Int32Array;
 use stages::experiment::{Choice, Experiment};
 use stages::runtime::device::Place;
-use tests::world::{TRAIN, World};
+use tests::project::{Project, TRAIN};
+use tests::tables::{column, texts};
 
 /// Splits and labels of the images.
-fn images(world: &World) -> Vec<(String, Option<i32>)> {
-    let file = File::open(world.view("download/images.parquet")).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-    let mut rows = Vec::new();
-    for batch in reader.map(Result::unwrap) {
-        let splits = batch.column_by_name("split").unwrap().as_string::<i32>();
-        let labels = batch.column_by_name("label").unwrap().as_primitive::<Int32Type>();
-        rows.extend(splits.iter().map(|split| split.unwrap().to_owned()).zip(labels.iter()));
-    }
-    rows
+fn images(project: &Project) -> Vec<(String, Option<i32>)> {
+    let table = project.table("download/images.parquet");
+    texts(&table, "split").into_iter().zip(column::<Int32Array>(&table, "label").iter()).collect()
 }
 
 #[test]
 fn a_balanced_limit_takes_equally_many_of_each_class_and_needs_their_labels() {
-    let world = World::new();
+    let project = Project::new();
     // Four of five are stripes.
-    world.change_rows(TRAIN, |rows| {
+    project.change_rows(TRAIN, |rows| {
         let stripes = (0..rows.len()).filter(|row| row % 20 >= 4);
         stripes.for_each(|row| rows[row].label = Some(0));
     });
-    let run = |set: &str| world.run().args(["--only", "download"]).set("download.limit_train=12").set(set);
+    let run = |set: &str| project.run().args(["--only", "download"]).set("download.limit_train=12").set(set);
     let counts = || {
-        let train = images(&world).into_iter().filter(|(split, _)| split == "train");
+        let train = images(&project).into_iter().filter(|(split, _)| split == "train");
         train.fold([0; 4], |mut counts, (_, label)| {
             counts[label.unwrap() as usize] += 1;
             counts
@@ -45,20 +36,20 @@ fn a_balanced_limit_takes_equally_many_of_each_class_and_needs_their_labels() {
     run("download.balanced=false").ok();
     assert!(counts()[0] > 3 && counts().iter().sum::<usize>() == 12, "{:?}", counts());
 
-    let world = World::new();
-    world.change_rows(TRAIN, |rows| rows[7].label = Some(-1));
-    let run = |set: &str| world.run().args(["--only", "download"]).set("download.balanced=true").set(set);
+    let project = Project::new();
+    project.change_rows(TRAIN, |rows| rows[7].label = Some(-1));
+    let run = |set: &str| project.run().args(["--only", "download"]).set("download.balanced=true").set(set);
     let error = run("download.limit_train=12").output();
     error.helpful_error(&["download: ", "1 of 64 train images have none", "download.balanced=false"]);
     run("download.limit_test=8").ok();
-    assert_eq!(images(&world)[7].1, None);
+    assert_eq!(images(&project)[7].1, None);
 }
 
 #[test]
 fn a_sweep_looks_at_every_image_once_and_compares_what_was_learned() {
-    let world = World::new();
-    let file = world.file("limits.toml", "[grid]\n'download.limit_train' = [16, 40, 24]\n");
-    let run = world.on_shapes(world.coreg(), &["ablations", "--variants", &file]).ok();
+    let project = Project::new();
+    let file = project.file("limits.toml", "[grid]\n'download.limit_train' = [16, 40, 24]\n");
+    let run = project.on_shapes(project.coreg(), &["ablations", "--variants", &file]).ok();
     for limit in [16, 40, 24] {
         assert!(run.stdout.contains(&format!("| download.limit_train = {limit} |")), "{}", run.stdout);
     }

@@ -2,20 +2,22 @@
 
 mod bad_input;
 mod cache;
+mod cleaning;
 mod clips;
 mod contract;
 mod demo;
-mod disks;
 mod download;
 mod eurosat;
+mod full_disks;
+mod house;
 mod interrupt;
 mod kills;
 mod less_data;
 mod moved;
 mod numbers;
 mod offline;
-mod own_images;
 mod readme;
 mod seven_sets;
 mod synthetic;
+mod user_images;
 mod votes;

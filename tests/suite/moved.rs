@@ -4,8 +4,8 @@
 use std::fs;
 
 use tests::hub::{COMMIT, CONVERTED_COMMIT, GONE};
-use tests::shapes::{self, CLASSES, Row};
-use tests::world::{ROWS, TEST, TRAIN, World};
+use tests::image_set::{self as shapes, CLASSES, Row};
+use tests::project::{Project as World, ROWS, TEST, TRAIN};
 
 /// A hub on which the world's data set lies otherwise than its description says; runs only `download`.
 struct Moved {

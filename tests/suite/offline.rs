@@ -1,7 +1,10 @@
 //! Without a network: what is in the hub's cache is enough, and what is not is named.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use tests::world::World;
+use std::fs;
+
+use tests::hub::COMMIT;
+use tests::project::Project as World;
 
 #[test]
 fn a_filled_cache_is_enough_for_a_fresh_folder() {
@@ -38,4 +41,30 @@ fn a_filled_cache_is_enough_when_the_hub_went_away() {
     let run = world.run_into("fresh").env("HF_ENDPOINT", "http://127.0.0.1:9").ok();
     assert!(run.stderr.contains("uses the cached"), "{}", run.stderr);
     assert!(world.artifact_bytes() == world.artifact_bytes_in("fresh"));
+}
+
+#[test]
+fn a_clip_that_left_the_cache_is_fetched_again_by_its_stage_once_it_is_needed() {
+    let world = World::after_a_run();
+    fs::remove_dir_all(world.path("cache")).unwrap();
+    let run = || world.run().set("annotate.logit_scale=50");
+    let failed = run().env("HF_HUB_OFFLINE", "1").output();
+    failed.helpful_error(&["clip: ", "some/clip", "is not in the cache", "unset HF_HUB_OFFLINE"]);
+    run().ok();
+    assert_eq!(world.ran()[..2], ["clip", "annotate"], "the same CLIP: nothing is embedded again");
+    let asked = world.hub.take_log();
+    assert!(!asked.is_empty() && asked.iter().all(|asked| asked.path.contains("some/clip")), "{asked:?}");
+}
+
+#[test]
+fn a_clip_that_is_damaged_in_the_cache_is_fetched_again_by_its_stage() {
+    let world = World::after_a_run();
+    let snapshot = world.path("cache/hub/models--some--clip/snapshots").join(COMMIT);
+    let weights = fs::canonicalize(snapshot.join("model.safetensors")).unwrap();
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, "damaged").unwrap();
+    let run = world.run().set("annotate.logit_scale=50").ok();
+    assert_eq!(world.ran()[..2], ["clip", "annotate"]);
+    assert!(run.stderr.contains("`model.safetensors` of model some/clip"), "{}", run.stderr);
+    assert!(fs::read(&weights).unwrap() == whole);
 }

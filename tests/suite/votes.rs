@@ -1,32 +1,16 @@
 //! Votes from elsewhere, alone and beside CLIP's, and several CLIPs at once.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Float32Type, Float64Type, UInt16Type, UInt64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tests::ballots::{self, Ballot};
-use tests::child::Coreg;
-use tests::shapes::CLASSES;
-use tests::world::{ROWS, TEMPLATES, World};
-
-/// A table of the view in one piece, and its metadata entry of ours.
-fn table(world: &World, file: &str) -> (RecordBatch, String) {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(world.view(file)).unwrap()).unwrap();
-    let entries = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
-    let schema = builder.schema().clone();
-    let batches: Vec<_> = builder.build().unwrap().map(Result::unwrap).collect();
-    let entry = entries.into_iter().find_map(|entry| entry.value).unwrap_or_default();
-    (arrow::compute::concat_batches(&schema, &batches).unwrap(), entry)
-}
-
-fn texts(table: &RecordBatch, name: &str) -> Vec<String> {
-    let column = table.column_by_name(name).unwrap();
-    column.as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect()
-}
+use tests::image_set::CLASSES;
+use tests::program::Coreg;
+use tests::project::{Project, ROWS, TEMPLATES};
+use tests::tables::{figures, metadata, texts};
+use tests::votes_table::{self, Vote};
 
 /// The votes on image `row`.
 fn votes(table: &RecordBatch, row: usize) -> Vec<Option<u16>> {
@@ -34,9 +18,9 @@ fn votes(table: &RecordBatch, row: usize) -> Vec<Option<u16>> {
     lists.value(row).as_primitive::<UInt16Type>().iter().collect()
 }
 
-/// What two annotators say of the training images, as a language model and a person would: the model answers all in a
-/// sentence, now and then what is no class; the person looks at every second one.
-fn ballots() -> Vec<Ballot> {
+/// The votes of a language model and of a person on the training images: the model answers every time, in a sentence,
+/// and at times with what is no class; the person looks at every second image.
+fn two_annotators() -> Vec<Vote> {
     let id = |row: usize| format!("train-00000/{row:06}");
     let model = (0..ROWS[0]).map(|row| {
         let answer = match row % 8 {
@@ -51,37 +35,41 @@ fn ballots() -> Vec<Ballot> {
     model.chain(person).collect()
 }
 
-fn with_ballots() -> World {
-    let world = World::new();
-    ballots::write(&world.path("votes.parquet"), &ballots());
-    world.file("aliases.txt", "disc: circle | round thing\n");
-    world
+fn with_votes_table() -> Project {
+    let project = Project::new();
+    votes_table::write(&project.path("votes.parquet"), &two_annotators());
+    project.file("aliases.txt", "disc: circle | round thing\n");
+    project
 }
 
-fn run(world: &World) -> Coreg {
-    run_with(world, "votes")
+fn run(project: &Project) -> Coreg {
+    run_with(project, "votes")
 }
 
-fn run_with(world: &World, labels: &str) -> Coreg {
-    let aliases = format!("votes.aliases={}", world.path("aliases.txt").display());
-    let file = world.path("votes.parquet");
-    world.run().args(["--labels", labels, "--votes", file.to_str().unwrap()]).set(&aliases)
+fn run_with(project: &Project, labels: &str) -> Coreg {
+    let aliases = format!("votes.aliases={}", project.path("aliases.txt").display());
+    let file = project.path("votes.parquet");
+    project.run().args(["--labels", labels, "--votes", file.to_str().unwrap()]).set(&aliases)
 }
 
 #[test]
 fn votes_of_others_train_a_student_and_no_clip_is_asked() {
-    let world = with_ballots();
-    let ran = run(&world).ok();
-    assert_eq!(world.ran(), ["download", "annotate", "label", "statistics", "warm-up", "co-reg", "evaluate"]);
-    assert!(!world.hub.take_log().iter().any(|asked| asked.path.contains("some/clip")));
+    let project = with_votes_table();
+    let ran = run(&project).ok();
+    assert_eq!(
+        project.ran(),
+        ["download", "annotate", "label", "statistics", "warm-up", "co-reg", "evaluate"]
+    );
+    assert!(!project.hub.take_log().iter().any(|asked| asked.path.contains("some/clip")));
     assert!(
         ran.stdout.contains("What the votes say") && ran.stdout.contains("2 annotators"),
         "{}",
         ran.stdout
     );
 
-    let (all, names) = table(&world, "annotate/votes.parquet");
-    assert!(names.contains(r#""annotators":["anna","llava"]"#), "{names}");
+    let all = project.table("annotate/votes.parquet");
+    let names = metadata(&project.view("annotate/votes.parquet")).unwrap();
+    assert_eq!(names["annotators"], serde_json::json!(["anna", "llava"]));
     assert_eq!(all.num_rows(), ROWS[0] + ROWS[1]);
     // The hub's files are in order, so the first rows are the training images.
     assert_eq!(votes(&all, 0), [Some(0), Some(0)]);
@@ -93,7 +81,7 @@ fn votes_of_others_train_a_student_and_no_clip_is_asked() {
     let probs = probs.as_primitive::<Float32Type>();
     assert!((probs.value(0) - 0.85).abs() < 1e-6 && (probs.value(1) - 0.05).abs() < 1e-6, "{probs:?}");
 
-    let (unmatched, _) = table(&world, "annotate/unmatched.parquet");
+    let unmatched = project.table("annotate/unmatched.parquet");
     assert_eq!(texts(&unmatched, "answer"), ["I cannot tell."]);
     assert_eq!(texts(&unmatched, "reason"), ["no class"]);
     assert_eq!(unmatched.column_by_name("images").unwrap().as_primitive::<UInt64Type>().value(0), 8);
@@ -101,14 +89,14 @@ fn votes_of_others_train_a_student_and_no_clip_is_asked() {
     assert!(ran.stderr.contains("32 test images have no vote"), "{}", ran.stderr);
 
     // Whoever has no vote may be of any class.
-    let (labels, _) = table(&world, "label/labels.parquet");
+    let labels = project.table("label/labels.parquet");
     let candidates =
         |row: usize| labels.column_by_name("candidates").unwrap().as_list::<i32>().value(row).len();
     assert_eq!([candidates(0), candidates(5), candidates(ROWS[0])], [1, 4, 4]);
     let single = labels.column_by_name("single").unwrap();
     assert!(single.is_valid(0) && single.is_null(5));
 
-    let (by_annotator, _) = table(&world, "statistics/templates.parquet");
+    let by_annotator = project.table("statistics/templates.parquet");
     let value = |name: &str, row: usize| {
         by_annotator.column_by_name(name).unwrap().as_primitive::<Float64Type>().value(row)
     };
@@ -118,20 +106,15 @@ fn votes_of_others_train_a_student_and_no_clip_is_asked() {
     assert_eq!([value("truths_added", 0), value("truths_added", 1)], [0.0, 24.0 / 56.0]);
 
     // What is said of candidates is said of images that somebody voted on.
-    let (summary, _) = table(&world, "statistics/summary.parquet");
-    let (metrics, splits) = (texts(&summary, "metric"), texts(&summary, "split"));
-    let values = summary.column_by_name("value").unwrap().as_primitive::<Float64Type>();
-    let find = |metric: &str, split: &str| {
-        let row = (0..metrics.len()).find(|&row| metrics[row] == metric && splits[row] == split)?;
-        Some(values.value(row))
-    };
+    let summary = project.view("statistics/summary.parquet");
+    let find = |metric: &str, split: &str| figures(&summary, Some(split)).get(metric).copied();
     assert_eq!((find("voted", "train"), find("voted", "test")), (Some(0.875), Some(0.0)));
     assert_eq!((find("avg_candidates", "train"), find("eta", "train")), (Some(1.0), Some(0.0)));
     assert_eq!((find("avg_candidates", "test"), find("eta", "test")), (None, None));
     assert!(!ran.stdout.contains("points above"), "{}", ran.stdout);
 
     // And nothing that nobody said is believed.
-    let (pseudo, _) = table(&world, "co-reg/pseudo_labels.parquet");
+    let pseudo = project.table("co-reg/pseudo_labels.parquet");
     let w = pseudo.column_by_name("w").unwrap().as_primitive::<Float32Type>();
     let kinds = texts(&pseudo, "split_kind");
     for row in (5..ROWS[0]).step_by(8) {
@@ -139,99 +122,100 @@ fn votes_of_others_train_a_student_and_no_clip_is_asked() {
     }
     assert!(kinds.iter().any(|kind| kind == "partial"));
 
-    run(&world).ok();
-    assert_eq!(world.ran(), [""; 0]);
-    let mut other = ballots();
+    run(&project).ok();
+    assert_eq!(project.ran(), [""; 0]);
+    let mut other = two_annotators();
     other[0].2 = Some("bars".to_owned());
-    ballots::write(&world.path("votes.parquet"), &other);
-    run(&world).args(["--only", "label"]).ok();
-    assert_eq!(world.ran(), ["annotate", "label"]);
+    votes_table::write(&project.path("votes.parquet"), &other);
+    run(&project).args(["--only", "label"]).ok();
+    assert_eq!(project.ran(), ["annotate", "label"]);
 }
 
 #[test]
 fn votes_join_those_of_clip() {
-    let world = with_ballots();
-    let ran = run_with(&world, "clip+votes").ok();
+    let project = with_votes_table();
+    let ran = run_with(&project, "clip+votes").ok();
     assert!(ran.stdout.contains("What CLIP and the votes say"), "{}", ran.stdout);
     assert!(ran.stdout.contains("5 votes an image"), "{}", ran.stdout);
-    let (all, names) = table(&world, "annotate/votes.parquet");
-    let names: serde_json::Value = serde_json::from_str(&names).unwrap();
+    let all = project.table("annotate/votes.parquet");
+    let names = metadata(&project.view("annotate/votes.parquet")).unwrap();
     let clip = TEMPLATES.map(|template| format!("some/clip: {template}"));
     let people = ["votes: anna", "votes: llava"].map(str::to_owned);
     assert_eq!(names["annotators"], serde_json::json!([&clip[..], &people[..]].concat()));
-    let (own, _) = table(&world, "annotate.clip/votes.parquet");
+    let own = project.table("annotate.clip/votes.parquet");
     for row in 0..all.num_rows() {
         assert_eq!(votes(&all, row)[..3], votes(&own, row));
     }
     assert_eq!(votes(&all, 1)[3..], [None, Some(1)]);
 
     // Each source is cached by itself.
-    ballots::write(&world.path("votes.parquet"), &ballots()[1..]);
-    let incomplete = run_with(&world, "clip+votes").args(["--only", "label"]).set("votes.incomplete=true");
+    votes_table::write(&project.path("votes.parquet"), &two_annotators()[1..]);
+    let incomplete = run_with(&project, "clip+votes").args(["--only", "label"]).set("votes.incomplete=true");
     incomplete.ok();
-    let mut ran = world.ran();
+    let mut ran = project.ran();
     ran.sort();
     assert_eq!(ran, ["annotate", "annotate.votes", "label"]);
 }
 
 #[test]
 fn several_clips_vote_with_every_template_each() {
-    let world = World::new();
+    let project = Project::new();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../stages/src/clip/golden/gelu");
     let models = format!("some/clip,{}", golden.display());
-    let with = |models: &str| world.run().set(&format!("clip.model={models}")).args(["--only", "statistics"]);
+    let with =
+        |models: &str| project.run().set(&format!("clip.model={models}")).args(["--only", "statistics"]);
     with(&models).ok();
-    let (statistics, _) = table(&world, "statistics/templates.parquet");
+    let statistics = project.table("statistics/templates.parquet");
     let by_model = ["some/clip".to_owned(), golden.display().to_string()];
     let all: Vec<String> =
         by_model.iter().flat_map(|model| TEMPLATES.map(|template| format!("{model}: {template}"))).collect();
     assert_eq!(texts(&statistics, "template"), [&all[..], &all[..]].concat());
-    let (joined, _) = table(&world, "annotate/votes.parquet");
-    let (one, _) = table(&world, "annotate.clip/votes.parquet");
-    let (two, _) = table(&world, "annotate.gelu/votes.parquet");
+    let joined = project.table("annotate/votes.parquet");
+    let one = project.table("annotate.clip/votes.parquet");
+    let two = project.table("annotate.gelu/votes.parquet");
     for row in 0..joined.num_rows() {
         assert_eq!(votes(&joined, row), [votes(&one, row), votes(&two, row)].concat());
     }
     // One of them alone is what it was beside the other: only what reads the votes runs.
     with("some/clip").ok();
-    let mut ran = world.ran();
+    let mut ran = project.ran();
     ran.sort();
     assert_eq!(ran, ["label", "statistics"]);
 }
 
 #[test]
 fn votes_that_do_not_fit_the_images_are_refused_with_the_first_few() {
-    let world = with_ballots();
-    let refused = |change: &dyn Fn(&mut Vec<Ballot>), words: &[&str]| {
-        let mut rows = ballots();
+    let project = with_votes_table();
+    let refused = |change: &dyn Fn(&mut Vec<Vote>), words: &[&str]| {
+        let mut rows = two_annotators();
         change(&mut rows);
-        ballots::write(&world.path("votes.parquet"), &rows);
-        run(&world).output().helpful_error(words);
+        votes_table::write(&project.path("votes.parquet"), &rows);
+        run(&project).output().helpful_error(words);
     };
     refused(&|rows| rows.truncate(60), &["4 training images have no row", "`train-00000/000060`"]);
     refused(&|rows| rows.push(rows[3].clone()), &["1 votes are there twice", "train-00000/000003 by llava"]);
     refused(&|rows| rows[2].0 = "nobody".to_owned(), &["1 votes are on ids", "`nobody`"]);
     refused(&|rows| rows[2].3 = Some(2.0), &["row 2", "confidence 2"]);
-    world.file("aliases.txt", "diks: circle\n");
+    project.file("aliases.txt", "diks: circle\n");
     refused(&|_| (), &["aliases.txt", "there is no class `diks`", "did you mean `disc`"]);
-    world.file("aliases.txt", "disc: bars\n");
+    project.file("aliases.txt", "disc: bars\n");
     refused(&|_| (), &["aliases.txt", "`bars` stands for two classes"]);
-    world.is_whole();
+    project.is_whole();
 }
 
 #[test]
 fn a_file_that_is_no_table_of_votes_is_refused_before_anything_runs() {
-    let world = with_ballots();
+    let project = with_votes_table();
     let refused = |words: &[&str]| {
-        run(&world).output().helpful_error(&[words, &["annotate: ", "votes.parquet"]].concat());
-        assert!(world.hub.take_log().is_empty());
+        run(&project).output().helpful_error(&[words, &["annotate: ", "votes.parquet"]].concat());
+        assert!(project.hub.take_log().is_empty());
     };
-    let path = world.path("votes.parquet");
+    let path = project.path("votes.parquet");
     let text = |name, value: &str| (name, Arc::new(StringArray::from(vec![value])) as ArrayRef);
-    ballots::write_columns(&path, vec![text("id", "x"), text("who", "x"), text("class", "x")]);
+    votes_table::write_columns(&path, vec![text("id", "x"), text("who", "x"), text("class", "x")]);
     refused(&["no column `annotator`", "who (Utf8)"]);
     let number: ArrayRef = Arc::new(Int64Array::from(vec![1]));
-    ballots::write_columns(
+    votes_table::write_columns(
         &path,
         vec![text("id", "x"), text("annotator", "x"), ("class", number), text("confidence", "very")],
     );
@@ -240,7 +224,7 @@ fn a_file_that_is_no_table_of_votes_is_refused_before_anything_runs() {
     refused(&["cannot read the table of votes"]);
     std::fs::remove_file(&path).unwrap();
     refused(&["votes.parquet"]);
-    world
+    project
         .run()
         .args(["--labels", "votes"])
         .output()

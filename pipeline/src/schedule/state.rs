@@ -6,7 +6,7 @@
 //!    └──── InputLost (from Running), Lose (from Kept) ◀────────────┘
 //! Waiting, Ready ── Skip ──▶ Skipped     any but an end ── Fail ──▶ Failed, Stop ──▶ Stopped
 //! ```
-//! It knows nothing of threads and stores; it tells the listener of each step that a user cares for.
+//! It knows nothing of threads; it tells the listener of each step that a user cares for.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -67,7 +67,15 @@ impl Work<'_> {
         let mut context =
             Context::new(self.machine.clone(), progress, self.cancel.clone(), slot.checkpoint());
         context.earlier = Some(self.store.earlier_results(Arc::clone(&self.manifest)));
-        self.graph.node(self.node).run(&folders, &context, slot.folder()).map_err(explain_full_disk)?;
+        match self.graph.node(self.node).run(&folders, &context, slot.folder()) {
+            Ok(()) => {}
+            Err(error) => {
+                return match self.withdraw_input(&error)? {
+                    Some(input) => Ok(Message::InputLost(input)),
+                    None => Err(explain_full_disk(error)),
+                };
+            }
+        }
         self.commit(slot, begun, context.taken_over.into_inner())
     }
 
@@ -85,6 +93,17 @@ impl Work<'_> {
             slot.commit(took, taken_over, &self.machine).map_err(explain_full_disk)?,
             Some(took),
         ))
+    }
+
+    /// Withdraws the input that, as the error says, no longer holds; none if it says no such thing.
+    fn withdraw_input(&self, error: &Error) -> Result<Option<NodeIndex>> {
+        let Some(gone) = error.gone_input() else { return Ok(None) };
+        let of_the_type = |(input, _): &&(NodeIndex, Record)| self.graph.node(*input).makes() == gone;
+        let Some((input, record)) = self.inputs.iter().find(of_the_type) else { return Ok(None) };
+        if let Some(damage) = self.store.withdraw(record, error.what())? {
+            self.tell_damage(self.graph.node_name(*input), &damage);
+        }
+        Ok(Some(*input))
     }
 
     fn tell_damage(&self, node: &str, damage: &Damage) {

@@ -1,7 +1,5 @@
 //! JSON whose second line is the checksum of all its other lines: any other byte is found, and it is JSON
 //! all the same.
-//!
-//! It knows nothing of what the JSON says.
 
 /// The first line, and what stands around the checksum in the second.
 const OPENING: &str = "{\n";

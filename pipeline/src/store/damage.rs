@@ -1,6 +1,4 @@
 //! Finding damage and setting it aside. Nothing is deleted: a damaged file may be all that is left.
-//!
-//! It knows nothing of making results again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -100,6 +98,19 @@ impl Store {
             self.move_if_there(&self.object(&record.digest), &moved_to.join("object"))?;
         }
         self.move_if_there(&path, &moved_to.join("result.json"))?;
+        Ok(Some(Damage { what: what.to_owned(), moved_to }))
+    }
+
+    /// Sets the record of a result aside that is whole, but does not hold any more. None if it was set aside before,
+    /// or made again since.
+    pub(crate) fn withdraw(&self, record: &Record, what: &str) -> Result<Option<Damage>> {
+        let _repairing = self.repairing()?;
+        let fingerprint = record.fingerprint();
+        if self.record(&fingerprint).ok().flatten().as_ref() != Some(record) {
+            return Ok(None);
+        }
+        let moved_to = self.damaged_folder(&fingerprint.short())?;
+        self.move_if_there(&self.record_path(&fingerprint), &moved_to.join("result.json"))?;
         Ok(Some(Damage { what: what.to_owned(), moved_to }))
     }
 

@@ -1,6 +1,4 @@
 //! Writing so that a kill or a power cut leaves the old or the new, and failures in a user's words.
-//!
-//! It knows nothing of what is written.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -1,6 +1,4 @@
 //! Locks between processes, on files. The kernel lets go of them when a process dies, however it dies.
-//!
-//! It knows nothing of what is locked.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};

@@ -1,6 +1,4 @@
 //! A process's own corner of `tmp/`, and the collection of what dead processes left in theirs.
-//!
-//! It knows nothing of what is written there.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The readable view: `<view>/<graph>/<node>`, a link to the newest object of each node.
 //!
-//! It knows nothing of how the store is kept consistent; a link is a convenience, not a reference.
+//! A link is a convenience, not a reference.
 
 use std::fs;
 use std::io::ErrorKind;

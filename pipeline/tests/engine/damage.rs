@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use pipeline::error::{Error, OrFail};
 use pipeline::graph::Graph;
 
-use crate::project::{Project, files_below};
+use crate::project::{Project, Text, Tiny, files_below};
 
 /// Overwrites a read-only file of the store.
 fn overwrite(path: &Path, bytes: &[u8]) {
@@ -41,6 +42,46 @@ fn a_flipped_byte_is_found_before_use_set_aside_and_made_again() {
     let aside = set_aside(&project);
     assert!(aside.iter().any(|name| name.ends_with("/object/text.txt")), "{aside:?}");
     assert!(aside.iter().any(|name| name.ends_with("/result.json")), "{aside:?}");
+}
+
+/// `fetch` writes a file outside the store, which `use` reads; `more` is the setting of `use`.
+fn refers_to_a_file(project: &Project, more: &str) -> Graph {
+    let file = project.folder.path().join("fetched");
+    let mut graph = Graph::new("demo").unwrap();
+    let path = file.clone();
+    let fetch =
+        project.with_hook("fetch", move |_| fs::write(&path, "").or_fail(|| Error::new("cannot write")));
+    let fetched = project.source(&mut graph, fetch);
+    let uses = project.with_hook("use", move |_| match file.exists() {
+        true => Ok(()),
+        false => Err(Error::new("the file is gone").input_is_gone::<Text>()),
+    });
+    project.join(&mut graph, Tiny { says: more.to_owned(), ..uses }, fetched);
+    graph
+}
+
+#[test]
+fn a_result_that_refers_to_something_gone_is_made_again_when_it_is_needed() {
+    let project = Project::new();
+    assert_eq!(project.made(&refers_to_a_file(&project, "one")), ["fetch", "use"]);
+    fs::remove_file(project.folder.path().join("fetched")).unwrap();
+    assert_eq!(project.made(&refers_to_a_file(&project, "one")), [] as [&str; 0], "nobody needs the file");
+    assert_eq!(project.made(&refers_to_a_file(&project, "two")), ["fetch", "use"]);
+    assert!(project.log().contains(&"damaged fetch: the file is gone".into()), "{:?}", project.log());
+    assert_eq!(project.made(&refers_to_a_file(&project, "two")), [] as [&str; 0]);
+}
+
+#[test]
+fn a_result_that_never_holds_fails_in_the_end() {
+    let project = Project::new();
+    let mut graph = Graph::new("demo").unwrap();
+    let fetched = project.source(&mut graph, project.tiny("fetch", "fetch"));
+    let never = project.with_hook("use", |_| Err(Error::new("the file is gone").input_is_gone::<Text>()));
+    project.join(&mut graph, never, fetched);
+    let report = project.run(&graph);
+    let errors: Vec<_> = report.errors().map(ToString::to_string).collect();
+    assert!(errors.iter().any(|error| error.contains("fetch: ") && error.contains("again")), "{errors:?}");
+    assert_eq!(project.runs.of("fetch"), 3);
 }
 
 #[test]

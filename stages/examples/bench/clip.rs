@@ -1,8 +1,11 @@
-//! The image tower of a CLIP ViT-B/32 with random weights; decoding and resizing are not counted.
+//! The image tower of a CLIP ViT-B/32 with random weights, ours and candle-transformers'; decoding and resizing are not
+//! counted.
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::clip::vision_model::{ClipVisionConfig, ClipVisionTransformer};
 use pipeline::error::{Error, OrFail, Result};
 use stages::clip::{ClipFiles, ImageEncoder};
 
@@ -11,7 +14,7 @@ use crate::count::clip_image;
 use crate::measure::{report, timed};
 use crate::step::{failed, numbers};
 
-/// Prints its line.
+/// Prints a line for each.
 pub fn run(setting: &Setting) -> Result<()> {
     let folder = tempfile::tempdir().or_fail(|| Error::new("cannot make a temporary folder"))?;
     let path = |name: &str| folder.path().join(name);
@@ -32,6 +35,14 @@ pub fn run(setting: &Setting) -> Result<()> {
     let times = timed(setting, 2, || encoder.encode(&images).map(drop))?;
     let work = setting.batch as f64 * clip_image();
     report(setting, "clip_vit_b32_images", setting.batch, work, &times, &[]);
+
+    // Without the projection, half a thousandth of the work.
+    let weights = VarBuilder::from_tensors(weights().map_err(failed)?, dtype, &setting.device);
+    let config = ClipVisionConfig::vit_base_patch32();
+    let tower = ClipVisionTransformer::new(weights.pp("vision_model"), &config).map_err(failed)?;
+    let images = images.to_dtype(dtype).map_err(failed)?;
+    let times = timed(setting, 2, || tower.forward(&images).map(drop).map_err(failed))?;
+    report(setting, "clip_vit_b32_images_candle", setting.batch, work, &times, &[]);
     Ok(())
 }
 

@@ -8,11 +8,14 @@ use pipeline::random::{ChaCha8Rng, stream};
 use pipeline::stage::Context;
 use rand::RngExt;
 use serde_json::json;
-use stages::artifacts::training::{Pair, State, WarmedUp};
-use stages::learn::learner::Optimizer;
+use stages::artifacts::history::History;
+use stages::artifacts::student::{Provenance, Student, Weights};
+use stages::artifacts::training::Trained;
+use stages::learn::optimizer::Optimizer;
+use stages::learn::train::Train;
 use stages::learn::training_set::{Input, TrainingSet};
-use stages::methods::co_reg::rehearsal::Rehearsal;
-use stages::methods::co_reg::{CoReg, Method};
+use stages::methods::co_reg::CoReg;
+use stages::methods::co_reg::benchmark::Benchmark;
 use stages::network::{Architecture, Network};
 use stages::vision::Pixels;
 
@@ -31,27 +34,26 @@ const TEST: usize = 500;
 /// samples of 𝒫 both networks saw.
 pub fn run(setting: &Setting) -> Result<()> {
     let architecture = Architecture { width: 16, ..Architecture::resnet18(3, SIZE, CLASSES) };
-    let stage = CoReg {
-        method: Method { regularise_after: 0, ..Method::default() },
-        warm_up_epochs: 0,
+    let stage = Train {
+        method: CoReg { regularise_after: 0, ..CoReg::default() },
         seed: 0,
         optimizer: Optimizer { precision: precision(setting), ..Optimizer::default() },
         input: Input { size: SIZE, channels: 3, mean: vec![0.5], std: vec![0.5], flip: true, strong: true },
-        place: setting.place,
+        architecture: architecture.clone(),
     };
     let set = training_set()?;
-    let warm = untrained(&architecture, setting)?;
+    let start = untrained(&stage, setting)?;
     let folder = tempfile::tempdir().or_fail(|| Error::new("cannot make a temporary folder"))?;
     let context = Context::for_test(folder.path());
-    let rehearsal = || Rehearsal::new(&stage, &set, &warm, &context);
+    let benchmark = || Benchmark::new(&stage, &set, &start, &setting.device);
 
-    let mut steps = rehearsal()?;
+    let mut steps = benchmark()?;
     let times = timed(setting, 2, || steps.step().map(drop))?;
     let (p, u) = (stage.method.batch_partial, stage.method.batch_unlabeled);
     let work = multiply_adds(&Count::of(&architecture), &stage.method);
     report(setting, "co_reg_step", p + u, work, &times, &[]);
 
-    let mut epochs = rehearsal()?;
+    let mut epochs = benchmark()?;
     let mut partial = vec![];
     let times = timed(setting, 1, || {
         partial.push(epochs.epoch(&context)?);
@@ -62,7 +64,7 @@ pub fn run(setting: &Setting) -> Result<()> {
 }
 
 /// Of one step: the passes that `co_reg/step.rs` makes, and the similarities of the contrastive loss.
-fn multiply_adds(count: &Count, method: &Method) -> f64 {
+fn multiply_adds(count: &Count, method: &CoReg) -> f64 {
     let (p, u, views) =
         (method.batch_partial as f64, method.batch_unlabeled as f64, method.weak_views as f64);
     let labels = views * (p + 2.0 * u) * count.forward(false) + p * count.project();
@@ -73,13 +75,20 @@ fn multiply_adds(count: &Count, method: &Method) -> f64 {
 }
 
 /// Two networks as they are before any training.
-fn untrained(architecture: &Architecture, setting: &Setting) -> Result<WarmedUp> {
-    let state = |name| -> candle_core::Result<State> {
-        let network = Network::new(architecture, &mut stream(0, name), &setting.device)?;
-        Ok(network.state()?.into_iter().collect())
+fn untrained(stage: &Train<CoReg>, setting: &Setting) -> Result<Trained> {
+    let weights = |name: &str| -> candle_core::Result<(String, Weights)> {
+        let network = Network::new(&stage.architecture, &mut stream(0, name), &setting.device)?;
+        Ok((name.to_owned(), network.state()?.into_iter().collect()))
     };
-    let states = [state("network1").map_err(failed)?, state("network2").map_err(failed)?];
-    Ok(WarmedUp { pair: Pair { architecture: architecture.clone(), states }, history: vec![] })
+    let student = Student {
+        method: "none".to_owned(),
+        classes: (0..CLASSES).map(|class| class.to_string()).collect(),
+        input: stage.input.format(),
+        architecture: stage.architecture.clone(),
+        networks: vec![weights("network1").map_err(failed)?, weights("network2").map_err(failed)?],
+        provenance: Provenance::default(),
+    };
+    Ok(Trained { student, history: History::default(), sample_labels: None })
 }
 
 /// Images of ten kinds of waves with noise; two or three candidates each, which hold the true class in seven
@@ -106,7 +115,8 @@ fn training_set() -> Result<TrainingSet> {
     }
     let ids = (0..TRAIN).map(|i| format!("train-{i}")).collect();
     let annotated = vec![true; TRAIN];
-    Ok(TrainingSet { ids, train, test, candidates, annotated, classes: CLASSES, truth, test_truth })
+    let soft_labels = None;
+    Ok(TrainingSet { ids, train, test, candidates, annotated, soft_labels, classes: CLASSES, truth, test_truth })
 }
 
 /// A wave whose direction and colour are the class's, at a random place, under noise.

@@ -1,4 +1,6 @@
 //! The stage `annotate` (method §1): every prompt template votes on every image.
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -114,13 +116,13 @@ impl Stage for Annotate {
 fn mean_by_class(features: &[f32], counts: impl Iterator<Item = usize>, width: usize) -> Vec<f32> {
     let (mut means, mut rest) = (Vec::new(), features);
     for count in counts {
-        let (own, others) = rest.split_at(count * width);
+        let (of_class, others) = rest.split_at(count * width);
         rest = others;
         if count == 1 {
-            means.extend(own);
+            means.extend(of_class);
             continue;
         }
-        let sum: Vec<f32> = (0..width).map(|at| own.iter().skip(at).step_by(width).sum()).collect();
+        let sum: Vec<f32> = (0..width).map(|at| of_class.iter().skip(at).step_by(width).sum()).collect();
         // Opposite features have no mean direction: then the length is 0, and the class matches nothing.
         let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
         means.extend(sum.iter().map(|value| value / length));
@@ -131,12 +133,12 @@ fn mean_by_class(features: &[f32], counts: impl Iterator<Item = usize>, width: u
 const PHOTO27: &str = include_str!("../../../data/prompts/photo27.txt");
 const IMAGENET80: &str = include_str!("../../../data/prompts/imagenet80.txt");
 
-/// The templates that the setting `annotate.prompts` names: `photo27`, `imagenet80`, `data-set` for the data set's
-/// `own`, a file with one a line, or several of them joined by `+`. A template that two lists have is taken once.
+/// The templates that the setting `annotate.prompts` names: `photo27`, `imagenet80`, `data-set` for those of the data
+/// set, a file with one a line, or several of them joined by `+`. A template that two lists have is taken once.
 ///
 /// # Errors
 /// A file that cannot be read, a data set without templates, a template without `{}`, none at all.
-pub fn templates(prompts: &str, own: &[String]) -> Result<Vec<String>> {
+pub fn templates(prompts: &str, of_data_set: &[String]) -> Result<Vec<String>> {
     let lists: Vec<&str> =
         if Path::new(prompts).exists() { vec![prompts] } else { prompts.split('+').collect() };
     let mut all: Vec<String> = Vec::new();
@@ -145,10 +147,10 @@ pub fn templates(prompts: &str, own: &[String]) -> Result<Vec<String>> {
         let templates = match list {
             "photo27" => lines(PHOTO27),
             "imagenet80" => lines(IMAGENET80),
-            "data-set" if own.is_empty() => {
+            "data-set" if of_data_set.is_empty() => {
                 return Err(Error::new("the data set has no prompt templates of its own").help(NAME_PROMPTS));
             }
-            "data-set" => own.to_vec(),
+            "data-set" => of_data_set.to_vec(),
             file => lines(
                 &std::fs::read_to_string(file)
                     .or_fail(|| Error::new("cannot read the prompts").at(file).help(NAME_PROMPTS))?,

@@ -1,4 +1,6 @@
 //! Candidate sets from votes (method §1).
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use std::sync::Arc;
 
@@ -68,7 +70,7 @@ impl Stage for Label {
             splits: votes.splits.clone(),
             candidates: rows().map(|row| self.candidates(votes.on(row), votes.probs(row))).collect(),
             single: rows().map(single).collect(),
-            labels: images.index.labels.clone(),
+            truth: images.index.labels.clone(),
             names: Names { annotators: Vec::new(), classes: votes.names.classes.clone() },
         })
     }

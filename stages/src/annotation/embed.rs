@@ -15,7 +15,7 @@ use crate::artifacts::model::Model;
 use crate::clip::ImageEncoder;
 use crate::runtime::device::{InferenceType, Place};
 use crate::runtime::digest::sha256;
-use crate::runtime::prefetch::ahead;
+use crate::runtime::prefetch::prefetch;
 use crate::vision::decode::decode;
 
 /// Images a batch: enough to fill every core's caches, few enough to show progress.
@@ -123,7 +123,7 @@ impl Embed {
             clip.batch(&images) // (B, 3, S, S)
         };
         context.progress().begin(rows.len() as u64, "images");
-        ahead(rows.len().div_ceil(BATCH), AHEAD, prepare_batch, |number, images| {
+        prefetch(rows.len().div_ceil(BATCH), AHEAD, prepare_batch, |number, images| {
             context.safe_point()?;
             let features = clip.encode(&images)?; // (B, P)
             let features = features.flatten_all().and_then(|values| values.to_vec1::<f32>());

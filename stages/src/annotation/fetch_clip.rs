@@ -1,4 +1,7 @@
-//! The stage `clip`: which files make up a CLIP, fetched and verified; and how later stages come by them.
+//! The stage `clip`: which files make up a CLIP, fetched and verified; and how later stages find them.
+//!
+//! It is the only one that asks the hub for a CLIP. Stages that compute with it [`locate`] its files where they are,
+//! in the hub's cache, in the user's folder or in the program, and open no connection.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,7 +15,8 @@ use sha2::{Digest, Sha256};
 use crate::artifacts::model::{Model, ModelFile};
 use crate::clip::{ClipFiles, Content, WEIGHTS};
 use crate::dataset::demo;
-use crate::hub::client::{Hub, RepoKind, Wanted, Watch};
+use crate::hub::cache::path_of;
+use crate::hub::client::{FileRequest, Hub, ProgressMonitor, RepoKind};
 use crate::hub::environment::HubSettings;
 use crate::runtime::digest::{hex, sha256};
 
@@ -71,20 +75,20 @@ pub struct FetchClip {
 }
 
 impl FetchClip {
-    fn fetch(repo: &str, revision: &str, hub: &Hub, watch: &Watch) -> Result<Vec<ModelFile>> {
-        let wanted = |file, revision| Wanted { kind: RepoKind::Model, repo, revision, file, sha256: None };
+    fn fetch(repo: &str, revision: &str, hub: &Hub, monitor: &ProgressMonitor) -> Result<Vec<ModelFile>> {
+        let request = |file, revision| model_file(repo, revision, file);
         // The first file says which commit the branch stands for; the others are of the same one.
-        let config = hub.fetch(&wanted("config.json", revision), watch)?;
+        let config = hub.fetch(&request("config.json", revision), monitor)?;
         let commit = config.commit.clone();
-        let tokenizer = hub.fetch(&wanted("tokenizer.json", &commit), watch)?;
+        let tokenizer = hub.fetch(&request("tokenizer.json", &commit), monitor)?;
         let [safetensors, checkpoint] = WEIGHTS;
         let converted = CONVERTED.iter().filter(|(known, _)| *known == repo);
-        let mut places = vec![wanted(safetensors, &commit)];
-        places.extend(converted.map(|(_, revision)| wanted(safetensors, revision)));
-        places.push(wanted(checkpoint, &commit));
-        let weights = hub.fetch_first(&places, watch)?;
+        let mut places = vec![request(safetensors, &commit)];
+        places.extend(converted.map(|(_, revision)| request(safetensors, revision)));
+        places.push(request(checkpoint, &commit));
+        let weights = hub.fetch_first(&places, monitor)?;
         let name = if weights.path.ends_with(checkpoint) { checkpoint } else { safetensors };
-        let preprocessor = hub.fetch_if_there(&wanted(PREPROCESSOR, &commit), watch)?;
+        let preprocessor = hub.fetch_if_there(&request(PREPROCESSOR, &commit), monitor)?;
         let mut files = vec![("config.json", config), ("tokenizer.json", tokenizer), (name, weights)];
         files.extend(preprocessor.map(|file| (PREPROCESSOR, file)));
         files.sort_by_key(|&(name, _)| name);
@@ -144,7 +148,7 @@ impl Stage for FetchClip {
         let files = match &self.origin {
             Origin::Hub { repository, revision } => {
                 let hub = Hub::open(HubSettings::from_env()?)?;
-                Self::fetch(repository, revision, &hub, &Watch::of(context))?
+                Self::fetch(repository, revision, &hub, &ProgressMonitor::of(context))?
             }
             Origin::Folder(_) => {
                 self.files().iter().map(|file| describe(file.path(), context)).collect::<Result<_>>()?
@@ -158,46 +162,29 @@ impl Stage for FetchClip {
     }
 }
 
-/// The files of `model` from where it came, fetched again if they are gone from the cache.
+/// The files of `model`, verified, where they lie.
 ///
 /// # Errors
-/// A file that can neither be found nor fetched, or whose content is another now.
+/// A file that is gone or another now. If it was in the hub's cache, the error [says](Error::input_is_gone) that
+/// `model` no longer holds, and the scheduler has it made again.
 pub fn locate(model: &Model, origin: &Origin, context: &Context) -> Result<ClipFiles> {
-    let from_hub = |repo: &str, hub: &Hub, file: &ModelFile| -> Result<PathBuf> {
-        let wanted = Wanted {
-            kind: RepoKind::Model,
-            repo,
-            revision: &file.revision,
-            file: &file.name,
-            sha256: Some(&file.sha256),
-        };
-        Ok(hub.fetch(&wanted, &Watch::of(context))?.path)
-    };
-    let from_folder = |folder: &Path, file: &ModelFile| -> Result<PathBuf> {
-        let path = folder.join(&file.name);
-        if describe(&path, context)?.sha256 != file.sha256 {
-            return Err(changed().at(&path));
-        }
-        Ok(path)
-    };
-    let hub = match origin {
-        Origin::Hub { .. } => Some(Hub::open(HubSettings::from_env()?)?),
-        Origin::Folder(_) | Origin::BuiltIn(_) => None,
-    };
     let path = |name: &str| -> Result<Option<Content>> {
         let Some(file) = model.files.iter().find(|file| file.name == name) else { return Ok(None) };
-        match (origin, &hub) {
-            (Origin::Hub { repository, .. }, Some(hub)) => Ok(Some(from_hub(repository, hub, file)?.into())),
-            (Origin::Folder(folder), _) => Ok(Some(from_folder(folder, file)?.into())),
-            (Origin::BuiltIn(built), _) => {
-                let found = built_in(built).into_iter().find(|file| file.0 == name);
-                match found {
-                    Some(found) if describe_built_in(&found).sha256 == file.sha256 => Ok(Some(found.1)),
-                    _ => Err(changed().at(name)),
+        let found = match origin {
+            Origin::Hub { repository, .. } => in_cache(repository, file, context)?.into(),
+            Origin::Folder(folder) => {
+                let path = folder.join(&file.name);
+                if describe(&path, context)?.sha256 != file.sha256 {
+                    return Err(changed().at(&path));
                 }
+                path.into()
             }
-            (Origin::Hub { .. }, None) => Ok(None),
-        }
+            Origin::BuiltIn(name) => {
+                let same = |found: &BuiltInFile| describe_built_in(found) == *file;
+                built_in(name).into_iter().find(same).ok_or_else(|| changed().at(&file.name))?.1
+            }
+        };
+        Ok(Some(found))
     };
     let needed = |name: &str| path(name)?.ok_or_else(|| Error::new(format!("the CLIP lacks {name}")));
     let has = |name: &&str| model.files.iter().any(|file| file.name == *name);
@@ -208,6 +195,29 @@ pub fn locate(model: &Model, origin: &Origin, context: &Context) -> Result<ClipF
         weights: needed(weights)?,
         preprocessor: path(PREPROCESSOR)?,
     })
+}
+
+fn model_file<'a>(repo: &'a str, revision: &'a str, file: &'a str) -> FileRequest<'a> {
+    FileRequest { kind: RepoKind::Model, repo, revision, file, sha256: None }
+}
+
+/// Where the hub's cache has the file.
+fn in_cache(repository: &str, file: &ModelFile, context: &Context) -> Result<PathBuf> {
+    let request = model_file(repository, &file.revision, &file.name);
+    let path = path_of(&HubSettings::from_env()?, &request);
+    let gone = |what: &str| {
+        Error::new(format!("{request} {what} the hub's cache"))
+            .at(&path)
+            .help("run again: the stage `clip` fetches it once more")
+            .input_is_gone::<Model>()
+    };
+    if !path.is_file() {
+        return Err(gone("is gone from"));
+    }
+    if describe(&path, context)?.sha256 != file.sha256 {
+        return Err(gone("is damaged in"));
+    }
+    Ok(path)
 }
 
 fn changed() -> Error {

@@ -10,19 +10,19 @@ use crate::artifacts::annotation::{Names, Unmatched, Votes};
 
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Join {
+pub struct MergeVotes {
     /// What each source is called, in the order of the inputs.
     pub sources: Vec<String>,
 }
 
-impl Stage for Join {
+impl Stage for MergeVotes {
     type Inputs = Vec<Votes>;
     type Output = Votes;
-    const NAME: &'static str = "join";
+    const NAME: &'static str = "merge-votes";
     const VERSION: u32 = 1;
 
     fn run(&self, sources: Vec<Arc<Votes>>, _: &Context) -> Result<Votes> {
-        let Some(first) = sources.first() else { return Err(Error::new("there are no votes to join")) };
+        let Some(first) = sources.first() else { return Err(Error::new("there are no votes to merge")) };
         let (images, classes) = (first.ids.len(), first.names.classes.len());
         for (name, votes) in self.sources.iter().zip(&sources) {
             if votes.ids != first.ids || votes.names.classes != first.names.classes {
@@ -85,27 +85,27 @@ mod tests {
         })
     }
 
-    fn join(sources: Vec<Arc<Votes>>) -> Result<Votes> {
+    fn merge(sources: Vec<Arc<Votes>>) -> Result<Votes> {
         let names = ["clip", "people"].map(str::to_owned).to_vec();
-        Join { sources: names }.run(sources, &Context::for_test("nowhere"))
+        MergeVotes { sources: names }.run(sources, &Context::for_test("nowhere"))
     }
 
     #[test]
     fn every_annotator_keeps_its_vote_and_counts_alike_in_the_mean() {
         let clip = votes(&["x", "y"], &[Some(0), Some(0), Some(1), Some(0)], &[0.75, 0.25, 0.5, 0.5]);
         let people = votes(&["z"], &[Some(1), None], &[0.0, 1.0, 0.5, 0.5]);
-        let joined = join(vec![clip, people]).unwrap();
-        assert_eq!(joined.names.annotators, ["clip: x", "clip: y", "people: z"]);
-        assert_eq!(joined.votes, [Some(0), Some(0), Some(1), Some(1), Some(0), None]);
-        assert_eq!(joined.probs(0), [0.5, 0.5]);
-        assert_eq!(joined.probs(1), [0.5, 0.5]);
+        let merged = merge(vec![clip, people]).unwrap();
+        assert_eq!(merged.names.annotators, ["clip: x", "clip: y", "people: z"]);
+        assert_eq!(merged.votes, [Some(0), Some(0), Some(1), Some(1), Some(0), None]);
+        assert_eq!(merged.probs(0), [0.5, 0.5]);
+        assert_eq!(merged.probs(1), [0.5, 0.5]);
     }
 
     #[test]
     fn votes_on_other_images_are_refused() {
         let one = votes(&["x"], &[Some(0), Some(1)], &[1.0, 0.0, 0.0, 1.0]);
         let other = Votes { ids: vec!["a".to_owned(), "c".to_owned()], ..(*one).clone() };
-        let error = join(vec![one, Arc::new(other)]).unwrap_err().to_string();
+        let error = merge(vec![one, Arc::new(other)]).unwrap_err().to_string();
         assert!(error.contains("people"), "{error}");
     }
 }

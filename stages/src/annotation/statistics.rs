@@ -12,7 +12,7 @@ use crate::artifacts::images::Split;
 use crate::artifacts::statistics::{
     AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, SOFT_MEAN, Statistics,
 };
-use crate::learn::training_set::share;
+use crate::learn::metrics::share;
 
 /// The stage, for labels that come from votes; it has no settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,14 +52,14 @@ fn of_both_splits(labels: &Labels, votes: Option<&Votes>, context: &Context) -> 
             summarise(split, &rows, labels, votes, &mut all);
         }
     }
-    if labels.labels.iter().all(Option::is_none) {
+    if labels.truth.iter().all(Option::is_none) {
         context.progress().note("no true labels: eta and accuracies are left out");
     }
     all
 }
 
 fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes>, all: &mut Statistics) {
-    let truth = |row: usize| labels.labels[row];
+    let truth = |row: usize| labels.truth[row];
     // Of an image without the vote, or without the truth, nothing can be said.
     let right = |of: &dyn Fn(usize) -> Option<u16>| {
         share(rows.iter().filter_map(|&row| Some(truth(row)? == i32::from(of(row)?))))
@@ -92,18 +92,19 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
 
     let known = rows.iter().any(|&row| truth(row).is_some());
     all.classes.extend(labels.names.classes.iter().enumerate().map(|(class, name)| {
-        let own: Vec<usize> = rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
+        let of_class: Vec<usize> =
+            rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
         let count = |of: &dyn Fn(usize) -> bool| voted.iter().filter(|&&row| of(row)).count() as u64;
-        let own_voted = || own.iter().filter(|&&row| labels.single[row].is_some());
+        let voted_of_class = || of_class.iter().filter(|&&row| labels.single[row].is_some());
         ClassStatistics {
             class: name.clone(),
             split,
-            images: known.then_some(own.len() as f64),
+            images: known.then_some(of_class.len() as f64),
             candidate_in: count(&|row| labels.candidates[row].iter().any(|&c| usize::from(c) == class)),
             single_label_of: count(&|row| labels.single[row].map(usize::from) == Some(class)),
-            eta: share(own_voted().filter_map(|&row| outside(row))),
+            eta: share(voted_of_class().filter_map(|&row| outside(row))),
             zero_shot_mean: votes.and_then(|_| {
-                share(own.iter().filter_map(|&row| Some(usize::from(labels.single[row]?) == class)))
+                share(of_class.iter().filter_map(|&row| Some(usize::from(labels.single[row]?) == class)))
             }),
             prior: votes.filter(|_| !voted.is_empty()).map(|votes| {
                 let probs = voted.iter().map(|&row| f64::from(votes.probs(row)[class]));
@@ -121,9 +122,9 @@ fn by_annotator(
     labels: &Labels,
     votes: &Votes,
 ) -> Vec<AnnotatorStatistics> {
-    /// Of one annotator, on how many images something is so.
+    /// Numbers of images on which an annotator's vote has a property.
     #[derive(Clone, Default)]
-    struct Tally {
+    struct AnnotatorCounts {
         voted: u64,
         agrees: u64,
         known: u64,
@@ -131,36 +132,36 @@ fn by_annotator(
         alone: u64,
         alone_right: u64,
     }
-    let mut tallies = vec![Tally::default(); votes.names.annotators.len()];
-    let mut count = vec![0u32; votes.names.classes.len()];
+    let mut counts = vec![AnnotatorCounts::default(); votes.names.annotators.len()];
+    let mut votes_for = vec![0u32; votes.names.classes.len()];
     for &row in voted {
         let given = || votes.on(row).iter().copied().flatten().map(usize::from);
-        given().for_each(|class| count[class] += 1);
-        for (tally, vote) in tallies.iter_mut().zip(votes.on(row)) {
+        given().for_each(|class| votes_for[class] += 1);
+        for (counted, vote) in counts.iter_mut().zip(votes.on(row)) {
             let Some(vote) = *vote else { continue };
-            let right = labels.labels[row].map(|truth| truth == i32::from(vote));
-            let alone = count[usize::from(vote)] == 1;
-            tally.voted += 1;
-            tally.agrees += u64::from(labels.single[row] == Some(vote));
-            tally.known += u64::from(right.is_some());
-            tally.right += u64::from(right == Some(true));
-            tally.alone += u64::from(alone);
-            tally.alone_right += u64::from(alone && right == Some(true));
+            let right = labels.truth[row].map(|truth| truth == i32::from(vote));
+            let alone = votes_for[usize::from(vote)] == 1;
+            counted.voted += 1;
+            counted.agrees += u64::from(labels.single[row] == Some(vote));
+            counted.known += u64::from(right.is_some());
+            counted.right += u64::from(right == Some(true));
+            counted.alone += u64::from(alone);
+            counted.alone_right += u64::from(alone && right == Some(true));
         }
-        given().for_each(|class| count[class] = 0);
+        given().for_each(|class| votes_for[class] = 0);
     }
-    let known = voted.iter().filter(|&&row| labels.labels[row].is_some()).count() as u64;
+    let known = voted.iter().filter(|&&row| labels.truth[row].is_some()).count() as u64;
     let of = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-    let annotator = |(template, tally): (&String, Tally)| AnnotatorStatistics {
+    let annotator = |(template, counted): (&String, AnnotatorCounts)| AnnotatorStatistics {
         template: template.clone(),
         split,
-        accuracy: of(tally.right, tally.known),
-        voted: tally.voted as f64 / rows.len() as f64,
-        agreement: of(tally.agrees, tally.voted),
-        candidates_added: of(tally.alone, voted.len() as u64).unwrap_or(0.0),
-        truths_added: of(tally.alone_right, known),
+        accuracy: of(counted.right, counted.known),
+        voted: counted.voted as f64 / rows.len() as f64,
+        agreement: of(counted.agrees, counted.voted),
+        candidates_added: of(counted.alone, voted.len() as u64).unwrap_or(0.0),
+        truths_added: of(counted.alone_right, known),
     };
-    votes.names.annotators.iter().zip(tallies).map(annotator).collect()
+    votes.names.annotators.iter().zip(counts).map(annotator).collect()
 }
 
 /// What the candidates of these images would be under the rules that one may choose from (method §§1 and 2).
@@ -171,18 +172,18 @@ fn compare_rules<'a>(
     votes: &'a Votes,
 ) -> impl Iterator<Item = RuleStatistics> + 'a {
     let (classes, annotators) = (votes.names.classes.len(), votes.names.annotators.len());
-    let plain = Label::default();
+    let default = Label::default();
     let union = [1, 2, 3, 5, 9].map(|min_votes| {
         let name = format!("label.rule=union label.min_votes={min_votes}");
-        (name, Label { min_votes, ..plain.clone() })
+        (name, Label { min_votes, ..default.clone() })
     });
     let top = [2, 3, 5]
-        .map(|k| (format!("label.rule=top-k label.k={k}"), Label { rule: Rule::TopK, k, ..plain.clone() }));
+        .map(|k| (format!("label.rule=top-k label.k={k}"), Label { rule: Rule::TopK, k, ..default.clone() }));
     let ratio = [0.5, 0.2, 0.1].map(|ratio| {
         let name = format!("label.rule=ratio label.k=5 label.ratio={ratio}");
-        (name, Label { rule: Rule::Ratio, k: 5, ratio, ..plain.clone() })
+        (name, Label { rule: Rule::Ratio, k: 5, ratio, ..default.clone() })
     });
-    let single = [("label.rule=single".to_owned(), Label { rule: Rule::Single, ..plain.clone() })];
+    let single = [("label.rule=single".to_owned(), Label { rule: Rule::Single, ..default.clone() })];
     // Fewer annotators than votes asked for, or fewer classes than k, make no rule of their own.
     let apply = move |label: &Label| {
         label.min_votes <= annotators.max(1) && (label.rule != Rule::TopK || label.k < classes)
@@ -192,7 +193,7 @@ fn compare_rules<'a>(
             move |(rule, label)| {
                 let candidates = |row: usize| label.candidates(votes.on(row), votes.probs(row));
                 let sets: Vec<(Option<i32>, Vec<u16>)> =
-                    rows.iter().map(|&row| (labels.labels[row], candidates(row))).collect();
+                    rows.iter().map(|&row| (labels.truth[row], candidates(row))).collect();
                 let lacking = |(truth, set): &(Option<i32>, Vec<u16>)| {
                     truth.map(|truth| !set.iter().any(|&class| i32::from(class) == truth))
                 };
@@ -216,7 +217,7 @@ fn soft_mean(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) -> Ru
         rows.iter().map(|&row| votes.probs(row).iter().map(surprise).sum::<f64>().exp()).collect();
     let lacking: Vec<f64> = (rows.iter())
         .filter_map(|&row| {
-            let truth = usize::try_from(labels.labels[row]?).ok()?;
+            let truth = usize::try_from(labels.truth[row]?).ok()?;
             votes.probs(row).get(truth).map(|&p| 1.0 - f64::from(p))
         })
         .collect();

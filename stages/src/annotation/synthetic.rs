@@ -1,5 +1,7 @@
 //! Synthetic noisy partial labels (method §12): candidates made from the truth, for studying the method where it is
 //! known what is wrong with them.
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use std::sync::Arc;
 
@@ -67,7 +69,7 @@ impl Stage for Synthesise {
             splits: index.splits.clone(),
             candidates,
             single,
-            labels: index.labels.clone(),
+            truth: index.labels.clone(),
             names: Names { annotators: Vec::new(), classes: index.classes.clone() },
         })
     }

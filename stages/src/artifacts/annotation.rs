@@ -183,7 +183,7 @@ pub struct Labels {
     /// candidates at random.
     pub single: Vec<Option<u16>>,
     /// The true class, where known.
-    pub labels: Vec<Option<i32>>,
+    pub truth: Vec<Option<i32>>,
     /// Class names; no annotators.
     pub names: Names,
 }
@@ -196,7 +196,7 @@ impl Artifact for Labels {
             .strings("split", self.splits.iter().map(|split| split.name()))
             .lists("candidates", Arc::new(values), self.candidates.iter().map(Vec::len))
             .u16_or_null("single", self.single.iter().copied())
-            .i32_or_null("label", self.labels.iter().copied())
+            .i32_or_null("label", self.truth.iter().copied())
             .metadata(NAMES, self.names.to_json()?)
             .write(&folder.join("labels.parquet"))
     }
@@ -216,7 +216,7 @@ impl Artifact for Labels {
             ids: rows.strings("id")?,
             splits: Split::column(&rows)?,
             single: rows.nullable::<UInt16Array>("single")?.iter().collect(),
-            labels: rows.nullable::<Int32Array>("label")?.iter().collect(),
+            truth: rows.nullable::<Int32Array>("label")?.iter().collect(),
             names: Names::of(&rows)?,
         })
     }

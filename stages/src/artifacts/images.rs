@@ -100,10 +100,10 @@ impl Index {
 pub struct Images {
     /// Ids, splits, labels and class names.
     pub index: Index,
-    source: Source,
+    source: ImageStorage,
 }
 
-enum Source {
+enum ImageStorage {
     Memory { encoded: Vec<Vec<u8>>, paths: Vec<Option<String>> },
     Folder(PathBuf),
 }
@@ -111,7 +111,7 @@ enum Source {
 impl Images {
     /// Images that were just fetched: `encoded` are files as they came (PNG, JPEG, …), `paths` their names.
     pub fn new(index: Index, encoded: Vec<Vec<u8>>, paths: Vec<Option<String>>) -> Self {
-        Self { index, source: Source::Memory { encoded, paths } }
+        Self { index, source: ImageStorage::Memory { encoded, paths } }
     }
 
     /// The encoded images, in the order of [`Index`].
@@ -120,12 +120,12 @@ impl Images {
     /// The table cannot be read.
     pub fn encoded(&self) -> Result<Encoded> {
         match &self.source {
-            Source::Memory { encoded, .. } => {
+            ImageStorage::Memory { encoded, .. } => {
                 let chunks: Vec<_> = encoded.chunks(ROW_GROUP).map(BinaryArray::from_iter_values).collect();
                 let starts = (0..=chunks.len()).map(|n| (n * ROW_GROUP).min(encoded.len())).collect();
                 Ok(Encoded { starts, chunks })
             }
-            Source::Folder(folder) => {
+            ImageStorage::Folder(folder) => {
                 let path = folder.join(FILE);
                 guarded(|| Encoded::read(&path)).or_fail(|| Error::new("cannot read the images").at(&path))?
             }
@@ -175,7 +175,7 @@ impl Encoded {
 
 impl Artifact for Images {
     fn save(&self, folder: &Path) -> Result<()> {
-        let Source::Memory { encoded, paths } = &self.source else {
+        let ImageStorage::Memory { encoded, paths } = &self.source else {
             return Err(Error::new("these images are stored already").at(folder));
         };
         let Index { ids, splits, labels, classes } = &self.index;
@@ -225,6 +225,6 @@ impl Artifact for Images {
             labels: rows.nullable::<Int32Array>("label")?.iter().collect(),
             classes: names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect(),
         };
-        Ok(Self { index, source: Source::Folder(folder.to_owned()) })
+        Ok(Self { index, source: ImageStorage::Folder(folder.to_owned()) })
     }
 }

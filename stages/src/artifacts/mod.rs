@@ -5,9 +5,11 @@
 
 pub mod annotation;
 pub mod evaluation;
+pub mod history;
 pub mod images;
 pub mod model;
 pub mod statistics;
+pub mod student;
 pub(crate) mod table;
 pub mod training;
 

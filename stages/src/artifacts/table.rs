@@ -1,6 +1,4 @@
 //! Parquet files whose bytes depend on their rows alone, and columns read back with their types checked.
-//!
-//! It knows nothing of what the columns mean.
 
 use std::fs::File;
 use std::path::Path;
@@ -241,6 +239,17 @@ impl Rows {
             .at(&self.path)),
         }
     }
+}
+
+/// The names of the columns of a table, in their order.
+pub(crate) fn column_names(path: &Path) -> Result<Vec<String>> {
+    let cannot = || Error::new("cannot read the table").at(path);
+    let names = || -> Result<Vec<String>> {
+        let file = File::open(path).or_fail(cannot)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).or_fail(cannot)?;
+        Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect())
+    };
+    guarded(names).or_fail(cannot)?
 }
 
 /// A reader of the named columns, and the file's metadata entries.

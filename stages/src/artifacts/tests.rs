@@ -5,13 +5,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::{Device, Tensor};
 use pipeline::artifact::Artifact;
 
 use super::annotation::{Embeddings, Labels, Names, Unmatched, Votes};
 use super::evaluation::Evaluation;
+use super::history::{Epoch, History};
 use super::images::{Images, Index, Split};
 use super::statistics::{AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, Statistics};
-use super::training::Epoch;
+use super::student::{InputFormat, Provenance, Student, Weights};
+use super::training::{SampleDivision, SampleLabels, Trained};
+use crate::network::Architecture;
 
 /// Saves twice, checks that the bytes are the same, and loads.
 fn round_trip<A: Artifact>(value: &A) -> A {
@@ -95,12 +99,12 @@ fn annotations_come_back() {
         splits: splits(3),
         candidates: vec![vec![0, 2], vec![], vec![1]],
         single: vec![Some(2), None, Some(1)],
-        labels: vec![Some(2), None, Some(0)],
+        truth: vec![Some(2), None, Some(0)],
         names: Names { annotators: Vec::new(), ..names },
     };
     let back = round_trip(&labels);
     assert_eq!(back.candidates, labels.candidates);
-    assert_eq!((back.single, back.labels, back.splits), (labels.single, labels.labels, labels.splits));
+    assert_eq!((back.single, back.truth, back.splits), (labels.single, labels.truth, labels.splits));
 }
 
 #[test]
@@ -147,15 +151,71 @@ fn statistics_and_evaluations_come_back() {
     assert_eq!(round_trip(&evaluation), evaluation);
 }
 
+fn history() -> History {
+    let mut history = History::new(["loss", "mean_w"]);
+    let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
+    history.push(Epoch { epoch: 1, network: 2, values }).unwrap();
+    history.push(Epoch { epoch: 2, network: 1, ..Epoch::default() }).unwrap();
+    history
+}
+
 #[test]
 fn a_history_row_keeps_what_it_has_and_lacks_what_it_lacks() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("history.parquet");
-    let values = BTreeMap::from([("loss".to_owned(), 1.5)]);
-    let rows =
-        vec![Epoch { epoch: 1, network: 2, values }, Epoch { epoch: 2, network: 1, ..Epoch::default() }];
-    super::training::save_history(&rows, &["loss", "mean_w"], &path).unwrap();
-    assert_eq!(super::training::load_history(&["loss", "mean_w"], &path).unwrap(), rows);
+    assert_eq!(round_trip(&history()), history());
+}
+
+#[test]
+fn a_figure_that_no_column_knows_is_refused() {
+    let values = BTreeMap::from([("los".to_owned(), 1.5)]);
+    let error = history().push(Epoch { epoch: 3, network: 1, values }).unwrap_err().to_string();
+    assert!(error.contains("`los`"), "{error}");
+}
+
+fn trained(sample_labels: Option<SampleLabels>) -> Trained {
+    let weights = |value: f32| {
+        let tensor = |name: &str| (name.to_owned(), Tensor::new(&[value, 1.0], &Device::Cpu).unwrap());
+        Weights::from(["a.weight", "a.running_mean"].map(tensor))
+    };
+    let student = Student {
+        method: "co-reg".into(),
+        classes: vec!["x".into(), "<ß>".into()],
+        input: InputFormat { size: 8, channels: 1, mean: vec![0.13], std: vec![0.31] },
+        architecture: Architecture::resnet18(1, 8, 2),
+        networks: vec![("network1".into(), weights(0.5)), ("network12".into(), weights(0.25))],
+        provenance: Provenance { version: 3, training_images: 4, ..Provenance::default() },
+    };
+    Trained { student, history: history(), sample_labels }
+}
+
+#[test]
+fn a_student_comes_back_with_all_that_predicting_needs() {
+    let whole = trained(None);
+    let back = round_trip(&whole);
+    let (whole, back) = (whole.student, back.student);
+    assert_eq!((&back.method, &back.classes, &back.input), (&whole.method, &whole.classes, &whole.input));
+    assert_eq!((&back.architecture, &back.provenance), (&whole.architecture, &whole.provenance));
+    assert_eq!(back.parameters(), 2);
+    for ((name, weights), (own_name, own)) in back.networks.iter().zip(&whole.networks) {
+        assert_eq!(name, own_name);
+        let values = |weights: &Weights| -> Vec<(String, Vec<f32>)> {
+            weights.iter().map(|(name, tensor)| (name.clone(), tensor.to_vec1().unwrap())).collect()
+        };
+        assert_eq!(values(weights), values(own));
+    }
+}
+
+#[test]
+fn sample_labels_come_back_with_and_without_a_division() {
+    let mut labels = SampleLabels {
+        ids: ids(2),
+        labels: vec![1, 0],
+        confidence: vec![0.5, 0.75],
+        division: Some(SampleDivision { w: vec![0.25, 0.75], partial: vec![false, true] }),
+    };
+    assert_eq!(round_trip(&trained(Some(labels.clone()))).sample_labels.as_ref(), Some(&labels));
+    labels.division = None;
+    assert_eq!(round_trip(&trained(Some(labels.clone()))).sample_labels.as_ref(), Some(&labels));
+    assert_eq!(round_trip(&trained(None)).sample_labels, None);
 }
 
 #[test]

@@ -12,21 +12,22 @@ use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::Split;
 use crate::artifacts::statistics::Statistics;
 use crate::artifacts::table::Table;
-use crate::artifacts::training::Distilled;
-use crate::experiment::{Experiment, Findings};
+use crate::artifacts::history::History;
+use crate::experiment::{BranchNodes, Experiment};
+use crate::methods::TrainingNode;
 
-/// Test accuracies of a branch, by metric and title, in the order of [`figures`].
-const COLUMNS: [(&str, &str); 4] = [
-    ("zero_shot_mean", "annotators, average"),
-    ("accuracy_distilled", "plain student"),
-    ("accuracy_after_warm_up", "after warm-up"),
-    LAST,
-];
-/// The column that stands in every table, even where no truth is known.
-const LAST: (&str, &str) = ("accuracy", "after Co-Reg");
+/// A figure of the table: its name in the Parquet file, and its title for people.
+type Column = (String, String);
 
-/// A variant's title, and for each of its seeds the figures of [`COLUMNS`].
-type Row = (String, Vec<(u64, [Option<f64>; 4])>);
+/// Test accuracies of a branch, in the order in which they came about: of the annotators, of the baselines, of the
+/// trainings that the method goes on from, and of the student.
+type Figures = Vec<(Column, Option<f64>)>;
+
+/// A variant's title, and the figures of each of its seeds.
+type Row = (String, Vec<(u64, Figures)>);
+
+/// The student's own column, which stands in every table, even where no truth is known.
+const LAST: &str = "accuracy";
 
 pub(super) fn ablations(
     experiment: &Experiment,
@@ -35,11 +36,11 @@ pub(super) fn ablations(
     seeds: u64,
 ) -> Result<()> {
     let branches = experiment.variants(variants, seeds)?;
-    let wired = experiment.graph(&branches)?;
+    let experiments = experiment.graph(&branches)?;
     let store = open_store(artifacts)?;
-    let report = execute(experiment, &wired.graph, &store, artifacts, &[])?;
+    let report = execute(experiment, &experiments.graph, &store, artifacts, &[])?;
     let mut rows: Vec<Row> = Vec::new();
-    for (branch, nodes) in branches.iter().zip(&wired.branches) {
+    for (branch, nodes) in branches.iter().zip(&experiments.branches) {
         let figures = (branch.settings.seed, figures(nodes, &report, &store)?);
         match rows.iter_mut().find(|(title, _)| *title == branch.variant) {
             Some((_, seeds)) => seeds.push(figures),
@@ -59,36 +60,60 @@ pub(super) fn ablations(
 }
 
 /// The figures of a branch; what it does not have is absent.
-fn figures(nodes: &Findings, report: &RunReport, store: &Store) -> Result<[Option<f64>; 4]> {
+fn figures(nodes: &BranchNodes, report: &RunReport, store: &Store) -> Result<Figures> {
     let result = |node: &str| {
         let record = report.node(node).and_then(|node| node.result.as_ref());
         record.ok_or_else(|| Error::new(format!("node {node} has no result")))
     };
-    let evaluation: Evaluation = store.load(result(&nodes.evaluation)?)?;
     let statistics: Statistics = store.load(result(&nodes.statistics)?)?;
-    let distilled =
-        nodes.distilled.as_deref().map(|node| store.load::<Distilled>(result(node)?)).transpose()?;
-    Ok([
-        statistics.get("zero_shot_mean", Split::Test),
-        distilled.as_ref().and_then(Distilled::accuracy),
-        evaluation.get("accuracy_after_warm_up"),
-        evaluation.get("accuracy"),
-    ])
+    let column = |name: &str, title: &str| (name.to_owned(), title.to_owned());
+    let annotators = statistics.get("zero_shot_mean", Split::Test);
+    let mut figures = vec![(column("zero_shot_mean", "annotators, average"), annotators)];
+    let trained = |training: &TrainingNode, title: String| -> Result<(Column, Option<f64>)> {
+        let history: History = store.load(result(&training.node)?)?;
+        Ok(((format!("accuracy_{}", training.method), title), history.accuracy()))
+    };
+    for baseline in &nodes.baselines {
+        figures.push(trained(baseline, baseline.title.to_owned())?);
+    }
+    for before in &nodes.before {
+        figures.push(trained(before, format!("after {}", before.title))?);
+    }
+    let evaluation: Evaluation = store.load(result(&nodes.evaluation)?)?;
+    let title = if nodes.before.is_empty() { "" } else { "after " };
+    figures.push((column(LAST, &format!("{title}{}", nodes.method.title)), evaluation.get("accuracy")));
+    Ok(figures)
+}
+
+/// The columns of the table, each once; variants that learn by different methods share the student's own.
+fn columns(rows: &[Row]) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for (column, value) in rows.iter().flat_map(|(_, seeds)| seeds).flat_map(|(_, figures)| figures) {
+        if value.is_none() && column.0 != LAST {
+            continue;
+        }
+        match columns.iter_mut().find(|known| known.0 == column.0) {
+            None => columns.push(column.clone()),
+            Some(known) if known.1 != column.1 => known.1 = "student".to_owned(),
+            Some(_) => {}
+        }
+    }
+    // What some variants alone have was added behind.
+    columns.sort_by_key(|column| column.0 == LAST);
+    columns
 }
 
 /// The table in Markdown: a row a variant, mean ± deviation over its seeds. A column that nobody has is left out.
 fn markdown(rows: &[Row]) -> String {
-    let value_of = |column: usize| move |(_, values): &(u64, [Option<f64>; 4])| values[column];
-    let some =
-        |column: usize| rows.iter().flat_map(|(_, seeds)| seeds).any(|row| value_of(column)(row).is_some());
-    let columns: Vec<usize> =
-        (0..COLUMNS.len()).filter(|&column| some(column) || COLUMNS[column] == LAST).collect();
-    let titles: Vec<&str> = columns.iter().map(|&column| COLUMNS[column].1).collect();
+    let columns = columns(rows);
+    let titles: Vec<&str> = columns.iter().map(|column| column.1.as_str()).collect();
     let mut table = format!("Test accuracy in %.\n\n| variant | {} | seeds |\n", titles.join(" | "));
     table += &format!("|{}\n", "---|".repeat(columns.len() + 2));
     for (title, seeds) in rows {
-        let cell = |&column: &usize| -> String {
-            let values: Vec<f64> = seeds.iter().filter_map(value_of(column)).collect();
+        let cell = |(name, _): &Column| -> String {
+            let figures = seeds.iter().flat_map(|(_, figures)| figures);
+            let values: Vec<f64> =
+                figures.filter(|(column, _)| column.0 == *name).filter_map(|(_, value)| *value).collect();
             mean_and_deviation(&values)
         };
         let cells: Vec<String> = columns.iter().map(cell).collect();
@@ -101,9 +126,9 @@ fn markdown(rows: &[Row]) -> String {
 fn save(rows: &[Row], path: &Path) -> Result<()> {
     let flat = || {
         rows.iter().flat_map(|(title, seeds)| {
-            seeds.iter().flat_map(move |(seed, values)| {
-                let named = COLUMNS.iter().zip(values);
-                named.filter_map(move |((name, _), value)| Some((title, *seed, *name, (*value)?)))
+            seeds.iter().flat_map(move |(seed, figures)| {
+                let known = figures.iter().filter_map(|((name, _), value)| Some((name, (*value)?)));
+                known.map(move |(name, value)| (title, *seed, name, value))
             })
         })
     };
@@ -133,24 +158,38 @@ fn mean_and_deviation(values: &[f64]) -> String {
 mod tests {
     use super::*;
 
+    fn figures(values: [Option<f64>; 3]) -> Figures {
+        let columns = [("zero_shot_mean", "annotators, average"), ("accuracy_warm-up", "after warm-up")];
+        let columns = columns.into_iter().chain([(LAST, "after Co-Reg")]);
+        columns.zip(values).map(|((name, title), value)| ((name.to_owned(), title.to_owned()), value)).collect()
+    }
+
     #[test]
     fn a_row_has_mean_and_deviation_and_no_column_is_empty() {
         let rows = [
             (
                 "a".to_owned(),
-                vec![
-                    (0, [Some(0.4), None, Some(0.5), Some(0.5)]),
-                    (1, [Some(0.4), None, Some(0.5), Some(0.6)]),
-                ],
+                vec![(0, figures([Some(0.4), None, Some(0.5)])), (1, figures([Some(0.4), None, Some(0.6)]))],
             ),
-            ("b".to_owned(), vec![(0, [None, None, Some(0.25), None])]),
+            ("b".to_owned(), vec![(0, figures([None, None, None]))]),
         ];
         let table = markdown(&rows);
-        assert!(table.contains(
-            "| variant | annotators, average | after warm-up | after Co-Reg | seeds |\n|---|---|---|---|---|\n"
-        ));
-        assert!(table.contains("| a | 40.00 ± 0.00 | 50.00 ± 0.00 | 55.00 ± 7.07 | 2 |"), "{table}");
-        assert!(table.contains("| b | – | 25.00 | – | 1 |"), "{table}");
+        assert!(table.contains("| variant | annotators, average | after Co-Reg | seeds |\n|---|---|---|---|\n"));
+        assert!(table.contains("| a | 40.00 ± 0.00 | 55.00 ± 7.07 | 2 |"), "{table}");
+        assert!(table.contains("| b | – | – | 1 |"), "{table}");
+    }
+
+    #[test]
+    fn variants_of_several_methods_share_the_students_column() {
+        let mut other = figures([None, None, Some(0.25)]);
+        other[2].0.1 = "RC".to_owned();
+        let rows = [
+            ("co-reg".to_owned(), vec![(0, figures([Some(0.4), Some(0.5), Some(0.5)]))]),
+            ("rc".to_owned(), vec![(0, other)]),
+        ];
+        let table = markdown(&rows);
+        assert!(table.contains("| variant | annotators, average | after warm-up | student | seeds |"), "{table}");
+        assert!(table.contains("| rc | – | – | 25.00 | 1 |"), "{table}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::Cancel;
 use pipeline::store::Store;
 
-use crate::dataset::user_images::Own;
+use crate::dataset::user_images::UserDataSet;
 use crate::experiment::{Choice, Experiment};
 use crate::runtime::device::Place;
 
@@ -107,6 +107,9 @@ struct ChoiceArgs {
     /// `quick` for two CPU cores, `paper` for the paper's schedule and network.
     #[arg(long, default_value = "quick")]
     profile: String,
+    /// How the student learns: co-reg, rc, cc, distill or warm-up.
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
     /// A CLIP in hub format: owner/name, or a folder; several are separated by commas.
     #[arg(long, value_name = "MODEL")]
     clip: Option<String>,
@@ -127,9 +130,9 @@ struct ChoiceArgs {
 impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
-        let Self { dataset, images, classes, name, profile, clip, votes, labels, set, .. } = self;
-        let own = images.map(|images| Own { images, classes, name });
-        Experiment::new(&Choice { data_set: dataset, own, profile, clip, votes, labels, set }, place)
+        let Self { dataset, images, classes, name, profile, method, clip, votes, labels, set, .. } = self;
+        let own = images.map(|images| UserDataSet { images, classes, name });
+        Experiment::new(&Choice { data_set: dataset, own, profile, method, clip, votes, labels, set }, place)
     }
 }
 

@@ -12,15 +12,13 @@ use pipeline::store::Store;
 use super::console::Console;
 use super::record::Record;
 use super::{on_interrupt, open_store, summary};
-use crate::experiment::Experiment;
-use crate::runtime::device;
+use crate::experiment::{Experiment, ExperimentGraph};
 
 pub(super) fn run(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
-    let wired = experiment.graph(&[experiment.branch()])?;
+    let ExperimentGraph { graph, branches } = experiment.graph(&[experiment.branch()])?;
     let store = open_store(artifacts)?;
-    let report = execute(experiment, &wired.graph, &store, artifacts, targets)?;
-    let clips = wired.branches.first().map_or(&[][..], |nodes| &nodes.clips);
-    summary::print(experiment, clips, &report, &store, artifacts)
+    let report = execute(experiment, &graph, &store, artifacts, targets)?;
+    branches.iter().try_for_each(|nodes| summary::print(experiment, nodes, &report, &store, artifacts))
 }
 
 /// Runs `graph`, with the console and the run record listening.
@@ -41,8 +39,8 @@ pub(super) fn execute(
     };
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let targets = (!targets.is_empty()).then_some(&targets[..]);
-    let machine = device::machine(experiment.place);
-    let scheduler = Scheduler { machine, ..Scheduler::new(Arc::new(listener), cancel) };
+    let mut scheduler = Scheduler::new(Arc::new(listener), cancel);
+    scheduler.machine = experiment.machine();
     scheduler.run(graph, store, Some(artifacts), targets)?.into_result()
 }
 

@@ -1,5 +1,6 @@
 //! What a run found, for people.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use pipeline::error::Result;
@@ -10,28 +11,38 @@ use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::Split;
 use crate::artifacts::model::Model;
 use crate::artifacts::statistics::Statistics;
-use crate::artifacts::training::Distilled;
+use crate::artifacts::annotation::Labels;
+use crate::artifacts::history::History;
 use crate::experiment::settings::LabelSource;
-use crate::experiment::{ClipNodes, Experiment};
-use crate::results::evaluate;
+use crate::experiment::{BranchNodes, ClipNodes, Experiment};
+use crate::learn::metrics::accuracy;
+use crate::learn::method::Method;
+use crate::methods::TrainingNode;
+use crate::methods::distill::Distill;
 
 /// Prints the summary of a run; what the run's targets left out is left out.
 pub(super) fn print(
     experiment: &Experiment,
-    clips: &[ClipNodes],
+    nodes: &BranchNodes,
     report: &RunReport,
     store: &Store,
     artifacts: &Path,
 ) -> Result<()> {
     let result = |node: &str| report.node(node).and_then(|node| node.result.as_ref());
-    let statistics = result("statistics").map(|record| store.load::<Statistics>(record)).transpose()?;
-    let evaluation = result("evaluate").map(|record| store.load::<Evaluation>(record)).transpose()?;
-    let distilled = result("distill").map(|record| store.load::<Distilled>(record)).transpose()?;
+    let statistics = result(&nodes.statistics).map(|record| store.load::<Statistics>(record)).transpose()?;
+    let evaluation = result(&nodes.evaluation).map(|record| store.load::<Evaluation>(record)).transpose()?;
+    let clips = &nodes.clips;
     if let Some(statistics) = &statistics {
         votes(experiment, clips.len(), statistics)?;
     }
     if let Some(evaluation) = &evaluation {
-        accuracies(experiment, statistics.as_ref(), distilled.as_ref(), evaluation)?;
+        let trained = |node: &TrainingNode| -> Result<Option<f64>> {
+            let history = result(&node.node).map(|record| store.load::<History>(record)).transpose()?;
+            Ok(history.and_then(|history| history.accuracy()))
+        };
+        let labels = result(&nodes.labels).map(|record| store.load::<Labels>(record)).transpose()?;
+        let agreement = labels.and_then(|labels| agreement(&labels, evaluation));
+        accuracies(experiment, nodes, statistics.as_ref(), evaluation, agreement, trained)?;
     }
     if let (Some(statistics), Some(evaluation), false) = (&statistics, &evaluation, clips.is_empty()) {
         out!("\n  {:<50}{:>12}{:>20}", "", "parameters", "images a second");
@@ -48,11 +59,15 @@ pub(super) fn print(
             };
             size_and_speed(&who, store.load::<Model>(fetched)?.parameters as f64, &clip)?;
         }
-        let passes = evaluate::PASSES as f64 * evaluation.get("images").unwrap_or(0.0);
-        let student = result("evaluate").map(|record| rate(passes, record.made.seconds)).unwrap_or_default();
+        let passes = nodes.method.networks.len() as f64 * evaluation.get("images").unwrap_or(0.0);
+        let student = result(&nodes.evaluation).map(|record| rate(passes, record.made.seconds)).unwrap_or_default();
         size_and_speed("one student network", evaluation.get("parameters").unwrap_or(0.0), &student)?;
         out!("  Timed as the stages `embed` and `evaluate` ran here, with reading and decoding.");
     }
+    nodes.left_out.iter().try_for_each(|reason| -> Result<()> {
+        out!("\n{reason}");
+        Ok(())
+    })?;
     if let Some(note) = &experiment.data_set.note {
         out!("\n{}", note.trim());
     }
@@ -116,16 +131,29 @@ struct Teacher {
     all: &'static str,
 }
 
+/// Share of the test images that the student takes for what the annotators' average does; none without annotators.
+fn agreement(labels: &Labels, evaluation: &Evaluation) -> Option<f64> {
+    let single: HashMap<&str, u16> =
+        labels.ids.iter().zip(&labels.single).filter_map(|(id, single)| Some((id.as_str(), (*single)?))).collect();
+    let said: Vec<Option<u32>> =
+        evaluation.ids.iter().map(|id| single.get(id.as_str()).copied().map(u32::from)).collect();
+    accuracy(evaluation.predictions.iter().copied().map(u32::from), &said)
+}
+
 /// Who gets how much of the test right, from the annotator to the student; without truth, who agrees with whom.
+/// `trained` gives the test accuracy of another training.
 fn accuracies(
     experiment: &Experiment,
+    nodes: &BranchNodes,
     statistics: Option<&Statistics>,
-    distilled: Option<&Distilled>,
     evaluation: &Evaluation,
+    agreement: Option<f64>,
+    trained: impl Fn(&TrainingNode) -> Result<Option<f64>>,
 ) -> Result<()> {
     let votes = |name| statistics.and_then(|statistics| statistics.get(name, Split::Test));
     let student = |name| evaluation.get(name);
     let accuracy = student("accuracy");
+    let method = &nodes.method;
     let teacher = match experiment.settings.labels {
         LabelSource::Clip => Some(Teacher {
             who: "CLIP",
@@ -142,19 +170,29 @@ fn accuracies(
         LabelSource::Synthetic => None,
     };
     if let Some(right) = accuracy {
-        let epochs = experiment.settings.distill.epochs;
         let average = votes("zero_shot_mean");
         out!("\n  {:<50}{:>12}", "", "test accuracy");
         if let Some(Teacher { first, all, .. }) = teacher {
             line(first, votes("zero_shot").map(percent))?;
             line(all, average.map(percent))?;
         }
-        let plain = distilled.and_then(Distilled::accuracy).map(percent);
-        line(&format!("a plain student of that average, {epochs} epochs"), plain)?;
-        line("Co-Reg, after warm-up", student("accuracy_after_warm_up").map(percent))?;
-        line("Co-Reg, network 1 alone", student("accuracy_network1").map(percent))?;
-        line("Co-Reg, network 2 alone", student("accuracy_network2").map(percent))?;
-        line("Co-Reg, both networks", accuracy.map(percent))?;
+        for baseline in &nodes.baselines {
+            let who = match baseline.method {
+                Distill::NAME => "a plain student of that average".to_owned(),
+                _ => baseline.title.to_owned(),
+            };
+            line(&format!("{who}, {} epochs", baseline.epochs), trained(baseline)?.map(percent))?;
+        }
+        for before in &nodes.before {
+            line(&format!("{}, after {}", method.title, before.title), trained(before)?.map(percent))?;
+        }
+        if method.networks.len() == 2 {
+            line(&format!("{}, network 1 alone", method.title), student("accuracy_network1").map(percent))?;
+            line(&format!("{}, network 2 alone", method.title), student("accuracy_network2").map(percent))?;
+            line(&format!("{}, both networks", method.title), accuracy.map(percent))?;
+        } else {
+            line(method.title, accuracy.map(percent))?;
+        }
         // An average over some test images is not to be compared with one over all.
         let all_voted = votes("voted").is_none_or(|voted| voted == 1.0);
         if let (Some(Teacher { whose, .. }), true) = (teacher, all_voted) {
@@ -167,7 +205,7 @@ fn accuracies(
     }
     line("both networks agree", student("agreement").map(percent))?;
     if let Some(Teacher { who, .. }) = teacher {
-        line(&format!("the student agrees with {who}"), student("agreement_with_annotation").map(percent))?;
+        line(&format!("the student agrees with {who}"), agreement.map(percent))?;
     }
     Ok(())
 }

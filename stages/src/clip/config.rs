@@ -1,6 +1,6 @@
 //! CLIP's `config.json`: the sizes of both towers, read with the hub's defaults and checked once.
 //!
-//! It knows nothing of weights or tensors: what it hands out is plain numbers that cannot contradict each other.
+//! What it hands out is numbers that cannot contradict each other.
 
 use pipeline::error::{Error, OrFail, Result};
 use serde_json::{Map, Value};

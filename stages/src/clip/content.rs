@@ -1,6 +1,4 @@
 //! A file of a CLIP: on disk, or part of the program.
-//!
-//! It knows nothing of what is in it.
 
 use std::borrow::Cow;
 use std::fs::File;

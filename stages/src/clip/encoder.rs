@@ -1,6 +1,6 @@
 //! The transformer that both towers share: pre-norm blocks of attention and a two-layer map, each added to its input.
 //!
-//! It knows nothing of images or texts: rows of token vectors come in, one row a sequence comes out.
+//! Rows of token vectors come in, one row a sequence comes out.
 
 use candle_core::{DType, Device, Tensor};
 use pipeline::error::{OrFail, Result};
@@ -11,14 +11,14 @@ use super::weights::{Shapes, Weights};
 
 /// Where and in which type a model's tensors live.
 #[derive(Clone)]
-pub struct Place {
+pub struct TensorPlace {
     /// The device.
     pub device: Device,
     /// F32 on the CPU; F32, F16 or BF16 elsewhere.
     pub dtype: DType,
 }
 
-impl Place {
+impl TensorPlace {
     /// Values of this shape, put in place.
     pub fn tensor(&self, values: Vec<f32>, shape: &[usize]) -> candle_core::Result<Tensor> {
         Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(self.dtype)?.to_device(&self.device)
@@ -37,7 +37,7 @@ impl Linear {
         weights: &Weights,
         names: &[String],
         [inputs, outputs]: [usize; 2],
-        place: &Place,
+        place: &TensorPlace,
     ) -> Result<Self> {
         let mut weight = Vec::with_capacity(names.len() * inputs * outputs);
         let mut bias = Vec::with_capacity(names.len() * outputs);
@@ -49,12 +49,17 @@ impl Linear {
     }
 
     /// One linear map without bias.
-    pub fn load_unbiased(weights: &Weights, name: &str, shape: &[usize], place: &Place) -> Result<Self> {
+    pub fn load_unbiased(
+        weights: &Weights,
+        name: &str,
+        shape: &[usize],
+        place: &TensorPlace,
+    ) -> Result<Self> {
         let outputs = shape[0];
         Self::new(weights.read(name, shape)?, vec![0.0; outputs], shape[1..].iter().product(), place)
     }
 
-    fn new(weight: Vec<f32>, bias: Vec<f32>, inputs: usize, place: &Place) -> Result<Self> {
+    fn new(weight: Vec<f32>, bias: Vec<f32>, inputs: usize, place: &TensorPlace) -> Result<Self> {
         let outputs = bias.len();
         let build = || {
             let weight = Tensor::from_vec(weight, (outputs, inputs), &Device::Cpu)?.t()?.contiguous()?;
@@ -84,7 +89,7 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Reads `{name}.weight` and `{name}.bias`.
-    pub fn load(weights: &Weights, name: &str, config: &TowerConfig, place: &Place) -> Result<Self> {
+    pub fn load(weights: &Weights, name: &str, config: &TowerConfig, place: &TensorPlace) -> Result<Self> {
         let read = |part: &str| {
             let values = weights.read(&format!("{name}.{part}"), &[config.hidden])?;
             place.tensor(values, &[config.hidden]).or_fail(super::cannot_load)
@@ -109,7 +114,7 @@ struct Block {
 }
 
 impl Block {
-    fn load(weights: &Weights, prefix: &str, config: &TowerConfig, place: &Place) -> Result<Self> {
+    fn load(weights: &Weights, prefix: &str, config: &TowerConfig, place: &TensorPlace) -> Result<Self> {
         let name = |part: &str| format!("{prefix}.{part}");
         let (hidden, wide) = (config.hidden, config.intermediate);
         let qkv = ["q", "k", "v"].map(|part| name(&format!("self_attn.{part}_proj")));
@@ -149,7 +154,7 @@ impl Encoder {
         prefix: &str,
         config: &TowerConfig,
         causal: bool,
-        place: &Place,
+        place: &TensorPlace,
     ) -> Result<Self> {
         let load = |i| Block::load(weights, &format!("{prefix}.layers.{i}"), config, place);
         Ok(Self { blocks: (0..config.layers).map(load).collect::<Result<_>>()?, causal })

@@ -1,6 +1,6 @@
 //! `model.safetensors`: which tensors the file holds and where each lies in it.
 //!
-//! It knows nothing of their values. Only the header is read.
+//! Only the header is read, no values.
 
 use std::collections::BTreeMap;
 use std::io::Read;

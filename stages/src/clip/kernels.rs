@@ -1,6 +1,6 @@
 //! The inner loops of the towers on a CPU: f32 slices in, f32 slices out, spread over rayon's threads.
 //!
-//! It knows nothing of tensors, weights or CLIP. Lengths are the caller's duty (debug-asserted). No result depends on
+//! Lengths are the caller's duty (debug-asserted). No result depends on
 //! the number of threads: work is split by rows, and every sum runs in a fixed order.
 
 use rayon::prelude::*;

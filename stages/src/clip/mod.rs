@@ -2,7 +2,19 @@
 //!
 //! It knows nothing of data sets, prompts, Parquet or caching. [`ClipFiles`] names the files, [`ImageEncoder`] and
 //! [`TextEncoder`] are the two halves (each reads only its own weights), [`template_probabilities`] compares their
-//! features. The towers are written here on candle's tensors: `config.json` decides sizes, activation and epsilon.
+//! features.
+//!
+//! # Why the towers are not candle-transformers'
+//!
+//! They compute the same where both apply (test `candle_transformers_sees_what_we_see`). But candle-transformers 0.11
+//! - reads no `config.json`: `quick_gelu` is its only activation and 1e-5 its only epsilon, so that a CLIP with another
+//!   (LAION's ViT-H/14 has `gelu`) loads and gives wrong features in silence. Ours differ from transformers' by at most
+//!   1.9e-7 for ViT-B/16, L/14 and H/14 (docs/measurements/2026-11-22-clips.md);
+//! - takes a text's feature at the first of its highest token ids, whatever `eos_token_id` the config names;
+//! - pads texts to one length and leaves the order of its sums to gemm, which sums a row alone otherwise than among
+//!   others; here a feature is the same bit for bit in any batch and on any number of threads (same file), which is
+//!   what lets embeddings be kept image by image;
+//! - loads both towers to use one, and is slower on a CPU: BENCH_PLACEHOLDER
 
 mod config;
 mod content;
@@ -35,7 +47,7 @@ pub use preprocess::Preprocess;
 pub use probabilities::{Features, TemplateProbabilities, template_probabilities};
 pub use tokenizer::{TokenizedText, Tokenizer};
 
-use encoder::Place;
+use encoder::TensorPlace;
 use text_tower::TextTower;
 use vision_tower::VisionTower;
 use weights::{Shapes, Weights};
@@ -125,7 +137,7 @@ impl ClipFiles {
 pub struct ImageEncoder {
     preprocess: Preprocess,
     tower: VisionTower,
-    place: Place,
+    place: TensorPlace,
     width: usize,
 }
 
@@ -133,7 +145,7 @@ impl ImageEncoder {
     /// Reads the image tower into the memory of `device`. `dtype` is F32, or F16 or BF16 on a GPU; whatever the
     /// file holds is converted.
     pub fn load(files: &ClipFiles, device: &Device, dtype: DType) -> Result<Self> {
-        let place = place(device, dtype)?;
+        let place = tensor_place(device, dtype)?;
         let config = Config::read(&files.config)?;
         let weights = Weights::open(&files.weights)?;
         weights.check_all(&VisionTower::shapes(&config))?;
@@ -187,14 +199,14 @@ impl ImageEncoder {
 pub struct TextEncoder {
     tokenizer: Tokenizer,
     tower: TextTower,
-    place: Place,
+    place: TensorPlace,
     width: usize,
 }
 
 impl TextEncoder {
     /// Reads the text tower into the memory of `device`, with `dtype` as in [`ImageEncoder::load`].
     pub fn load(files: &ClipFiles, device: &Device, dtype: DType) -> Result<Self> {
-        let place = place(device, dtype)?;
+        let place = tensor_place(device, dtype)?;
         let config = Config::read(&files.config)?;
         let tokenizer = Tokenizer::read(&files.tokenizer, &config.text)?;
         let weights = Weights::open(&files.weights)?;
@@ -243,10 +255,10 @@ impl TextEncoder {
 /// Texts of one pass through the tower: at the usual dozen tokens, enough rows to keep every core busy.
 const TEXTS_AT_ONCE: usize = 128;
 
-fn place(device: &Device, dtype: DType) -> Result<Place> {
+fn tensor_place(device: &Device, dtype: DType) -> Result<TensorPlace> {
     match (device, dtype) {
         (_, DType::F32) | (Device::Cuda(_) | Device::Metal(_), DType::F16 | DType::BF16) => {
-            Ok(Place { device: device.clone(), dtype })
+            Ok(TensorPlace { device: device.clone(), dtype })
         }
         _ => Err(Error::new(format!("CLIP cannot be computed in {dtype:?} on this device"))
             .help("use F32, or F16 or BF16 on a GPU")),

@@ -1,7 +1,7 @@
 //! The four operations of a tower on candle tensors: our kernels where the tensors lie on the CPU in f32, candle's own
 //! operations on any other device.
 //!
-//! It knows nothing of layers or weights. Inference only: nothing here is differentiable.
+//! Inference only: nothing here is differentiable.
 
 use std::ops::Deref;
 
@@ -46,7 +46,7 @@ pub fn linear(
         bail!("linear map of shape {:?} does not take {:?}", weight.shape(), x.shape());
     }
     if !matches!(x.device(), Device::Cpu) {
-        return plain::linear(x, weight, bias, residual, activation);
+        return by_candle::linear(x, weight, bias, residual, activation);
     }
     let (x, weight, bias) = (locked(x), locked(weight), locked(bias));
     let residual = residual.map(locked);
@@ -87,7 +87,7 @@ pub fn attention(qkv: &Tensor, tokens: usize, heads: usize, causal: bool) -> Res
         bail!("attention with {heads} heads over {tokens} tokens does not take {:?}", qkv.shape());
     }
     if !matches!(qkv.device(), Device::Cpu) {
-        return plain::attention(qkv, tokens, heads, causal);
+        return by_candle::attention(qkv, tokens, heads, causal);
     }
     let out = kernels::attention(locked(qkv).get()?, tokens, hidden, heads, causal);
     Tensor::from_vec(out, (rows, hidden), &Device::Cpu)
@@ -101,7 +101,7 @@ pub fn patches(images: &Tensor, patch: usize) -> Result<Tensor> {
         bail!("patches of side {patch} cannot be cut from {:?}", images.shape());
     }
     if !matches!(images.device(), Device::Cpu) {
-        return plain::patches(images, patch);
+        return by_candle::patches(images, patch);
     }
     let rows = count * (1 + (side / patch) * (side / patch));
     let out = kernels::patches(locked(images).get()?, side, patch);
@@ -109,7 +109,7 @@ pub fn patches(images: &Tensor, patch: usize) -> Result<Tensor> {
 }
 
 /// The same operations written with candle's own, for devices that our kernels do not know.
-mod plain {
+mod by_candle {
     use super::*;
 
     pub fn linear(
@@ -189,13 +189,13 @@ mod tests {
         {
             let ours = linear(&x, &w, &b, None, activation).unwrap();
             assert!(
-                gap(&ours, &plain::linear(&x, &w, &b, None, activation).unwrap()) < 1e-5,
+                gap(&ours, &by_candle::linear(&x, &w, &b, None, activation).unwrap()) < 1e-5,
                 "{activation:?}"
             );
         }
         for residual in [r, values(&[1, 20], 4)] {
             let ours = linear(&x, &w, &b, Some(&residual), None).unwrap();
-            assert!(gap(&ours, &plain::linear(&x, &w, &b, Some(&residual), None).unwrap()) < 1e-5);
+            assert!(gap(&ours, &by_candle::linear(&x, &w, &b, Some(&residual), None).unwrap()) < 1e-5);
         }
     }
 
@@ -204,7 +204,10 @@ mod tests {
         let qkv = values(&[3 * 5, 3 * 24], 5);
         for causal in [false, true] {
             let ours = attention(&qkv, 5, 4, causal).unwrap();
-            assert!(gap(&ours, &plain::attention(&qkv, 5, 4, causal).unwrap()) < 1e-5, "causal: {causal}");
+            assert!(
+                gap(&ours, &by_candle::attention(&qkv, 5, 4, causal).unwrap()) < 1e-5,
+                "causal: {causal}"
+            );
         }
     }
 
@@ -220,7 +223,7 @@ mod tests {
         let images = values(&[2, 3, 11, 11], 9);
         let ours = patches(&images, 3).unwrap();
         assert_eq!(ours.dims(), [2 * 10, 27]);
-        assert_eq!(gap(&ours, &plain::patches(&images, 3).unwrap()), 0.0);
+        assert_eq!(gap(&ours, &by_candle::patches(&images, 3).unwrap()), 0.0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `pytorch_model.bin`: which tensors a checkpoint of PyTorch holds and where each lies in it.
 //!
-//! It knows nothing of their values. The file is a zip archive of parts that are not compressed: `data.pkl` tells of
+//! The file is a zip archive of parts that are not compressed: `data.pkl` tells of
 //! each tensor its type, shape and part, the other parts hold the numbers. A pickle is a program, and this one is never
 //! run: candle's reader turns it into plain objects, of which tensors are listed and all else is passed over.
 

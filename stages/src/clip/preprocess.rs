@@ -1,6 +1,6 @@
 //! An image as CLIP wants it: short side resized as Pillow does, centre crop, scaled, normalised (method §1).
 //!
-//! It knows nothing of image files or batches. What it does is `transformers`' `CLIPImageProcessorPil`.
+//! One decoded image at a time. What it does is `transformers`' `CLIPImageProcessorPil`.
 
 use image::RgbImage;
 use pipeline::error::{Error, OrFail, Result};

@@ -1,6 +1,6 @@
 //! Class probabilities of every image under every template (method §1): votes, their mean, and the prior.
 //!
-//! It knows nothing of models, files or candidate sets: features come in, numbers go out.
+//! Features come in, numbers go out.
 
 use pipeline::error::{Error, Result};
 use rayon::prelude::*;

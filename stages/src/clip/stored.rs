@@ -1,6 +1,4 @@
 //! A tensor as a file holds it: its shape, the type of its numbers, and where they lie.
-//!
-//! It knows nothing of how a file tells of its tensors.
 
 use half::{bf16, f16};
 

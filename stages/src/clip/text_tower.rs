@@ -1,12 +1,12 @@
 //! The text tower: tokens through the causal encoder, the token at the end mark projected.
 //!
-//! It knows nothing of text: it takes token ids.
+//! It takes token ids.
 
 use candle_core::Tensor;
 use pipeline::error::{OrFail, Result};
 
 use super::config::Config;
-use super::encoder::{Encoder, LayerNorm, Linear, Place};
+use super::encoder::{Encoder, LayerNorm, Linear, TensorPlace};
 use super::tokenizer::TokenizedText;
 use super::weights::{Shapes, Weights};
 
@@ -19,12 +19,12 @@ pub struct TextTower {
     encoder: Encoder,
     norm: LayerNorm,
     projection: Linear,
-    place: Place,
+    place: TensorPlace,
 }
 
 impl TextTower {
     /// Reads the tensors named by [`TextTower::shapes`].
-    pub fn load(weights: &Weights, config: &Config, place: &Place) -> Result<Self> {
+    pub fn load(weights: &Weights, config: &Config, place: &TensorPlace) -> Result<Self> {
         let (text, tower) = (config.text, &config.text.tower);
         let table = |name: &str, rows: usize| {
             let shape = [rows, tower.hidden];

@@ -1,6 +1,6 @@
 //! `tokenizer.json`: texts to token ids, and which token of each carries the text's feature.
 //!
-//! It knows nothing of the model but its longest sequence, its vocabulary and its pooling rule.
+//! Of the model it needs the longest sequence, the vocabulary's size and the pooling rule.
 
 use pipeline::error::{Error, OrFail, Result};
 use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};

@@ -1,12 +1,12 @@
 //! The image tower: patches and a class token through the encoder, the class token projected.
 //!
-//! It knows nothing of image files or preprocessing: it takes normalised pixels.
+//! It takes normalised pixels.
 
 use candle_core::Tensor;
 use pipeline::error::{OrFail, Result};
 
 use super::config::{Config, VisionConfig};
-use super::encoder::{Encoder, LayerNorm, Linear, Place};
+use super::encoder::{Encoder, LayerNorm, Linear, TensorPlace};
 use super::ops;
 use super::weights::{Shapes, Weights};
 
@@ -26,7 +26,7 @@ pub struct VisionTower {
 
 impl VisionTower {
     /// Reads the tensors named by [`VisionTower::shapes`].
-    pub fn load(weights: &Weights, config: &Config, place: &Place) -> Result<Self> {
+    pub fn load(weights: &Weights, config: &Config, place: &TensorPlace) -> Result<Self> {
         let (vision, tower) = (config.vision, &config.vision.tower);
         let embedding =
             |name: &str, shape: &[usize]| weights.read(&format!("{ROOT}.embeddings.{name}"), shape);

@@ -1,7 +1,7 @@
 //! CLIP's weights: whether the file holds the tensors that the model needs, and their values as f32.
 //!
-//! It knows nothing of towers: callers name the tensors and shapes they want. Nor of how a file is laid out: [`header`]
-//! (`model.safetensors`) and [`pickle`] (`pytorch_model.bin`) tell where each tensor lies. Only what is asked for is read.
+//! Callers name the tensors and shapes they want; [`header`] (`model.safetensors`) and [`pickle`] (`pytorch_model.bin`)
+//! tell where each tensor lies. Only what is asked for is read.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};

@@ -1,7 +1,7 @@
 //! The data sets: one TOML file each, parsed and validated into a [`DataSet`] that cannot be wrong inside.
 //!
 //! Everything particular to a data set is in its file in `data/catalog/`; the files are part of the
-//! program. A user may name a file of his own instead. This file knows nothing of hubs or of reading.
+//! program. A user may name a file of his own instead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,9 +10,9 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
-use super::demo::Drawn;
+use super::demo::DrawnImages;
 use super::split::{Split, SplitRule};
-use super::user_images::OwnImages;
+use super::user_images::UserImages;
 use crate::hub::cache::is_commit;
 
 /// The catalog, in the order in which it is listed.
@@ -55,7 +55,7 @@ pub struct DataSet {
     pub augmentation: Augmentation,
     /// Lengths of training (method §9).
     pub schedule: Schedule,
-    /// Settings that this data set wants laid over a profile, by the profile's name.
+    /// Settings of this data set that replace those of a profile, by the profile's name.
     #[serde(default)]
     pub profile: BTreeMap<String, toml::Table>,
 }
@@ -67,9 +67,10 @@ pub enum Source {
     /// A repository of a hub.
     Hub(Repository),
     /// Pictures that the project draws itself.
-    Drawn(Drawn),
-    /// Files of the user's; never in a description, for they are given by IMAGES.
-    Own(OwnImages),
+    Drawn(DrawnImages),
+    /// The user's files. IMAGES names them; a description cannot. Under its first name, so that what was kept stays valid.
+    #[serde(rename = "own")]
+    UserImages(UserImages),
 }
 
 /// The source in a description: `kind` says where the rows come from, and where it is left out a hub is meant. Files of
@@ -82,7 +83,7 @@ fn described_source<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result
             return Err(D::Error::custom("in `source`: unknown field `instead_of`"));
         }
         Some("hub") => Repository::deserialize(table).map(Source::Hub),
-        Some("drawn") => Drawn::deserialize(table).map(Source::Drawn),
+        Some("drawn") => DrawnImages::deserialize(table).map(Source::Drawn),
         _ => {
             return Err(D::Error::custom(format!("source.kind is {kind}, and must be \"hub\" or \"drawn\"")));
         }
@@ -110,13 +111,13 @@ pub struct Repository {
 }
 
 impl Source {
-    /// The source as the user wants it: of a repository the revision that he chose, or the description's if that is
-    /// empty. Of another revision neither checksums nor numbers of rows are known.
+    /// The source at another revision, or at the description's if `revision` is empty; only repositories have any. Of
+    /// another revision neither checksums nor numbers of rows are known.
     #[must_use]
     pub fn at(&self, revision: &str) -> Self {
         match self {
             Self::Hub(repository) => Self::Hub(repository.at(revision)),
-            Self::Drawn(_) | Self::Own(_) => self.clone(),
+            Self::Drawn(_) | Self::UserImages(_) => self.clone(),
         }
     }
 }
@@ -285,7 +286,7 @@ impl DataSet {
         self.classes.names.len()
     }
 
-    fn validate(&self) -> Result<(), Fault> {
+    fn validate(&self) -> Result<(), InvalidKey> {
         let short = !self.name.is_empty()
             && self.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         check(short, "name", || {
@@ -293,7 +294,7 @@ impl DataSet {
         })?;
         match &self.source {
             Source::Hub(repository) => self.validate_repository(repository)?,
-            Source::Own(_) => {}
+            Source::UserImages(_) => {}
             Source::Drawn(drawn) => {
                 check(self.split == SplitRule::Standard, "split.rule", || {
                     "must be `standard` for pictures that are drawn for train and test".to_owned()
@@ -353,7 +354,7 @@ impl DataSet {
         })
     }
 
-    fn validate_repository(&self, source: &Repository) -> Result<(), Fault> {
+    fn validate_repository(&self, source: &Repository) -> Result<(), InvalidKey> {
         let files = &source.files;
         check(source.repo.split('/').filter(|part| !part.is_empty()).count() == 2, "source.repo", || {
             format!("is `{}`, and must be written owner/name", source.repo)
@@ -384,9 +385,9 @@ impl DataSet {
 }
 
 /// A key of the file, and what is wrong with it.
-type Fault = (&'static str, String);
+type InvalidKey = (&'static str, String);
 
-fn check(good: bool, key: &'static str, fault: impl FnOnce() -> String) -> Result<(), Fault> {
+fn check(good: bool, key: &'static str, fault: impl FnOnce() -> String) -> Result<(), InvalidKey> {
     if good { Ok(()) } else { Err((key, fault())) }
 }
 

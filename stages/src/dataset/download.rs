@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::catalog::{Classes, Repository, Source};
 use super::layout::{self, Piece};
 use super::limit::{limit, limit_evenly};
-use super::split::{Draw, Split, SplitRule, id, prefixes, split};
-use super::tables::{LabelOrder, Row, Rows, shown};
-use super::user_images::Import;
+use super::split::{Shuffle, Split, SplitRule, id, prefixes, split};
+use super::tables::{ImageRow, ImageRows, LabelOrder, listed};
+use super::user_images::ImportImages;
 use crate::artifacts::images::{Images, Index};
-use crate::hub::client::{Hub, Watch};
+use crate::hub::client::{Hub, ProgressMonitor};
 use crate::hub::environment::HubSettings;
 
 /// Settings of the stage. Class texts are no part of it: they change what CLIP reads, not the images.
@@ -34,7 +34,7 @@ pub struct Download {
     pub seed: u64,
     /// How images of one's own are taken over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub import: Option<Import>,
+    pub import: Option<ImportImages>,
 }
 
 /// What decides no image: where files are whose content counts, what is only said of them, and which revision the
@@ -62,7 +62,7 @@ impl Stage for Download {
 
     fn files(&self) -> Vec<Reads> {
         match &self.source {
-            Source::Own(own) => own.files(),
+            Source::UserImages(images) => images.files(),
             Source::Hub(_) | Source::Drawn(_) => Vec::new(),
         }
     }
@@ -70,7 +70,7 @@ impl Stage for Download {
     fn check(&self, _: &Machine) -> Result<()> {
         match self.source {
             Source::Hub(_) => HubSettings::from_env().map(drop),
-            Source::Drawn(_) | Source::Own(_) => Ok(()),
+            Source::Drawn(_) | Source::UserImages(_) => Ok(()),
         }
     }
 
@@ -86,23 +86,23 @@ impl Stage for Download {
                 }
                 found
             }
-            Source::Own(own) => own.rows(&self.classes, context)?,
+            Source::UserImages(images) => images.rows(&self.classes, context)?,
         };
-        let draw = match self.source {
+        let shuffle = match self.source {
             // People add to their images, and what was put aside for testing should stay there.
-            Source::Own(_) => Draw::by_id(self.seed, &found.ids),
-            Source::Hub(_) | Source::Drawn(_) => Draw::by_place(self.seed),
+            Source::UserImages(_) => Shuffle::by_id(self.seed, &found.ids),
+            Source::Hub(_) | Source::Drawn(_) => Shuffle::by_place(self.seed),
         };
-        let splits = split(&self.split, &found.given, &draw)?;
+        let splits = split(&self.split, &found.given, &shuffle)?;
         let [train, test] = [self.limit_train, self.limit_test].map(|limit| (limit > 0).then_some(limit));
         let mut kept = if self.balanced {
             let labels: Vec<Option<i32>> = found.rows.iter().map(|row| row.label).collect();
-            limit_evenly(&splits, &labels, train, test, &draw)?
+            limit_evenly(&splits, &labels, train, test, &shuffle)?
         } else {
-            limit(&splits, train, test, &draw)
+            limit(&splits, train, test, &shuffle)
         };
-        if let (Source::Own(own), Some(import)) = (&self.source, self.import) {
-            kept = import.run(own, &mut found, kept, context)?;
+        if let (Source::UserImages(images), Some(import)) = (&self.source, self.import) {
+            kept = import.run(images, &mut found, kept, context)?;
         }
         let Found { mut rows, mut ids, .. } = found;
         let mut index = Index { classes: self.classes.names.clone(), ..Index::default() };
@@ -124,7 +124,7 @@ impl Download {
     /// what the description has in one file a split.
     fn fetch(&self, source: &Repository, context: &Context) -> Result<Found> {
         let hub = Hub::open(HubSettings::from_env()?)?;
-        let pieces = layout::fetch(&hub, source, &Watch::of(context))?;
+        let pieces = layout::fetch(&hub, source, &ProgressMonitor::of(context))?;
         let paths: Vec<&str> = source.files.iter().map(|file| file.path.as_str()).collect();
         let prefixes = prefixes(&paths);
         let mut found = Found::default();
@@ -132,9 +132,14 @@ impl Download {
             let mut tables = Vec::new();
             for shard in &shards {
                 let label = source.label_column.as_deref();
-                tables.push(Rows::open(&shard.fetched.path, &source.image_column, label, &self.classes)?);
+                tables.push(ImageRows::open(
+                    &shard.fetched.path,
+                    &source.image_column,
+                    label,
+                    &self.classes,
+                )?);
             }
-            let count: u64 = tables.iter().map(Rows::row_count).sum();
+            let count: u64 = tables.iter().map(ImageRows::row_count).sum();
             if rows.is_some_and(|expected| expected != count) {
                 let path = shards.first().map(|shard| shard.fetched.path.clone()).unwrap_or_default();
                 let files =
@@ -152,7 +157,7 @@ impl Download {
             let mut before = 0;
             for (shard, table) in shards.iter().zip(tables) {
                 if let LabelOrder::OtherNames(names) = table.label_order() {
-                    let names = shown(names);
+                    let names = listed(names);
                     context
                         .progress()
                         .note(format!("{} names its classes {names}; taken in this order", shard.path));
@@ -170,7 +175,7 @@ impl Download {
 /// What a source has.
 #[derive(Default)]
 pub(super) struct Found {
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<ImageRow>,
     pub(super) ids: Vec<String>,
     /// The split that the source gives each row.
     pub(super) given: Vec<Option<Split>>,
@@ -180,7 +185,7 @@ impl Found {
     /// Takes all rows of a table.
     pub(super) fn take(
         &mut self,
-        table: Rows,
+        table: ImageRows,
         id: impl Fn(usize) -> String,
         split: Option<Split>,
         context: &Context,
@@ -196,7 +201,7 @@ impl Found {
         Ok(())
     }
 
-    pub(super) fn push(&mut self, row: Row, id: String, split: Option<Split>) {
+    pub(super) fn push(&mut self, row: ImageRow, id: String, split: Option<Split>) {
         self.rows.push(row);
         self.ids.push(id);
         self.given.push(split);

@@ -1,14 +1,12 @@
 //! Where the files of a data set are at the hub: as its description has them or, where the repository was laid out
 //! anew, in other shards, or on the branch that hubs convert to Parquet by themselves.
-//!
-//! It knows nothing of what is in the files.
 
 use std::collections::BTreeMap;
 
 use pipeline::error::{Error, Result};
 
 use super::catalog::{Repository, SourceFile};
-use crate::hub::client::{Fetched, Hub, RepoKind, Wanted, Watch};
+use crate::hub::client::{Fetched, FileRequest, Hub, ProgressMonitor, RepoKind};
 use crate::hub::request::{Listed, shown};
 
 /// The branch with the hub's own conversion to Parquet: `{config}/{split}/0000.parquet` and so on.
@@ -77,11 +75,11 @@ impl<'a> Name<'a> {
 ///
 /// # Errors
 /// Those of [`Hub::fetch`]; for a file that has nothing in its place, what was looked for and what is there.
-pub(super) fn fetch(hub: &Hub, source: &Repository, watch: &Watch) -> Result<Vec<Piece>> {
-    let mut search = Search { hub, source, watch, revision: source.revision.clone() };
+pub(super) fn fetch(hub: &Hub, source: &Repository, monitor: &ProgressMonitor) -> Result<Vec<Piece>> {
+    let mut search = Search { hub, source, monitor, revision: source.revision.clone() };
     let mut here = Vec::new();
     for file in &source.files {
-        let fetched = hub.fetch_if_there(&search.wanted(file), watch)?;
+        let fetched = hub.fetch_if_there(&search.request(file), monitor)?;
         if let Some(fetched) = &fetched {
             // The other files are to be of the same commit as the first.
             search.revision.clone_from(&fetched.commit);
@@ -121,14 +119,14 @@ fn belong(one: &SourceFile, other: &SourceFile) -> bool {
 struct Search<'a> {
     hub: &'a Hub,
     source: &'a Repository,
-    watch: &'a Watch<'a>,
+    monitor: &'a ProgressMonitor<'a>,
     /// The description's revision; once a file is here, the commit that it stood for.
     revision: String,
 }
 
 impl Search<'_> {
-    fn wanted<'b>(&'b self, file: &'b SourceFile) -> Wanted<'b> {
-        Wanted {
+    fn request<'b>(&'b self, file: &'b SourceFile) -> FileRequest<'b> {
+        FileRequest {
             kind: RepoKind::Dataset,
             repo: &self.source.repo,
             revision: &self.revision,
@@ -142,7 +140,7 @@ impl Search<'_> {
         let Repository { repo, revision, instead_of, .. } = self.source;
         if let Some(before) = instead_of {
             let commit = first.map_or_else(String::new, |file| format!(" (commit {})", file.commit));
-            self.watch.progress.note(format!(
+            self.monitor.progress.note(format!(
                 "takes {repo} at {revision}{commit} where the catalog has {before}, whose checksums and numbers of \
                  rows are not demanded"
             ));
@@ -172,8 +170,8 @@ impl Search<'_> {
 
     /// The files at a revision, where one is looked for in place of `missing`; none if there is no such revision.
     fn list(&self, revision: &str, missing: &SourceFile) -> Result<Vec<Listed>> {
-        let wanted = Wanted { revision, sha256: None, ..self.wanted(missing) };
-        Ok(self.hub.list_if_there(&wanted, self.watch)?.unwrap_or_default())
+        let request = FileRequest { revision, sha256: None, ..self.request(missing) };
+        Ok(self.hub.list_if_there(&request, self.monitor)?.unwrap_or_default())
     }
 
     /// Fetches files of one commit.
@@ -181,14 +179,14 @@ impl Search<'_> {
         let mut revision = revision.to_owned();
         let mut shards = Vec::new();
         for path in paths {
-            let wanted = Wanted {
+            let request = FileRequest {
                 kind: RepoKind::Dataset,
                 repo: &self.source.repo,
                 revision: &revision,
                 file: &path,
                 sha256: None,
             };
-            let fetched = self.hub.fetch(&wanted, self.watch)?;
+            let fetched = self.hub.fetch(&request, self.monitor)?;
             revision.clone_from(&fetched.commit);
             shards.push(Shard { path, fetched });
         }
@@ -202,7 +200,7 @@ impl Search<'_> {
         };
         let commit = shards.first().map_or("", |shard| &shard.fetched.commit);
         let taken: Vec<&str> = shards.iter().map(|shard| shard.path.as_str()).collect();
-        self.watch.progress.note(format!(
+        self.monitor.progress.note(format!(
             "{} has no `{}` at revision {}: takes {} of commit {commit}{of}, instead{checksums}",
             self.source.repo,
             missing.path,
@@ -219,7 +217,7 @@ impl Search<'_> {
         converted: &[Listed],
     ) -> Error {
         if self.hub.settings.offline {
-            return self.hub.missing_error(&self.wanted(missing), self.watch);
+            return self.hub.missing_error(&self.request(missing), self.monitor);
         }
         let Repository { repo, revision, .. } = self.source;
         let error = Error::new(format!(
@@ -245,12 +243,12 @@ impl Search<'_> {
 }
 
 /// All shards of the same split in the same folder, in order, if a whole set of them is there.
-fn other_shards(files: &[Listed], wanted: Name) -> Option<Vec<String>> {
+fn other_shards(files: &[Listed], missing: Name) -> Option<Vec<String>> {
     // By how many there should be.
     let mut sets: BTreeMap<usize, BTreeMap<usize, &str>> = BTreeMap::new();
     for file in files {
         if let Some(name) = Name::parse(&file.path)
-            && (name.folder, name.split) == (wanted.folder, wanted.split)
+            && (name.folder, name.split) == (missing.folder, missing.split)
         {
             sets.entry(name.of).or_default().entry(name.shard).or_insert(&file.path);
         }
@@ -260,18 +258,18 @@ fn other_shards(files: &[Listed], wanted: Name) -> Option<Vec<String>> {
 
 /// The files of the split on the branch of the conversion: those of the configuration that the folder is called
 /// after, or of the only one that has the split.
-fn conversion(files: &[Listed], wanted: Name) -> Option<Vec<String>> {
+fn conversion(files: &[Listed], missing: Name) -> Option<Vec<String>> {
     let mut configs: BTreeMap<&str, BTreeMap<usize, &str>> = BTreeMap::new();
     for file in files {
         let parts: Vec<&str> = file.path.split('/').collect();
         if let [config, split, name] = parts[..]
-            && split == wanted.converted_split()
+            && split == missing.converted_split()
             && let Some(Ok(number)) = name.strip_suffix(".parquet").map(str::parse)
         {
             configs.entry(config).or_default().insert(number, &file.path);
         }
     }
-    let shards = match configs.remove(wanted.config()) {
+    let shards = match configs.remove(missing.config()) {
         Some(shards) => shards,
         None if configs.len() == 1 => configs.into_values().next()?,
         None => return None,
@@ -294,12 +292,12 @@ mod tests {
         paths.iter().map(|path| Listed { path: (*path).to_owned(), size: 1 }).collect()
     }
 
-    fn shards(wanted: &str, there: &[&str]) -> Option<Vec<String>> {
-        other_shards(&listed(there), Name::parse(wanted).unwrap())
+    fn shards(missing: &str, there: &[&str]) -> Option<Vec<String>> {
+        other_shards(&listed(there), Name::parse(missing).unwrap())
     }
 
-    fn converted(wanted: &str, there: &[&str]) -> Option<Vec<String>> {
-        conversion(&listed(there), Name::parse(wanted).unwrap())
+    fn converted(missing: &str, there: &[&str]) -> Option<Vec<String>> {
+        conversion(&listed(there), Name::parse(missing).unwrap())
     }
 
     const TRAIN: &str = "data/train-00000-of-00001.parquet";

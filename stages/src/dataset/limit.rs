@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 
 use pipeline::error::{Error, Result};
 
-use super::split::{Draw, Split, permutation};
+use super::split::{Shuffle, Split, permutation};
 
 /// The rows that stay when at most `train` and `test` rows of the splits are wanted, ascending.
 ///
 /// Rows are drawn at random, not by class. Under one seed a lower limit keeps a subset of what a
 /// higher one keeps.
-pub fn limit(splits: &[Split], train: Option<usize>, test: Option<usize>, draw: &Draw) -> Vec<usize> {
+pub fn limit(splits: &[Split], train: Option<usize>, test: Option<usize>, shuffle: &Shuffle) -> Vec<usize> {
     let mut kept = Vec::new();
-    for (wanted, most) in [(Split::Train, train), (Split::Test, test)] {
-        let rows = of(splits, wanted);
+    for (split, most) in [(Split::Train, train), (Split::Test, test)] {
+        let rows = rows_of(splits, split);
         match most {
             Some(most) if most < rows.len() => {
-                kept.extend(draw.order(&rows, &format!("limit {wanted}")).into_iter().take(most));
+                kept.extend(shuffle.order(&rows, &format!("limit {split}")).into_iter().take(most));
             }
             _ => kept.extend(rows),
         }
@@ -38,13 +38,13 @@ pub fn limit_evenly(
     labels: &[Option<i32>],
     train: Option<usize>,
     test: Option<usize>,
-    draw: &Draw,
+    shuffle: &Shuffle,
 ) -> Result<Vec<usize>> {
     let mut kept = Vec::new();
-    for (wanted, most) in [(Split::Train, train), (Split::Test, test)] {
-        let rows = of(splits, wanted);
+    for (split, most) in [(Split::Train, train), (Split::Test, test)] {
+        let rows = rows_of(splits, split);
         match most {
-            Some(most) if most < rows.len() => kept.extend(evenly(&rows, labels, most, wanted, draw)?),
+            Some(most) if most < rows.len() => kept.extend(evenly(&rows, labels, most, split, shuffle)?),
             _ => kept.extend(rows),
         }
     }
@@ -58,11 +58,11 @@ fn evenly(
     labels: &[Option<i32>],
     most: usize,
     split: Split,
-    draw: &Draw,
+    shuffle: &Shuffle,
 ) -> Result<Vec<usize>> {
     let mut classes: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
     let mut unknown = 0;
-    for row in draw.order(rows, &format!("limit {split}")) {
+    for row in shuffle.order(rows, &format!("limit {split}")) {
         match labels[row] {
             Some(label) => classes.entry(label).or_default().push(row),
             None => unknown += 1,
@@ -77,7 +77,7 @@ fn evenly(
         .help("SET=download.balanced=false takes images whatever their class"));
     }
     let count = classes.keys().next_back().map_or(0, |last| *last as usize + 1);
-    let turns = permutation(count, draw.seed, &format!("limit {split}: classes"));
+    let turns = permutation(count, shuffle.seed, &format!("limit {split}: classes"));
     let turns: Vec<&Vec<usize>> = turns.iter().filter_map(|class| classes.get(&(*class as i32))).collect();
     let longest = turns.iter().map(|rows| rows.len()).max().unwrap_or(0);
     let rounds = (0..longest).flat_map(|round| turns.iter().filter_map(move |rows| rows.get(round).copied()));
@@ -85,8 +85,8 @@ fn evenly(
 }
 
 /// The rows of a split, ascending.
-fn of(splits: &[Split], wanted: Split) -> Vec<usize> {
-    (0..splits.len()).filter(|row| splits[*row] == wanted).collect()
+fn rows_of(splits: &[Split], split: Split) -> Vec<usize> {
+    (0..splits.len()).filter(|row| splits[*row] == split).collect()
 }
 
 #[cfg(test)]
@@ -101,29 +101,29 @@ mod tests {
 
     #[test]
     fn a_limit_keeps_order_and_a_lower_one_keeps_a_subset() {
-        let splits = split(&FIFTH, &vec![None; 500], &Draw::by_place(5)).unwrap();
-        let many = limit(&splits, Some(100), Some(30), &Draw::by_place(5));
-        let few = limit(&splits, Some(40), Some(10), &Draw::by_place(5));
+        let splits = split(&FIFTH, &vec![None; 500], &Shuffle::by_place(5)).unwrap();
+        let many = limit(&splits, Some(100), Some(30), &Shuffle::by_place(5));
+        let few = limit(&splits, Some(40), Some(10), &Shuffle::by_place(5));
         assert!(many.is_sorted() && few.is_sorted());
         let of = |rows: &[usize], split| rows.iter().filter(|row| splits[**row] == split).count();
         assert_eq!((of(&many, Split::Train), of(&many, Split::Test)), (100, 30));
         assert_eq!((of(&few, Split::Train), of(&few, Split::Test)), (40, 10));
         assert!(few.iter().all(|row| many.contains(row)));
-        assert_ne!(limit(&splits, Some(40), Some(10), &Draw::by_place(6)), few);
+        assert_ne!(limit(&splits, Some(40), Some(10), &Shuffle::by_place(6)), few);
     }
 
     #[test]
     fn no_limit_and_a_limit_beyond_the_rows_keep_everything() {
-        let splits = split(&FIFTH, &[None; 50], &Draw::by_place(5)).unwrap();
-        assert_eq!(limit(&splits, None, None, &Draw::by_place(1)), (0..50).collect::<Vec<_>>());
-        assert_eq!(limit(&splits, Some(1000), Some(10), &Draw::by_place(1)), (0..50).collect::<Vec<_>>());
+        let splits = split(&FIFTH, &[None; 50], &Shuffle::by_place(5)).unwrap();
+        assert_eq!(limit(&splits, None, None, &Shuffle::by_place(1)), (0..50).collect::<Vec<_>>());
+        assert_eq!(limit(&splits, Some(1000), Some(10), &Shuffle::by_place(1)), (0..50).collect::<Vec<_>>());
     }
 
     /// How many rows of each of three classes a balanced limit keeps, out of `having` of each.
     fn balanced(having: [usize; 3], most: usize, seed: u64) -> [usize; 3] {
         let labels = labels(having);
         let splits = vec![Split::Train; labels.len()];
-        let kept = limit_evenly(&splits, &labels, Some(most), None, &Draw::by_place(seed)).unwrap();
+        let kept = limit_evenly(&splits, &labels, Some(most), None, &Shuffle::by_place(seed)).unwrap();
         assert!(kept.is_sorted());
         [0, 1, 2].map(|class| kept.iter().filter(|row| labels[**row] == Some(class)).count())
     }
@@ -157,9 +157,9 @@ mod tests {
     #[test]
     fn a_lower_balanced_limit_keeps_a_subset() {
         let labels = labels([5, 70, 300]);
-        let splits = split(&FIFTH, &vec![None; labels.len()], &Draw::by_place(5)).unwrap();
+        let splits = split(&FIFTH, &vec![None; labels.len()], &Shuffle::by_place(5)).unwrap();
         let kept = |train, test| {
-            limit_evenly(&splits, &labels, Some(train), Some(test), &Draw::by_place(5)).unwrap()
+            limit_evenly(&splits, &labels, Some(train), Some(test), &Shuffle::by_place(5)).unwrap()
         };
         let of = |rows: &[usize], split| rows.iter().filter(|row| splits[**row] == split).count();
         for (few, many) in [(10, 100), (99, 100), (100, 101), (3, 4)] {
@@ -174,7 +174,7 @@ mod tests {
         let mut labels = labels([10, 10, 10]);
         labels[3] = None;
         let splits = [[Split::Train; 20].as_slice(), &[Split::Test; 10]].concat();
-        let limited = |train, test| limit_evenly(&splits, &labels, train, test, &Draw::by_place(1));
+        let limited = |train, test| limit_evenly(&splits, &labels, train, test, &Shuffle::by_place(1));
         let error = limited(Some(6), None).unwrap_err().to_string();
         assert!(
             error.contains("1 of 20 train images") && error.contains("download.balanced=false"),

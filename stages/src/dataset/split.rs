@@ -22,26 +22,26 @@ pub enum SplitRule {
     },
 }
 
-/// How rows are drawn.
+/// A random order of rows.
 #[derive(Clone, Copy, Debug)]
-pub struct Draw<'a> {
+pub struct Shuffle<'a> {
     pub(super) seed: u64,
     ids: Option<&'a [String]>,
 }
 
-impl<'a> Draw<'a> {
-    /// Rows are drawn by their places: for sources whose rows never change. Published results hang on it.
+impl<'a> Shuffle<'a> {
+    /// The order depends on the rows' places: for sources whose rows never change. Published results depend on it.
     pub fn by_place(seed: u64) -> Self {
         Self { seed, ids: None }
     }
 
-    /// Rows are drawn by their ids, for sources that grow: one row more moves no more than one other, the one that
-    /// was last within a share or a limit.
+    /// The order depends on the rows' ids, for sources that grow: one row more moves at most one other, the last one
+    /// within a share or a limit.
     pub fn by_id(seed: u64, ids: &'a [String]) -> Self {
         Self { seed, ids: Some(ids) }
     }
 
-    /// The rows in random order, which depends on the seed and on what the draw is called.
+    /// The rows in the random order called `name`; each name has another one.
     pub(super) fn order(&self, rows: &[usize], name: &str) -> Vec<usize> {
         let Some(ids) = self.ids else {
             return permutation(rows.len(), self.seed, name).into_iter().map(|at| rows[at]).collect();
@@ -57,7 +57,7 @@ impl<'a> Draw<'a> {
 ///
 /// # Errors
 /// A row without a split under the rule `standard`; either split empty.
-pub fn split(rule: &SplitRule, given: &[Option<Split>], draw: &Draw) -> Result<Vec<Split>> {
+pub fn split(rule: &SplitRule, given: &[Option<Split>], shuffle: &Shuffle) -> Result<Vec<Split>> {
     let splits: Vec<Split> = match *rule {
         SplitRule::Standard => given
             .iter()
@@ -70,15 +70,15 @@ pub fn split(rule: &SplitRule, given: &[Option<Split>], draw: &Draw) -> Result<V
             let test = (given.len() as f64 * test_share + 0.5).floor() as usize;
             let mut splits = vec![Split::Train; given.len()];
             let rows: Vec<usize> = (0..given.len()).collect();
-            for row in draw.order(&rows, "split").into_iter().take(test) {
+            for row in shuffle.order(&rows, "split").into_iter().take(test) {
                 splits[row] = Split::Test;
             }
             splits
         }
     };
-    for wanted in [Split::Train, Split::Test] {
-        if !splits.contains(&wanted) {
-            return Err(Error::new(format!("none of {} rows is for {wanted}", splits.len()))
+    for part in [Split::Train, Split::Test] {
+        if !splits.contains(&part) {
+            return Err(Error::new(format!("none of {} rows is for {part}", splits.len()))
                 .help("both splits need rows: check the data set's files and its split rule"));
         }
     }
@@ -138,9 +138,10 @@ mod tests {
 
     #[test]
     fn a_random_split_has_the_share_it_was_asked_for_rounded_half_up() {
-        let tests = |rows| count(&split(&FIFTH, &vec![None; rows], &Draw::by_place(1)).unwrap(), Split::Test);
+        let tests =
+            |rows| count(&split(&FIFTH, &vec![None; rows], &Shuffle::by_place(1)).unwrap(), Split::Test);
         assert_eq!([tests(27_000), tests(28_709), tests(12), tests(13), tests(3)], [5_400, 5_742, 2, 3, 1]);
-        let half = split(&SplitRule::Random { test_share: 0.5 }, &[None; 5], &Draw::by_place(1)).unwrap();
+        let half = split(&SplitRule::Random { test_share: 0.5 }, &[None; 5], &Shuffle::by_place(1)).unwrap();
         assert_eq!(count(&half, Split::Test), 3);
     }
 
@@ -148,31 +149,32 @@ mod tests {
     fn a_random_split_depends_on_its_seed_alone() {
         let rows = vec![None; 1000];
         assert_eq!(
-            split(&FIFTH, &rows, &Draw::by_place(7)).unwrap(),
-            split(&FIFTH, &rows, &Draw::by_place(7)).unwrap()
+            split(&FIFTH, &rows, &Shuffle::by_place(7)).unwrap(),
+            split(&FIFTH, &rows, &Shuffle::by_place(7)).unwrap()
         );
         assert_ne!(
-            split(&FIFTH, &rows, &Draw::by_place(7)).unwrap(),
-            split(&FIFTH, &rows, &Draw::by_place(8)).unwrap()
+            split(&FIFTH, &rows, &Shuffle::by_place(7)).unwrap(),
+            split(&FIFTH, &rows, &Shuffle::by_place(8)).unwrap()
         );
         let given = vec![Some(Split::Test); 1000];
         assert_eq!(
-            split(&FIFTH, &given, &Draw::by_place(7)).unwrap(),
-            split(&FIFTH, &rows, &Draw::by_place(7)).unwrap()
+            split(&FIFTH, &given, &Shuffle::by_place(7)).unwrap(),
+            split(&FIFTH, &rows, &Shuffle::by_place(7)).unwrap()
         );
     }
 
-    /// Written down from the first version: which rows test in every published result depends on it.
+    /// The orders that golden/make_orders.py prints. They never change: the test images of every published result
+    /// depend on them.
     #[test]
     fn the_random_order_never_changes() {
         assert_eq!(permutation(10, 0, "split"), [8, 0, 1, 2, 7, 5, 4, 9, 3, 6]);
         let rows: Vec<usize> = (10..20).collect();
-        assert_eq!(Draw::by_place(0).order(&rows, "split"), [18, 10, 11, 12, 17, 15, 14, 19, 13, 16]);
+        assert_eq!(Shuffle::by_place(0).order(&rows, "split"), [18, 10, 11, 12, 17, 15, 14, 19, 13, 16]);
     }
 
     #[test]
     fn a_random_split_takes_from_everywhere() {
-        let splits = split(&FIFTH, &vec![None; 10_000], &Draw::by_place(3)).unwrap();
+        let splits = split(&FIFTH, &vec![None; 10_000], &Shuffle::by_place(3)).unwrap();
         for part in splits.chunks(1000) {
             let tests = count(part, Split::Test);
             assert!((140..=260).contains(&tests), "{tests} of 1000");
@@ -182,14 +184,14 @@ mod tests {
     #[test]
     fn the_standard_split_is_what_the_source_says() {
         let given = [Some(Split::Test), Some(Split::Train), Some(Split::Train)];
-        let splits = split(&SplitRule::Standard, &given, &Draw::by_place(1)).unwrap();
+        let splits = split(&SplitRule::Standard, &given, &Shuffle::by_place(1)).unwrap();
         assert_eq!(splits, [Split::Test, Split::Train, Split::Train]);
-        assert!(split(&SplitRule::Standard, &[Some(Split::Test), None], &Draw::by_place(1)).is_err());
+        assert!(split(&SplitRule::Standard, &[Some(Split::Test), None], &Shuffle::by_place(1)).is_err());
     }
 
     #[test]
     fn a_split_without_test_rows_is_refused() {
-        let error = split(&FIFTH, &[None; 2], &Draw::by_place(1)).unwrap_err().to_string();
+        let error = split(&FIFTH, &[None; 2], &Shuffle::by_place(1)).unwrap_err().to_string();
         assert!(error.contains("none of 2 rows is for test"), "{error}");
     }
 
@@ -199,7 +201,7 @@ mod tests {
 
     /// The ids of the rows that test.
     fn testing(ids: &[String]) -> BTreeSet<&String> {
-        let splits = split(&FIFTH, &vec![None; ids.len()], &Draw::by_id(3, ids)).unwrap();
+        let splits = split(&FIFTH, &vec![None; ids.len()], &Shuffle::by_id(3, ids)).unwrap();
         (0..ids.len()).filter(|row| splits[*row] == Split::Test).map(|row| &ids[row]).collect()
     }
 
@@ -226,10 +228,16 @@ mod tests {
         let reversed: Vec<String> = all.iter().rev().cloned().collect();
         assert_eq!(testing(&all), testing(&reversed));
         let rows: Vec<usize> = (0..10).collect();
-        assert_ne!(Draw::by_id(3, &all).order(&rows, "split"), Draw::by_id(4, &all).order(&rows, "split"));
-        assert_ne!(Draw::by_id(3, &all).order(&rows, "split"), Draw::by_id(3, &all).order(&rows, "limit"));
-        // Written down from the first version: which of people's images test depends on it.
-        assert_eq!(Draw::by_id(0, &all).order(&rows, "split"), [6, 9, 2, 3, 8, 4, 0, 5, 1, 7]);
+        assert_ne!(
+            Shuffle::by_id(3, &all).order(&rows, "split"),
+            Shuffle::by_id(4, &all).order(&rows, "split")
+        );
+        assert_ne!(
+            Shuffle::by_id(3, &all).order(&rows, "split"),
+            Shuffle::by_id(3, &all).order(&rows, "limit")
+        );
+        // From golden/make_orders.py too: the test images among the user's depend on it.
+        assert_eq!(Shuffle::by_id(0, &all).order(&rows, "split"), [6, 9, 2, 3, 8, 4, 0, 5, 1, 7]);
     }
 
     #[test]

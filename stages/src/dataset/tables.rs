@@ -21,7 +21,7 @@ const BATCH: usize = 512;
 
 /// One row of a source file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct ImageRow {
     /// The image as the source encodes it: PNG, JPEG, ….
     pub bytes: Vec<u8>,
     /// The file name it once had, where the source keeps it.
@@ -47,7 +47,7 @@ pub enum LabelOrder {
 }
 
 /// A source file being read: an iterator over its rows. It ends after its first error.
-pub struct Rows {
+pub struct ImageRows {
     path: PathBuf,
     image: String,
     label: Option<String>,
@@ -55,7 +55,7 @@ pub struct Rows {
     classes: Classes,
     order: LabelOrder,
     count: u64,
-    batch: Option<Batch>,
+    batch: Option<ImageBatch>,
     /// Row of the file with which the batch begins.
     first: usize,
     /// Next row of the batch.
@@ -64,19 +64,19 @@ pub struct Rows {
 }
 
 /// The columns of one batch in the types that rows are made from.
-struct Batch {
+struct ImageBatch {
     rows: usize,
     bytes: LargeBinaryArray,
     paths: Option<StringArray>,
-    labels: Option<Labels>,
+    labels: Option<LabelColumn>,
 }
 
-enum Labels {
+enum LabelColumn {
     Numbers(Int64Array),
     Names(StringArray),
 }
 
-impl Rows {
+impl ImageRows {
     /// Opens a file and finds its columns; `label` is `None` for a source without labels.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Rows {
         &self.order
     }
 
-    fn next_row(&mut self) -> Result<Option<Row>> {
+    fn next_row(&mut self) -> Result<Option<ImageRow>> {
         loop {
             if let Some(batch) = &self.batch {
                 if self.at < batch.rows {
@@ -145,7 +145,7 @@ impl Rows {
         }
     }
 
-    fn batch_of(&self, record: &RecordBatch) -> arrow::error::Result<Batch> {
+    fn batch_of(&self, record: &RecordBatch) -> arrow::error::Result<ImageBatch> {
         let column = |name: &str| {
             record
                 .column_by_name(name)
@@ -175,25 +175,25 @@ impl Rows {
             Some(name) => {
                 let labels = column(name)?;
                 Some(if labels.data_type().is_integer() {
-                    Labels::Numbers(cast(labels, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+                    LabelColumn::Numbers(cast(labels, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
                 } else {
-                    Labels::Names(strings(labels)?)
+                    LabelColumn::Names(strings(labels)?)
                 })
             }
         };
-        Ok(Batch { rows: record.num_rows(), bytes, paths, labels })
+        Ok(ImageBatch { rows: record.num_rows(), bytes, paths, labels })
     }
 
     /// A row, or what is wrong with it.
-    fn row(&self, batch: &Batch, at: usize) -> Result<Row, String> {
+    fn row(&self, batch: &ImageBatch, at: usize) -> Result<ImageRow, String> {
         if batch.bytes.is_null(at) || batch.bytes.value(at).is_empty() {
             return Err(format!("has no image in column `{}`", self.image));
         }
         let count = self.classes.names.len();
         let label = match &batch.labels {
             None => None,
-            Some(Labels::Numbers(labels)) if labels.is_null(at) || labels.value(at) == UNKNOWN => None,
-            Some(Labels::Numbers(labels)) => {
+            Some(LabelColumn::Numbers(labels)) if labels.is_null(at) || labels.value(at) == UNKNOWN => None,
+            Some(LabelColumn::Numbers(labels)) => {
                 let label = labels.value(at);
                 let known = usize::try_from(label).ok().filter(|label| *label < count);
                 let label = known
@@ -203,26 +203,26 @@ impl Rows {
                     _ => label as i32,
                 })
             }
-            Some(Labels::Names(labels)) if labels.is_null(at) => None,
-            Some(Labels::Names(labels)) => {
+            Some(LabelColumn::Names(labels)) if labels.is_null(at) => None,
+            Some(LabelColumn::Names(labels)) => {
                 let label = labels.value(at);
                 let class = class_of(label, &self.classes);
                 let class = class.ok_or_else(|| {
-                    format!("has label `{label}`, and the classes are {}", shown(&self.classes.names))
+                    format!("has label `{label}`, and the classes are {}", listed(&self.classes.names))
                 })?;
                 Some(class as i32)
             }
         };
         let path =
             batch.paths.as_ref().filter(|paths| paths.is_valid(at)).map(|paths| paths.value(at).to_owned());
-        Ok(Row { bytes: batch.bytes.value(at).to_vec(), path, label })
+        Ok(ImageRow { bytes: batch.bytes.value(at).to_vec(), path, label })
     }
 }
 
-impl Iterator for Rows {
-    type Item = Result<Row>;
+impl Iterator for ImageRows {
+    type Item = Result<ImageRow>;
 
-    fn next(&mut self) -> Option<Result<Row>> {
+    fn next(&mut self) -> Option<Result<ImageRow>> {
         if self.failed {
             return None;
         }
@@ -316,8 +316,8 @@ fn label_order(source: Vec<String>, classes: &Classes) -> Result<LabelOrder> {
     if source.len() != classes.names.len() || !(all_once || in_place) {
         return Err(Error::new(format!(
             "a table of images has the classes {}, which are not those expected: {}",
-            shown(&source),
-            shown(&classes.names)
+            listed(&source),
+            listed(&classes.names)
         ))
         .help("correct classes.names of the data set, or list the source's names under classes.renamed"));
     }
@@ -332,17 +332,17 @@ fn label_order(source: Vec<String>, classes: &Classes) -> Result<LabelOrder> {
 fn class_of(name: &str, classes: &Classes) -> Option<usize> {
     let renamed =
         classes.renamed.iter().find(|renamed| renamed.from == name).map(|renamed| renamed.to.as_str());
-    let name = bare(renamed.unwrap_or(name));
-    classes.names.iter().position(|known| bare(known) == name)
+    let name = normalised(renamed.unwrap_or(name));
+    classes.names.iter().position(|known| normalised(known) == name)
 }
 
 /// A class name as it is compared: case, spaces, hyphens and underscores do not count.
-pub(crate) fn bare(name: &str) -> String {
+pub(crate) fn normalised(name: &str) -> String {
     name.to_lowercase().replace([' ', '-', '_'], "")
 }
 
 /// The first of the names, and how many there are.
-pub(super) fn shown(names: &[String]) -> String {
+pub(super) fn listed(names: &[String]) -> String {
     let more = if names.len() > 12 { format!(", … ({} in all)", names.len()) } else { String::new() };
     format!("{}{more}", names.iter().take(12).cloned().collect::<Vec<_>>().join(", "))
 }

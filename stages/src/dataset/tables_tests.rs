@@ -52,8 +52,8 @@ fn numbers(labels: &[Option<i8>]) -> ArrayRef {
     Arc::new(Int8Array::from(labels.to_vec()))
 }
 
-fn read(path: &Path) -> Result<Vec<Row>> {
-    Rows::open(path, "image", Some("label"), &classes())?.collect()
+fn read(path: &Path) -> Result<Vec<ImageRow>> {
+    ImageRows::open(path, "image", Some("label"), &classes())?.collect()
 }
 
 fn labels(path: &Path) -> Vec<Option<i32>> {
@@ -64,8 +64,11 @@ fn labels(path: &Path) -> Vec<Option<i32>> {
 fn rows_have_image_path_and_label_as_the_table_has_them() {
     let (_folder, path) = table(vec![("image", images(2, None)), ("label", numbers(&[Some(2), None]))], None);
     let rows = read(&path).unwrap();
-    assert_eq!(rows[0], Row { bytes: b"image 0".to_vec(), path: Some("0.png".to_owned()), label: Some(2) });
-    assert_eq!(rows[1], Row { bytes: b"image 1".to_vec(), path: None, label: None });
+    assert_eq!(
+        rows[0],
+        ImageRow { bytes: b"image 0".to_vec(), path: Some("0.png".to_owned()), label: Some(2) }
+    );
+    assert_eq!(rows[1], ImageRow { bytes: b"image 1".to_vec(), path: None, label: None });
     assert_eq!(rows.len(), 2);
 }
 
@@ -74,7 +77,7 @@ fn rows_come_in_order_across_batches() {
     let count = 2 * BATCH + 3;
     let labels = vec![Some(1); count];
     let (_folder, path) = table(vec![("label", numbers(&labels)), ("image", images(count, None))], None);
-    let rows = Rows::open(&path, "image", Some("label"), &classes()).unwrap();
+    let rows = ImageRows::open(&path, "image", Some("label"), &classes()).unwrap();
     assert_eq!(rows.row_count(), count as u64);
     let rows: Vec<_> = rows.map(|row| row.unwrap().bytes).collect();
     assert!(rows.iter().enumerate().all(|(i, bytes)| *bytes == format!("image {i}").into_bytes()));
@@ -86,7 +89,7 @@ fn plain_binary_images_and_labels_of_any_integer_type_are_read() {
     let bytes: BinaryArray = [Some(b"png")].into_iter().collect();
     let label = UInt64Array::from(vec![1]);
     let (_folder, path) = table(vec![("image", Arc::new(bytes)), ("label", Arc::new(label))], None);
-    assert_eq!(read(&path).unwrap(), [Row { bytes: b"png".to_vec(), path: None, label: Some(1) }]);
+    assert_eq!(read(&path).unwrap(), [ImageRow { bytes: b"png".to_vec(), path: None, label: Some(1) }]);
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn labels_may_be_class_names_in_the_source_s_spelling() {
 #[test]
 fn a_source_without_labels_is_read_without_them() {
     let (_folder, path) = table(vec![("image", images(1, None))], None);
-    let rows: Vec<_> = Rows::open(&path, "image", None, &classes()).unwrap().collect();
+    let rows: Vec<_> = ImageRows::open(&path, "image", None, &classes()).unwrap().collect();
     assert_eq!(rows[0].as_ref().unwrap().label, None);
 }
 
@@ -110,7 +113,7 @@ fn the_source_s_order_of_class_names_decides_what_its_numbers_mean() {
             vec![("image", images(3, None)), ("label", numbers(&[Some(0), Some(1), Some(2)]))],
             Some(names),
         );
-        let order = Rows::open(&path, "image", Some("label"), &classes())?.label_order().clone();
+        let order = ImageRows::open(&path, "image", Some("label"), &classes())?.label_order().clone();
         let labels = labels(&path);
         drop(folder);
         Ok::<_, Error>((order, labels))
@@ -199,6 +202,6 @@ fn what_is_no_parquet_file_is_refused_and_damage_never_panics() {
         let mut bent = whole.clone();
         bent[at] ^= 0xFF;
         std::fs::write(&page, &bent).unwrap();
-        let _: Result<Vec<Row>> = read(&page);
+        let _: Result<Vec<ImageRow>> = read(&page);
     }
 }

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, Result};
 use pipeline::graph::Handle;
+use pipeline::shared_graph::SharedGraph;
+use pipeline::registry::Registry;
 
 use super::settings::Clip;
-use super::{ClipNodes, Experiment, Wiring};
+use super::{ClipNodes, Experiment};
 use crate::annotation::annotate::{Annotate, templates};
 use crate::annotation::embed::Embed;
 use crate::annotation::fetch_clip::{FetchClip, Origin};
 use crate::annotation::import_votes::{ImportVotes, aliases};
-use crate::annotation::merge_votes::Join;
+use crate::annotation::merge_votes::MergeVotes;
 use crate::artifacts::annotation::Votes;
 use crate::artifacts::images::Images;
 
@@ -25,10 +27,10 @@ struct Named {
 }
 
 impl Experiment {
-    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` joins them.
+    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` merges them.
     pub(super) fn wire_annotators(
         &self,
-        wiring: &mut Wiring,
+        graph: &mut SharedGraph,
         suffix: &str,
         images: Handle<Images>,
         voted: &mut Vec<ClipNodes>,
@@ -40,24 +42,24 @@ impl Experiment {
         let (mut sources, mut votes) = (Vec::new(), Vec::new());
         for Named { model, slug, origin } in clips {
             let fetch = FetchClip { origin: origin.clone() };
-            let clip = wiring.add_as(&name("clip", &slug), suffix, fetch, ())?;
+            let clip = graph.add(&name("clip", &slug), suffix, fetch, ())?;
             let embed = Embed { clip: origin.clone(), precision: place.inference_type() };
-            let embeddings = wiring.add_as(&name("embed", &slug), suffix, embed, (images, clip))?;
+            let embeddings = graph.add(&name("embed", &slug), suffix, embed, (images, clip))?;
             let annotate = self.annotate(origin)?;
             let annotate =
-                wiring.add_as(&name("annotate", &slug), suffix, annotate, (images, embeddings, clip))?;
-            let (fetched, embedded) = (wiring.name_of(clip)?, wiring.name_of(embeddings)?);
+                graph.add(&name("annotate", &slug), suffix, annotate, (images, embeddings, clip))?;
+            let (fetched, embedded) = (graph.name_of(clip)?, graph.name_of(embeddings)?);
             voted.push(ClipNodes { model: model.clone(), fetched, embedded });
             sources.push(model);
             votes.push(annotate);
         }
         if settings.labels.imports_votes() {
             sources.push("votes".to_owned());
-            votes.push(wiring.add_as(&name("annotate", "votes"), suffix, self.import_votes()?, (images,))?);
+            votes.push(graph.add(&name("annotate", "votes"), suffix, self.import_votes()?, (images,))?);
         }
         match votes[..] {
             [only] => Ok(only),
-            _ => wiring.add_as("annotate", suffix, Join { sources }, votes),
+            _ => graph.add("annotate", suffix, MergeVotes { sources }, votes),
         }
     }
 
@@ -132,4 +134,13 @@ fn slug(model: &str) -> String {
     let last = model.trim_end_matches('/').rsplit('/').next().unwrap_or(model);
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
     last.chars().take(50).map(allowed).collect()
+}
+
+/// Makes the annotators' stages known.
+pub(super) fn register(registry: &mut Registry) -> Result<()> {
+    registry.register::<FetchClip>()?;
+    registry.register::<Embed>()?;
+    registry.register::<Annotate>()?;
+    registry.register::<ImportVotes>()?;
+    registry.register::<MergeVotes>()
 }

@@ -5,6 +5,7 @@ use toml::{Table, Value};
 
 use super::Choice;
 use super::settings::{nested, overrides};
+use crate::methods::METHODS;
 use crate::dataset::catalog::DataSet;
 use crate::runtime::suggest::unknown;
 
@@ -31,6 +32,7 @@ pub(super) fn of(choice: &Choice, data_set: &DataSet) -> Result<Vec<(&'static st
         .extend(choice.clip.iter().map(|model| ("CLIP", nested("clip.model", Value::String(model.clone())))));
     layers.extend(choice.votes.iter().map(|file| ("VOTES", votes_layer(file))));
     layers.extend(choice.labels.as_deref().map(labels_layer).transpose()?.map(|layer| ("LABELS", layer)));
+    layers.extend(choice.method.iter().map(|name| ("METHOD", nested("method", name.as_str().into()))));
     layers.push(("SET", overrides(&choice.set)?));
     Ok(layers)
 }
@@ -94,9 +96,10 @@ fn of_data_set(data_set: &DataSet) -> Table {
     let mut settings = Table::from_iter([
         ("input".to_owned(), table(input)),
         ("network".to_owned(), table(vec![("first_stride", number(image.first_stride))])),
-        ("warm-up".to_owned(), table(vec![("epochs", number(schedule.warm_up))])),
-        ("co-reg".to_owned(), table(vec![("epochs", number(schedule.total - schedule.warm_up))])),
     ]);
+    settings.extend(METHODS.iter().map(|method| {
+        (method.name.to_owned(), table(vec![("epochs", number(method.scheduled(schedule)))]))
+    }));
     settings.extend(clip);
     settings
 }

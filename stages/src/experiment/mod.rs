@@ -4,28 +4,65 @@ mod annotators;
 mod layers;
 pub mod settings;
 pub mod variants;
-mod wiring;
 
 use pipeline::error::{Error, Result};
-use pipeline::stage::Stage;
+use pipeline::graph::{Graph, Handle};
+use pipeline::registry::Registry;
+use pipeline::shared_graph::SharedGraph;
+use pipeline::stage::Machine;
 
 use crate::annotation::candidates::Label;
+use crate::annotation::synthetic::Synthesise;
 use crate::annotation::statistics::{Summarise, SummariseLabels};
-use crate::dataset::catalog::{DataSet, Source};
+use crate::artifacts::annotation::{Labels, Votes};
+use crate::artifacts::images::Images;
+use crate::dataset::catalog::{Classes, DataSet, Source};
 use crate::dataset::download::Download;
-use crate::dataset::user_images::{Import, Own};
-use crate::experiment::settings::{LabelSource, Settings};
-use crate::experiment::variants::Branch;
-use crate::learn::learner::Optimizer;
-use crate::learn::supervised;
-use crate::methods::co_reg::CoReg;
-use crate::methods::distill::Distill;
-use crate::methods::warm_up::WarmUp;
+use crate::dataset::user_images::{ImportImages, UserDataSet};
+use crate::methods::{Entry, Shared, TrainingNode, Wire};
 use crate::network::Architecture;
 use crate::results::evaluate::Evaluate;
-use crate::runtime::device::Place;
-use wiring::Wiring;
-pub use wiring::{ClipNodes, Findings, Wired};
+use crate::runtime::device::{self, Place};
+use settings::{LabelSource, Settings};
+use variants::Branch;
+
+/// A graph, and the nodes of its branches, in their order.
+pub struct ExperimentGraph {
+    /// The graph.
+    pub graph: Graph,
+    /// Of each branch, the nodes that say how it went.
+    pub branches: Vec<BranchNodes>,
+}
+
+/// Names of the nodes that say how a branch went.
+pub struct BranchNodes {
+    /// The CLIPs that voted.
+    pub clips: Vec<ClipNodes>,
+    /// The candidates.
+    pub labels: String,
+    /// How good the labels are.
+    pub statistics: String,
+    /// Trainings to compare with.
+    pub baselines: Vec<TrainingNode>,
+    /// Baselines that are left out, each with the reason.
+    pub left_out: Vec<String>,
+    /// The trainings that the method goes on from.
+    pub before: Vec<TrainingNode>,
+    /// The training by the method.
+    pub method: TrainingNode,
+    /// How good its student is.
+    pub evaluation: String,
+}
+
+/// A CLIP that voted, and the nodes that know it.
+pub struct ClipNodes {
+    /// What the setting `clip.model` calls it.
+    pub model: String,
+    /// Which files it is made of.
+    pub fetched: String,
+    /// What it saw.
+    pub embedded: String,
+}
 
 /// A data set and all settings.
 #[derive(Clone, Debug)]
@@ -44,13 +81,15 @@ pub struct Choice {
     /// A data set of the catalog, or a TOML file like those.
     pub data_set: String,
     /// Images of one's own, in place of a data set.
-    pub own: Option<Own>,
+    pub own: Option<UserDataSet>,
     /// `quick` or `paper`.
     pub profile: String,
     /// A CLIP other than the default: repository or folder.
     pub clip: Option<String>,
     /// Votes from elsewhere: a Parquet file.
     pub votes: Option<String>,
+    /// How the student learns: a method by its name.
+    pub method: Option<String>,
     /// Where the candidates come from: `clip`, `votes`, `clip+votes`, or `synthetic q=… eta=…`.
     pub labels: Option<String>,
     /// `key=value` pairs.
@@ -83,53 +122,91 @@ impl Experiment {
     /// and inputs are the same. A branch's own nodes carry its suffix.
     ///
     /// # Errors
-    /// Prompts that cannot be read, or a suffix that is used twice.
-    pub fn graph(&self, branches: &[Branch]) -> Result<Wired> {
-        let mut wiring = Wiring::new(&self.data_set.name)?;
-        let mut branched = Vec::new();
+    /// Prompts that cannot be read, a method that lacks what it learns from, or a suffix that is used twice.
+    pub fn graph(&self, branches: &[Branch]) -> Result<ExperimentGraph> {
+        let mut graph = SharedGraph::new(&self.data_set.name)?;
+        let mut nodes = Vec::new();
         for Branch { suffix, settings, .. } in branches {
             let branch = Self { settings: settings.clone(), ..self.clone() };
-            branched.push(branch.wire(&mut wiring, suffix)?);
+            nodes.push(branch.wire(&mut graph, suffix)?);
         }
-        Ok(Wired { graph: wiring.into_graph(), branches: branched })
+        Ok(ExperimentGraph { graph: graph.into_graph(), branches: nodes })
+    }
+
+    /// What the stages of this experiment are offered to run on.
+    pub fn machine(&self) -> Machine {
+        device::machine(self.place)
     }
 
     /// Wires the chain of one branch; gives the nodes that say how it went.
-    fn wire(&self, wiring: &mut Wiring, suffix: &str) -> Result<Findings> {
-        let Self { settings: s, place, .. } = self;
-        let place = *place;
-        let (mut distilled, mut clips) = (None, Vec::new());
-        let images = wiring.add(suffix, self.download(), ())?;
-        let (labels, statistics) = match s.labels {
+    fn wire(&self, graph: &mut SharedGraph, suffix: &str) -> Result<BranchNodes> {
+        let method = Entry::find(&self.settings.method)?;
+        let mut clips = Vec::new();
+        let images = graph.add("download", suffix, self.download(), ())?;
+        let (votes, labels) = self.wire_labels(graph, suffix, images, &mut clips)?;
+        let statistics = match votes {
+            Some(votes) => graph.add("statistics", suffix, Summarise {}, (votes, labels))?,
+            None => graph.add("statistics", suffix, SummariseLabels {}, (labels,))?,
+        };
+        let (shared, settings) = (self.shared(), &self.settings.methods);
+        let mut wire = Wire { graph, suffix, images, labels, votes, shared, settings, trainings: Vec::new() };
+        let left_out = self.wire_baselines(&mut wire)?;
+        let mut baselines = std::mem::take(&mut wire.trainings);
+        let trained = method.train(&mut wire)?;
+        let mut trainings = wire.trainings;
+        let evaluation = graph.add("evaluate", suffix, Evaluate {}, (images, trained))?;
+        let method = trainings.pop().ok_or_else(|| Error::new("the method added no training"))?;
+        baselines.retain(|baseline| baseline.node != method.node);
+        Ok(BranchNodes {
+            clips,
+            labels: graph.name_of(labels)?,
+            statistics: graph.name_of(statistics)?,
+            baselines,
+            left_out,
+            before: trainings,
+            method,
+            evaluation: graph.name_of(evaluation)?,
+        })
+    }
+
+    /// Candidates, and the votes that they are made of: synthetic ones are made of the truth.
+    fn wire_labels(
+        &self,
+        graph: &mut SharedGraph,
+        suffix: &str,
+        images: Handle<Images>,
+        clips: &mut Vec<ClipNodes>,
+    ) -> Result<(Option<Handle<Votes>>, Handle<Labels>)> {
+        let Settings { labels, label, synthetic, .. } = &self.settings;
+        match labels {
             LabelSource::Clip | LabelSource::Votes | LabelSource::ClipAndVotes => {
-                let votes = self.wire_annotators(wiring, suffix, images, &mut clips)?;
-                let labels = wiring.add(suffix, s.label.clone(), (images, votes))?;
-                if s.distill.epochs > 0 {
-                    distilled = Some(wiring.add(suffix, self.distill(), (images, votes, labels))?);
-                }
-                (labels, wiring.add(suffix, Summarise {}, (votes, labels))?)
+                let votes = self.wire_annotators(graph, suffix, images, clips)?;
+                Ok((Some(votes), graph.add("label", suffix, label.clone(), (images, votes))?))
             }
             LabelSource::Synthetic => {
-                let labels = wiring.add_as(Label::NAME, suffix, s.synthetic.clone(), (images,))?;
-                (labels, wiring.add_as(Summarise::NAME, suffix, SummariseLabels {}, (labels,))?)
+                Ok((None, graph.add("label", suffix, synthetic.clone(), (images,))?))
             }
-        };
-        let warm = wiring.add(suffix, self.warm_up(), (images, labels))?;
-        let trained = wiring.add(suffix, self.co_reg(), (images, labels, warm))?;
-        let evaluate = Evaluate { input: s.input.clone(), place };
-        let evaluate = wiring.add(suffix, evaluate, (images, labels, warm, trained))?;
-        Ok(Findings {
-            clips,
-            statistics: wiring.name_of(statistics)?,
-            distilled: distilled.map(|handle| wiring.name_of(handle)).transpose()?,
-            evaluation: wiring.name_of(evaluate)?,
-        })
+        }
+    }
+
+    /// Trainings to compare with. Gives the reasons why some are left out.
+    fn wire_baselines(&self, wire: &mut Wire) -> Result<Vec<String>> {
+        let mut left_out = Vec::new();
+        for name in &self.settings.baselines {
+            let baseline = Entry::find(name)?;
+            if baseline.learns_votes && wire.votes.is_none() {
+                left_out.push(format!("the baseline {name} is left out: it learns votes, and synthetic labels have none"));
+                continue;
+            }
+            baseline.train(wire)?;
+        }
+        Ok(left_out)
     }
 
     fn download(&self) -> Download {
         let limits = &self.settings.download;
         // Class texts change what CLIP reads, not which images there are.
-        let classes = crate::dataset::catalog::Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
+        let classes = Classes { texts: Vec::new(), ..self.data_set.classes.clone() };
         Download {
             source: self.data_set.source.at(&limits.revision),
             classes,
@@ -138,8 +215,8 @@ impl Experiment {
             limit_test: limits.limit_test,
             balanced: limits.balanced,
             seed: limits.seed,
-            import: matches!(self.data_set.source, Source::Own(_))
-                .then_some(Import { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),
+            import: matches!(self.data_set.source, Source::UserImages(_))
+                .then_some(ImportImages { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),
         }
     }
 
@@ -156,43 +233,32 @@ impl Experiment {
         }
     }
 
-    fn distill(&self) -> Distill {
-        let Settings { seed, input, optimizer, warm_up, distill, .. } = &self.settings;
-        Distill(supervised::Settings {
-            epochs: distill.epochs,
-            batch: warm_up.batch,
-            seed: *seed,
-            optimizer: Optimizer { horizon: distill.epochs, ..optimizer.clone() },
-            input: input.clone(),
-            architecture: self.architecture(),
-            place: self.place,
-        })
-    }
-
-    fn warm_up(&self) -> WarmUp {
-        let Settings { seed, input, optimizer, warm_up, .. } = &self.settings;
-        WarmUp(supervised::Settings {
-            epochs: warm_up.epochs,
-            batch: warm_up.batch,
+    fn shared(&self) -> Shared {
+        let Settings { seed, input, optimizer, .. } = &self.settings;
+        Shared {
             seed: *seed,
             optimizer: optimizer.clone(),
             input: input.clone(),
             architecture: self.architecture(),
-            place: self.place,
-        })
-    }
-
-    fn co_reg(&self) -> CoReg {
-        let Settings { seed, input, optimizer, warm_up, co_reg, .. } = &self.settings;
-        CoReg {
-            method: co_reg.clone(),
-            warm_up_epochs: warm_up.epochs,
-            seed: *seed,
-            optimizer: optimizer.clone(),
-            input: input.clone(),
-            place: self.place,
         }
     }
+}
+
+/// Every stage that an experiment can have, so that it can be rebuilt from its serialised form.
+///
+/// # Errors
+/// Two stages of one name.
+pub fn registry() -> Result<Registry> {
+    let mut registry = Registry::default();
+    registry.register::<Download>()?;
+    annotators::register(&mut registry)?;
+    registry.register::<Label>()?;
+    registry.register::<Synthesise>()?;
+    registry.register::<Summarise>()?;
+    registry.register::<SummariseLabels>()?;
+    crate::methods::register(&mut registry)?;
+    registry.register::<Evaluate>()?;
+    Ok(registry)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Every layer but the first is a TOML table laid over the ones before; a key that no setting has is an
 //! error that names the nearest one.
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
@@ -9,16 +11,22 @@ use toml::{Table, Value};
 
 use crate::annotation::candidates::Label;
 use crate::annotation::synthetic::Synthesise;
-use crate::learn::learner::Optimizer;
+use crate::learn::method::Method;
+use crate::learn::optimizer::Optimizer;
 use crate::learn::training_set::Input;
-use crate::methods::co_reg::Method;
+use crate::methods::co_reg::CoReg;
+use crate::methods;
+use crate::runtime::suggest::unknown;
 
 /// Everything that decides what an experiment computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Seed of weights, orders, views and mixing.
     pub seed: u64,
+    /// How the student learns: a method of the registry by its name.
+    pub method: String,
+    /// Methods whose students are trained beside it, to compare with.
+    pub baselines: Vec<String>,
     /// Where the candidates come from.
     pub labels: LabelSource,
     /// Which images.
@@ -39,14 +47,9 @@ pub struct Settings {
     pub network: Network,
     /// Stochastic gradient descent.
     pub optimizer: Optimizer,
-    /// Warm-up.
-    #[serde(rename = "warm-up")]
-    pub warm_up: WarmUp,
-    /// Co-Reg.
-    #[serde(rename = "co-reg")]
-    pub co_reg: Method,
-    /// Plain distillation, for comparison.
-    pub distill: Distill,
+    /// Every method's own settings, by its name.
+    #[serde(flatten)]
+    pub methods: methods::Settings,
 }
 
 /// Where the candidates come from.
@@ -148,28 +151,16 @@ pub struct Network {
     pub embedding: usize,
 }
 
-/// Warm-up (method §4).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WarmUp {
-    /// Epochs \[P, by data set\].
-    pub epochs: usize,
-    /// Images a step \[I\].
-    pub batch: usize,
-}
-
-/// Plain distillation: a student of the same shape that learns CLIP's averaged probabilities as they are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Distill {
-    /// Epochs, over which its learning rate follows the whole cosine; 0 leaves the comparison out.
-    pub epochs: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
+impl Settings {
+    /// The defaults: the paper's.
+    ///
+    /// # Errors
+    /// A method's default that TOML cannot hold.
+    pub fn defaults() -> Result<Self> {
+        Ok(Self {
             seed: 0,
+            method: CoReg::NAME.to_owned(),
+            baselines: Vec::new(),
             labels: LabelSource::Clip,
             // CLIP looks at no more than 336 pixels, and a photograph has a hundred times as many.
             download: Download {
@@ -196,20 +187,16 @@ impl Default for Settings {
             },
             network: Network { width: 64, blocks: [2; 4], first_stride: 1, embedding: 128 },
             optimizer: Optimizer::default(),
-            warm_up: WarmUp { epochs: 50, batch: 512 },
-            co_reg: Method::default(),
-            distill: Distill { epochs: 0 },
-        }
+            methods: methods::Settings::defaults()?,
+        })
     }
-}
 
-impl Settings {
     /// The defaults with `layers` laid over them in turn; each has a name for its errors.
     ///
     /// # Errors
     /// A key that no setting has, or a value of another type.
     pub fn layered<'a>(layers: impl IntoIterator<Item = (&'a str, Table)>) -> Result<Self> {
-        let mut all = Table::try_from(Self::default()).or_fail(|| Error::new("cannot list the settings"))?;
+        let mut all = Table::try_from(Self::defaults()?).or_fail(|| Error::new("cannot list the settings"))?;
         for (name, layer) in layers {
             let wrong = |error| Error::new(format!("{name}: a setting is wrong")).because(error);
             for (at, leaf) in leaves("", layer) {
@@ -258,7 +245,7 @@ fn lay_over(table: &mut Table, layer: Table, path: &str) -> Result<()> {
         match (table.get_mut(&key), value) {
             (None, _) => {
                 let known: Vec<String> = table.iter().flat_map(|(key, value)| names(key, value)).collect();
-                return Err(crate::runtime::suggest::unknown(
+                return Err(unknown(
                     "setting",
                     &at,
                     known.iter().map(
@@ -347,10 +334,11 @@ mod tests {
     #[test]
     fn every_setting_can_be_overridden() {
         let settings = with("co-reg.epochs=20 seed=1 label.rule=top-k co-reg.lambda_proto=0").unwrap();
-        assert_eq!(settings.co_reg.epochs, 20);
+        let co_reg: CoReg = settings.methods.of().unwrap();
+        assert_eq!(co_reg.epochs, 20);
         assert_eq!(settings.seed, 1);
         assert_eq!(settings.label.rule, crate::annotation::candidates::Rule::TopK);
-        assert_eq!(settings.co_reg.lambda_proto, 0.0);
+        assert_eq!(co_reg.lambda_proto, 0.0);
     }
 
     #[test]
@@ -376,6 +364,6 @@ mod tests {
 
     #[test]
     fn the_defaults_are_what_they_were_after_a_round_trip() {
-        assert_eq!(Settings::layered([]).unwrap(), Settings::default());
+        assert_eq!(Settings::layered([]).unwrap(), Settings::defaults().unwrap());
     }
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::methods::co_reg::CoReg;
+use crate::methods::warm_up::WarmUp;
 
 fn settings(profile: &str, labels: Option<&str>, set: &str) -> Result<Settings> {
     Ok(experiment(profile, labels, set)?.settings)
@@ -21,9 +23,10 @@ fn a_data_sets_part_of_a_profile_lies_between_the_profile_and_the_users_settings
     let own = DataSet::find("demo").unwrap().profile["quick"].clone();
     let own = own["co-reg"]["epochs"].as_integer().unwrap() as usize;
     let quick = settings("quick", None, "seed=3").unwrap();
-    assert_eq!((quick.co_reg.epochs, quick.warm_up.batch), (own, 64));
-    assert_eq!(settings("quick", None, "co-reg.epochs=1").unwrap().co_reg.epochs, 1);
-    assert_ne!(settings("paper", None, "").unwrap().co_reg.epochs, own);
+    let epochs = |settings: Settings| settings.methods.of::<CoReg>().unwrap().epochs;
+    assert_eq!((epochs(quick.clone()), quick.methods.of::<WarmUp>().unwrap().batch), (own, 64));
+    assert_eq!(epochs(settings("quick", None, "co-reg.epochs=1").unwrap()), 1);
+    assert_ne!(epochs(settings("paper", None, "").unwrap()), own);
 }
 
 #[test]
@@ -50,9 +53,9 @@ fn nodes(set: &str, labels: &str) -> Vec<String> {
 
 #[test]
 fn one_annotator_needs_no_names_and_several_are_joined() {
-    let alone = nodes("distill.epochs=0", "clip");
+    let alone = nodes("baselines=[]", "clip");
     assert_eq!(alone[..4], ["download()", "clip()", "embed(download clip)", "annotate(download embed clip)"]);
-    let people = nodes("votes.file=v.parquet distill.epochs=0", "votes");
+    let people = nodes("votes.file=v.parquet baselines=[]", "votes");
     assert_eq!(people[..3], ["download()", "annotate(download)", "label(download annotate)"]);
     let both = nodes("clip.model=demo-clip,some/Large_CLIP@v2 votes.file=v.parquet", "clip+votes");
     assert_eq!(
@@ -111,5 +114,23 @@ fn who_is_named_and_would_not_vote_is_refused() {
     {
         let error = given(clip, votes, labels).unwrap_err().to_string();
         assert!(error.contains("LABELS=clip+votes"), "{error}");
+    }
+}
+
+#[test]
+fn every_stage_is_rebuilt_from_its_serialised_form() {
+    let registry = registry().unwrap();
+    let methods = crate::methods::METHODS.iter().map(|method| (method.name, "clip"));
+    for (method, labels) in methods.chain([("co-reg", "synthetic q=0.03 eta=0.2")]) {
+        let mut experiment =
+            experiment("quick", Some(labels), "seed=7 optimizer.learning_rate=0.013").unwrap();
+        experiment.settings.method = method.to_owned();
+        let graph = experiment.graph(&[experiment.branch()]).unwrap().graph;
+        for node in graph.nodes() {
+            let stage = graph.stage(&node.node).unwrap();
+            let settings = stage.settings().unwrap();
+            let rebuilt = registry.rebuild(stage.name(), stage.version(), &settings).unwrap();
+            assert_eq!(rebuilt.key().unwrap(), stage.key().unwrap(), "{} of {method}", node.node);
+        }
     }
 }

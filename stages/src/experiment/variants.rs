@@ -182,7 +182,8 @@ impl Variant {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use pipeline::stage::{Machine, Stage};
+    use crate::methods::co_reg::CoReg;
+    use pipeline::stage::Stage;
 
     use super::*;
 
@@ -201,7 +202,7 @@ mod tests {
         assert_eq!(last.title, "B, label.rule = top-k, synthetic.q = 1");
         let layers = last.layers.iter().map(|layer| ("test", layer.clone()));
         let settings = Settings::layered(layers).unwrap();
-        assert_eq!((settings.co_reg.epochs, settings.synthetic.q), (2, 1.0));
+        assert_eq!((settings.methods.of::<CoReg>().unwrap().epochs, settings.synthetic.q), (2, 1.0));
         assert_eq!(settings.label.rule, crate::annotation::candidates::Rule::TopK);
     }
 
@@ -233,7 +234,7 @@ mod tests {
         let rules = variants.iter().map(|variant| {
             let layers = variant.layers.iter().map(|layer| ("test", layer.clone()));
             let settings = Settings::layered(layers).unwrap();
-            settings.label.check(&Machine::default()).unwrap();
+            settings.label.check().unwrap();
             (settings.label.rule, settings.label.min_votes)
         });
         use crate::annotation::candidates::Rule::{Ratio, Single, TopK, Union};

@@ -3,53 +3,67 @@
 //! The layout is the one of the Hugging Face tools, which share the folder: content in
 //! `blobs/<hash>`, `snapshots/<commit>/<file>` as links to it, `refs/<revision>` naming the commit.
 //! A blob is named by its SHA-256 (large files) or by its git blob SHA-1, so its name can be checked.
-//! This file knows nothing of requests.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use hf_hub::{Cache, CacheRepo, Repo};
 use pipeline::error::{Error, OrFail, Result};
 use sha1::Digest;
 
-use super::client::Wanted;
-use super::watch::Watch;
+use super::client::FileRequest;
+use super::environment::HubSettings;
+use super::monitor::{ProgressMonitor, TICK};
 use crate::runtime::digest::hex;
 
-/// One repository's part of the cache.
+/// One repository's part of the cache, at one revision.
 pub(crate) struct RepoCache {
+    paths: CacheRepo,
     folder: PathBuf,
     locks: PathBuf,
+    revision: String,
 }
 
 /// Size and hashes of a file's content, in lower-case hex.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Content {
+pub(crate) struct FileDigests {
     pub size: u64,
     pub sha256: String,
     pub git_sha1: String,
 }
 
+/// Where the cache has the file of a commit, or would have it. Nobody is asked for it.
+pub(crate) fn path_of(settings: &HubSettings, request: &FileRequest) -> PathBuf {
+    RepoCache::new(&settings.cache, request).snapshot(request.revision).join(request.file)
+}
+
 impl RepoCache {
-    pub fn new(cache: &Path, wanted: &Wanted) -> Self {
-        let name = format!("{}--{}", wanted.kind.plural(), wanted.repo.replace('/', "--"));
-        Self { locks: cache.join(".locks").join(&name), folder: cache.join(name) }
+    pub fn new(cache: &Path, request: &FileRequest) -> Self {
+        let repo: Repo = request.repository();
+        let name = repo.folder_name();
+        Self {
+            locks: cache.join(".locks").join(&name),
+            folder: cache.join(name),
+            revision: request.revision.to_owned(),
+            paths: Cache::new(cache.to_owned()).repo(repo),
+        }
     }
 
     pub fn blob(&self, hash: &str) -> PathBuf {
-        self.folder.join("blobs").join(hash)
+        self.paths.blob_path(hash)
     }
 
     pub fn snapshot(&self, commit: &str) -> PathBuf {
-        self.folder.join("snapshots").join(commit)
+        self.paths.pointer_path(commit)
     }
 
-    /// The commit that a revision stood for when the hub was last asked.
-    pub fn commit_of(&self, revision: &str) -> Option<String> {
-        if is_commit(revision) {
-            return Some(revision.to_owned());
+    /// The commit that the revision stood for when the hub was last asked.
+    pub fn commit(&self) -> Option<String> {
+        if is_commit(&self.revision) {
+            return Some(self.revision.clone());
         }
-        let commit = fs::read_to_string(self.folder.join("refs").join(revision)).ok()?;
+        let commit = fs::read_to_string(self.folder.join("refs").join(&self.revision)).ok()?;
         Some(commit.trim().to_owned()).filter(|commit| is_commit(commit))
     }
 
@@ -75,13 +89,12 @@ impl RepoCache {
     }
 
     /// Links a finished blob into its snapshot and, where the revision is a name, notes its commit.
-    pub fn link(&self, hash: &str, commit: &str, wanted: &Wanted) -> Result<PathBuf> {
-        if !is_commit(wanted.revision) {
-            let reference = self.folder.join("refs").join(wanted.revision);
-            make_parent(&reference)?;
-            fs::write(&reference, commit).map_err(|e| write_error(&reference, e))?;
+    pub fn link(&self, hash: &str, commit: &str, file: &str) -> Result<PathBuf> {
+        if !is_commit(&self.revision) {
+            let reference = self.folder.join("refs").join(&self.revision);
+            self.paths.create_ref(commit).map_err(|e| write_error(&reference, e))?;
         }
-        let path = self.snapshot(commit).join(wanted.file);
+        let path = self.snapshot(commit).join(file);
         make_parent(&path)?;
         if path.symlink_metadata().is_ok() {
             fs::remove_file(&path).map_err(|e| write_error(&path, e))?;
@@ -89,7 +102,7 @@ impl RepoCache {
         #[cfg(unix)]
         {
             // Relative, so that the cache may be moved: out of the file's folders, the commit, `snapshots`.
-            let up = "../".repeat(wanted.file.split('/').count() + 1);
+            let up = "../".repeat(file.split('/').count() + 1);
             std::os::unix::fs::symlink(format!("{up}blobs/{hash}"), &path)
                 .map_err(|e| write_error(&path, e))?;
         }
@@ -110,7 +123,7 @@ impl RepoCache {
     }
 
     /// Waits until no other process fetches the same content; released when the file is dropped.
-    pub fn lock(&self, hash: &str, watch: &Watch) -> Result<File> {
+    pub fn lock(&self, hash: &str, monitor: &ProgressMonitor) -> Result<File> {
         let path = self.locks.join(format!("{hash}.lock"));
         make_parent(&path)?;
         let file = File::create(&path).map_err(|e| write_error(&path, e))?;
@@ -120,9 +133,9 @@ impl RepoCache {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) => {
                     if !std::mem::replace(&mut told, true) {
-                        watch.progress.note("waits for another process that fetches the same file");
+                        monitor.progress.note("waits for another process that fetches the same file");
                     }
-                    watch.pause(std::time::Duration::from_millis(100))?;
+                    monitor.pause(TICK)?;
                 }
                 Err(TryLockError::Error(e)) => return Err(write_error(&path, e)),
             }
@@ -130,9 +143,9 @@ impl RepoCache {
     }
 }
 
-impl Content {
+impl FileDigests {
     /// Reads a file once and hashes it.
-    pub fn of(path: &Path, watch: &Watch) -> Result<Self> {
+    pub fn of(path: &Path, monitor: &ProgressMonitor) -> Result<Self> {
         let unreadable = || Error::new("cannot read a file of the hub's cache").at(path);
         let mut file = File::open(path).or_fail(unreadable)?;
         let size = file.metadata().or_fail(unreadable)?.len();
@@ -141,7 +154,7 @@ impl Content {
         sha1.update(format!("blob {size}\0"));
         let mut buffer = vec![0; 1 << 20];
         loop {
-            watch.safe_point()?;
+            monitor.safe_point()?;
             let read = file.read(&mut buffer).or_fail(unreadable)?;
             if read == 0 {
                 break;
@@ -163,11 +176,11 @@ impl Content {
             Some(name) => Some(("git blob SHA-1", name, &self.git_sha1)),
             None => None,
         };
-        [named, sha256.map(|wanted| ("SHA-256", wanted, &self.sha256))]
+        [named, sha256.map(|expected| ("SHA-256", expected, &self.sha256))]
             .into_iter()
             .flatten()
-            .find(|(_, wanted, found)| !wanted.eq_ignore_ascii_case(found))
-            .map(|(kind, wanted, found)| format!("its {kind} is {found} instead of {wanted}"))
+            .find(|(_, expected, found)| !expected.eq_ignore_ascii_case(found))
+            .map(|(kind, expected, found)| format!("its {kind} is {found} instead of {expected}"))
     }
 }
 
@@ -214,15 +227,15 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "hello\n").unwrap();
         let progress = pipeline::event::Progress::silent();
-        let content = Content::of(&path, &Watch::unstoppable(&progress)).unwrap();
+        let digests = FileDigests::of(&path, &ProgressMonitor::unstoppable(&progress)).unwrap();
         // printf 'hello\n' | sha256sum; printf 'hello\n' | git hash-object --stdin
-        assert_eq!(content.sha256, "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03");
-        assert_eq!(content.git_sha1, "ce013625030ba8dba906f756967f9e9ca394464a");
-        assert_eq!(content.fault(Some("ce013625030ba8dba906f756967f9e9ca394464a"), Some(6), None), None);
-        assert_eq!(content.fault(Some("not-a-hash"), None, None), None);
-        assert!(content.fault(None, Some(7), None).unwrap().contains("6 bytes instead of 7"));
-        assert!(content.fault(None, None, Some(&"0".repeat(64))).unwrap().contains("SHA-256"));
-        assert!(content.fault(Some(&"0".repeat(40)), None, None).unwrap().contains("git blob SHA-1"));
+        assert_eq!(digests.sha256, "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03");
+        assert_eq!(digests.git_sha1, "ce013625030ba8dba906f756967f9e9ca394464a");
+        assert_eq!(digests.fault(Some("ce013625030ba8dba906f756967f9e9ca394464a"), Some(6), None), None);
+        assert_eq!(digests.fault(Some("not-a-hash"), None, None), None);
+        assert!(digests.fault(None, Some(7), None).unwrap().contains("6 bytes instead of 7"));
+        assert!(digests.fault(None, None, Some(&"0".repeat(64))).unwrap().contains("SHA-256"));
+        assert!(digests.fault(Some(&"0".repeat(40)), None, None).unwrap().contains("git blob SHA-1"));
     }
 
     #[test]

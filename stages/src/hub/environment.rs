@@ -1,12 +1,12 @@
-//! Where the hub is, who asks, where its files are kept, and how long to try.
-//!
-//! It knows the environment variables of the Hugging Face tools, and nothing of any request.
+//! Where the hub is, who asks, where its files are kept, and how long to try: what the environment variables of the
+//! Hugging Face tools say.
 
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use pipeline::error::{Error, OrFail, Result};
+use ureq::http::Uri;
 
 /// Everything that decides how files come from a hub. [`HubSettings::from_env`] reads what users of
 /// the Hugging Face tools have set; tests and embedders fill the fields themselves.
@@ -74,13 +74,16 @@ impl HubSettings {
     ///
     /// # Errors
     /// It is no http or https address.
-    pub fn address(&self) -> Result<reqwest::Url> {
+    pub(crate) fn address(&self) -> Result<Uri> {
         let wrong = || {
             Error::new(format!("HF_ENDPOINT is `{}`, which is no http address", self.endpoint))
                 .help("write it like https://huggingface.co, or leave it unset")
         };
-        let address = reqwest::Url::parse(&self.endpoint).or_fail(wrong)?;
-        if matches!(address.scheme(), "http" | "https") { Ok(address) } else { Err(wrong()) }
+        let address: Uri = self.endpoint.parse().or_fail(wrong)?;
+        match address.scheme_str() {
+            Some("http" | "https") if address.query().is_none() => Ok(address),
+            _ => Err(wrong()),
+        }
     }
 }
 

@@ -1,229 +1,235 @@
-//! Single requests to a hub: what is this file, bring its bytes, list the repository.
-//!
-//! Each waits no longer than the settings' patience for the next byte, and looks at the safe point
-//! several times a second. Knows nothing of the cache's layout or of repeating.
+//! Single requests to a hub: what is this file, send its bytes, list the repository.
 
 use std::fs::{self, OpenOptions};
-use std::future::Future;
 use std::io::Write;
 use std::path::Path;
-use std::pin::pin;
-use std::time::{Duration, Instant};
 
-use futures_util::{Stream, StreamExt};
-use hf_hub::repository::{HFRepository, RepoTreeEntry};
-use hf_hub::{HFError, HFResult, RepoType};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use pipeline::error::{Error, Result};
-use reqwest::StatusCode;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, HeaderMap, LOCATION, RETRY_AFTER};
+use serde::Deserialize;
+use ureq::http::StatusCode;
 
 use super::cache::{RepoCache, is_commit, write_error};
-use super::client::{Answer, Hub, Remote, RepoKind, Wanted};
-use super::retry::Trouble;
-use super::watch::Watch;
+use super::client::{Answer, FileRequest, Hub, RemoteFile, RepoKind};
+use super::monitor::ProgressMonitor;
+use super::refusal::{self, UNKNOWN_REPOSITORY};
+use super::retry::{Failure, retry};
+use super::transport::{Method, Reply};
 
-/// How often a waiting request looks whether the user wants to stop.
-const TICK: Duration = Duration::from_millis(100);
 /// Progress is reported in steps of this many bytes.
 const STEP: u64 = 1 << 20;
 
+/// What is encoded in the part of an address between two slashes.
+const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// What is encoded in a path of several parts.
+const PATH: &AsciiSet = &PART.remove(b'/');
+
 /// One file of a repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Listed {
     /// Path in the repository.
     pub path: String,
     /// Bytes.
+    #[serde(default)]
     pub size: u64,
 }
 
+/// An entry of the hub's listing.
+#[derive(Deserialize)]
+struct TreeEntry {
+    /// `file` or `directory`.
+    r#type: String,
+    #[serde(flatten)]
+    listed: Listed,
+}
+
 impl Hub {
-    /// The files of the repository that `wanted` names, in order of their paths; its file is not
+    /// The files of the repository that `request` names, in order of their paths; its file is not
     /// looked at. Offline, those that are in the cache.
     ///
     /// # Errors
     /// Unreachable, unknown repository or revision, gated, a stop at the user's request.
-    pub fn list(&self, wanted: &Wanted, watch: &Watch) -> Result<Vec<Listed>> {
-        self.list_if_there(wanted, watch)?.ok_or_else(|| {
-            Error::new(format!("{} knows no {} at {}", self.settings.endpoint, wanted.repo, wanted.revision))
-                .help(NO_REPOSITORY)
+    pub fn list(&self, request: &FileRequest, monitor: &ProgressMonitor) -> Result<Vec<Listed>> {
+        self.list_if_there(request, monitor)?.ok_or_else(|| {
+            let endpoint = &self.settings.endpoint;
+            Error::new(format!("{endpoint} knows no {} at {}", request.repo, request.revision))
+                .help(UNKNOWN_REPOSITORY)
         })
     }
 
     /// As [`list`](Self::list), but `None` where the hub knows no such repository or revision.
-    pub(crate) fn list_if_there(&self, wanted: &Wanted, watch: &Watch) -> Result<Option<Vec<Listed>>> {
+    pub(crate) fn list_if_there(
+        &self,
+        request: &FileRequest,
+        monitor: &ProgressMonitor,
+    ) -> Result<Option<Vec<Listed>>> {
         let mut files = if self.settings.offline {
-            let cache = RepoCache::new(&self.settings.cache, wanted);
+            let cache = RepoCache::new(&self.settings.cache, request);
             let mut files = Vec::new();
-            if let Some(commit) = cache.commit_of(wanted.revision) {
+            if let Some(commit) = cache.commit() {
                 list_folder(&cache.snapshot(&commit), "", &mut files);
             }
             Some(files)
         } else {
-            self.persist(wanted, watch, self.settings.attempts, || self.tree(wanted, watch))?
+            retry(&self.settings, request, self.settings.attempts, monitor, || self.tree(request, monitor))?
         };
         files.iter_mut().for_each(|files| files.sort_by(|a, b| a.path.cmp(&b.path)));
         Ok(files)
     }
 
-    fn tree(&self, wanted: &Wanted, watch: &Watch) -> Result<Option<Vec<Listed>>, Trouble> {
-        let (owner, name) = hf_hub::split_id(wanted.repo);
-        let listing = match wanted.kind {
-            RepoKind::Model => self.wait(watch, entries(self.client.model(owner, name), wanted.revision))?,
-            RepoKind::Dataset => {
-                self.wait(watch, entries(self.client.dataset(owner, name), wanted.revision))?
-            }
+    fn tree(&self, request: &FileRequest, monitor: &ProgressMonitor) -> Result<Option<Vec<Listed>>, Failure> {
+        let kind = match request.kind {
+            RepoKind::Model => "models",
+            RepoKind::Dataset => "datasets",
         };
-        match listing {
-            Ok(files) => Ok(Some(files)),
-            Err(HFError::Http { context }) if context.status == StatusCode::NOT_FOUND => Ok(None),
-            Err(HFError::RepoNotFound { .. } | HFError::RevisionNotFound { .. }) => Ok(None),
-            Err(error) => Err(self.trouble(error, wanted)),
+        let (repo, revision) =
+            (utf8_percent_encode(request.repo, PATH), utf8_percent_encode(request.revision, PART));
+        let first = format!("{}/api/{kind}/{repo}/tree/{revision}?recursive=true", self.settings.endpoint);
+        let mut files = Vec::new();
+        let mut page = Some(first);
+        while let Some(address) = page {
+            let reply = self.send(Method::Get, &address, None, monitor)?;
+            if reply.status == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            if !reply.status.is_success() {
+                return Err(refusal::failure(&self.settings, request, &reply));
+            }
+            let entries: Vec<TreeEntry> = serde_json::from_slice(&reply.body(monitor)?)
+                .map_err(|cause| Failure::transient(format!("its list of files cannot be read: {cause}")))?;
+            files
+                .extend(entries.into_iter().filter(|entry| entry.r#type == "file").map(|entry| entry.listed));
+            page = reply.header("link").and_then(next_page);
         }
+        Ok(Some(files))
     }
 
     /// Asks what a file is. The hub answers for large files with a redirect to where the bytes lie;
     /// hash, size and commit stand in the redirect itself, so it is not followed.
-    pub(crate) fn ask(&self, wanted: &Wanted, watch: &Watch) -> Result<Answer<Remote>, Trouble> {
-        let mut address = self.file_address(wanted)?;
+    pub(super) fn describe(
+        &self,
+        request: &FileRequest,
+        monitor: &ProgressMonitor,
+    ) -> Result<Answer<RemoteFile>, Failure> {
+        let mut address = self.file_address(request, request.revision);
         for _ in 0..10 {
-            let mut request = self.http.head(address.clone()).header(ACCEPT_ENCODING, "identity");
-            if let Some(token) = &self.settings.token {
-                request = request.bearer_auth(token);
-            }
-            let response = self.wait(watch, request.send())?.map_err(|e| unreachable(&e))?;
-            let (status, headers) = (response.status(), response.headers());
+            let reply = self.send(Method::Head, &address, None, monitor)?;
+            let status = reply.status;
             // A relative redirect is the same repository under its present name.
             if status.is_redirection()
-                && let Some(location) = text(headers, LOCATION.as_str())
+                && let Some(location) = reply.header("location")
                 && location.starts_with('/')
                 && !location.starts_with("//")
-                && let Ok(next) = address.join(location)
             {
-                address = next;
+                address = format!("{}{location}", self.origin()?);
                 continue;
             }
             if status.is_success() || status.is_redirection() {
-                return described(wanted, status, headers).map(Answer::Found).map_err(Trouble::Final);
+                return Ok(Answer::Found(described(request, &reply)?));
             }
-            let code = text(headers, "x-error-code").unwrap_or_default();
-            if status == StatusCode::NOT_FOUND && !matches!(code, "RepoNotFound" | "RevisionNotFound") {
+            let code = reply.header("x-error-code");
+            if status == StatusCode::NOT_FOUND && !matches!(code, Some("RepoNotFound" | "RevisionNotFound")) {
                 return Ok(Answer::Missing);
             }
-            let wait = text(headers, RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok());
-            let message = text(headers, "x-error-message").unwrap_or(code);
-            return Err(self.refusal(status, message, wait.map(Duration::from_secs), wanted));
+            return Err(refusal::failure(&self.settings, request, &reply));
         }
-        Err(Error::new(format!("{} redirects {wanted} in a circle", self.settings.endpoint)).into())
+        Err(Error::new(format!("{} redirects {request} in a circle", self.settings.endpoint)).into())
     }
 
-    /// Brings the bytes that `part` still lacks. A connection that breaks is trouble, and what came stays
-    /// for the next attempt; whether what came is the file is for the caller to find out.
-    pub(crate) fn transfer(
+    /// Fetches the bytes that `part` still lacks. What came before a failure stays for the next attempt; whether what
+    /// came is the file is for the caller to find out.
+    pub(super) fn transfer(
         &self,
-        wanted: &Wanted,
-        remote: &Remote,
+        request: &FileRequest,
+        remote: &RemoteFile,
         part: &Path,
-        watch: &Watch,
-    ) -> Result<(), Trouble> {
-        let (owner, name) = hf_hub::split_id(wanted.repo);
-        match wanted.kind {
-            RepoKind::Model => {
-                self.transfer_from(&self.client.model(owner, name), wanted, remote, part, watch)
-            }
-            RepoKind::Dataset => {
-                self.transfer_from(&self.client.dataset(owner, name), wanted, remote, part, watch)
-            }
-        }
-    }
-
-    fn transfer_from<T: RepoType>(
-        &self,
-        repo: &HFRepository<T>,
-        wanted: &Wanted,
-        remote: &Remote,
-        part: &Path,
-        watch: &Watch,
-    ) -> Result<(), Trouble> {
-        let failed = |e| Trouble::Final(write_error(part, e));
+        monitor: &ProgressMonitor,
+    ) -> Result<(), Failure> {
+        let failed = |e| Failure::from(write_error(part, e));
         let here = part.metadata().map_or(0, |data| data.len());
         let mut done = if remote.size.is_some_and(|size| here <= size) { here } else { 0 };
         let mut file = OpenOptions::new().create(true).append(true).open(part).map_err(failed)?;
         file.set_len(done).map_err(failed)?;
-        watch.progress.begin(remote.size.unwrap_or(0), "bytes");
-        if done > 0 {
-            watch.progress.advance(done);
-        }
+        monitor.progress.begin(remote.size.unwrap_or(0), "bytes");
         if remote.size == Some(done) {
+            monitor.progress.advance(done);
             return Ok(());
         }
-        let range = remote.size.filter(|_| done > 0).map(|size| done..size);
-        let request = repo
-            .download_file_stream()
-            .filename(wanted.file)
-            .revision(remote.commit.as_str())
-            .maybe_range(range)
-            .send();
-        let (_, mut bytes) = self.wait(watch, request)?.map_err(|e| self.trouble(e, wanted))?;
-        let mut untold = 0;
-        while let Some(chunk) = self.wait(watch, bytes.next())? {
-            let chunk = chunk.map_err(|e| self.trouble(e, wanted))?;
-            done += chunk.len() as u64;
-            file.write_all(&chunk).map_err(failed)?;
-            untold += chunk.len() as u64;
-            if untold >= STEP {
-                watch.progress.advance(std::mem::take(&mut untold));
+        let range = remote.size.filter(|_| done > 0).map(|size| format!("bytes={done}-{}", size - 1));
+        let reply = self.send(Method::Get, &self.file_address(request, &remote.commit), range, monitor)?;
+        if reply.status == StatusCode::RANGE_NOT_SATISFIABLE && done > 0 {
+            file.set_len(0).map_err(failed)?;
+            return Err(Failure::transient(format!("{}: begins anew", reply.status)));
+        }
+        if !reply.status.is_success() {
+            return Err(refusal::failure(&self.settings, request, &reply));
+        }
+        if reply.status != StatusCode::PARTIAL_CONTENT && done > 0 {
+            // The server cannot resume and sends everything.
+            done = 0;
+            file.set_len(0).map_err(failed)?;
+        }
+        monitor.progress.advance(done);
+        let mut unreported = 0;
+        while let Some(bytes) = reply.bytes(monitor)? {
+            let count = bytes.len() as u64;
+            done += count;
+            file.write_all(&bytes).map_err(failed)?;
+            unreported += count;
+            if unreported >= STEP {
+                monitor.progress.advance(std::mem::take(&mut unreported));
             }
             if remote.size.is_some_and(|size| done > size) {
                 break;
             }
         }
-        watch.progress.advance(untold);
-        file.flush().map_err(failed)?;
-        Ok(())
+        monitor.progress.advance(unreported);
+        file.flush().map_err(failed)
     }
 
-    /// Runs a request, or the wait for its next bytes, for as long as the patience lasts.
-    fn wait<F: Future>(&self, watch: &Watch, future: F) -> Result<F::Output, Trouble> {
-        self.runtime.block_on(async {
-            let mut future = pin!(future);
-            let begun = Instant::now();
-            loop {
-                watch.safe_point()?;
-                if let Ok(output) = tokio::time::timeout(TICK, &mut future).await {
-                    return Ok(output);
-                }
-                if begun.elapsed() >= self.settings.patience {
-                    let seconds = self.settings.patience.as_secs_f32();
-                    return Err(passing(format!("nothing came for {seconds} s"), ""));
-                }
-            }
-        })
-    }
-
-    fn file_address(&self, wanted: &Wanted) -> Result<reqwest::Url> {
-        let mut address = self.settings.address()?;
-        if let Ok(mut path) = address.path_segments_mut() {
-            path.pop_if_empty();
-            if wanted.kind == RepoKind::Dataset {
-                path.push("datasets");
-            }
-            path.extend(wanted.repo.split('/')).push("resolve").push(wanted.revision);
-            path.extend(wanted.file.split('/'));
+    /// Sends a request, with the token if it goes to the hub.
+    fn send(
+        &self,
+        method: Method,
+        address: &str,
+        range: Option<String>,
+        monitor: &ProgressMonitor,
+    ) -> Result<Reply, Failure> {
+        let mut headers = Vec::new();
+        if let Some(token) = &self.settings.token
+            && address.starts_with(&format!("{}/", self.origin()?))
+        {
+            headers.push(("authorization", format!("Bearer {token}")));
         }
-        Ok(address)
+        headers.extend(range.map(|range| ("range", range)));
+        self.transport.send(method, address, &headers, monitor)
+    }
+
+    /// Scheme, host and port of the hub.
+    fn origin(&self) -> Result<String> {
+        let address = self.settings.address()?;
+        let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
+        let host = part(address.authority().map(ureq::http::uri::Authority::as_str));
+        Ok(format!("{}://{host}", part(address.scheme_str())))
+    }
+
+    fn file_address(&self, request: &FileRequest, revision: &str) -> String {
+        let repo = request.repository().url();
+        let [repo, file] = [&repo, request.file].map(|path| utf8_percent_encode(path, PATH));
+        format!("{}/{repo}/resolve/{}/{file}", self.settings.endpoint, utf8_percent_encode(revision, PART))
     }
 
     /// The error for a file that is not there, with what is there instead.
-    pub(crate) fn missing_error(&self, wanted: &Wanted, watch: &Watch) -> Error {
+    pub(crate) fn missing_error(&self, request: &FileRequest, monitor: &ProgressMonitor) -> Error {
         if self.settings.offline {
-            return Error::new(format!("{wanted} is not in the cache, and HF_HUB_OFFLINE is set"))
+            return Error::new(format!("{request} is not in the cache, and HF_HUB_OFFLINE is set"))
                 .at(&self.settings.cache)
                 .help(
                     "unset HF_HUB_OFFLINE once to fetch it, or set HF_HUB_CACHE to the folder that has it",
                 );
         }
-        let error = Error::new(format!("{} has no {wanted}", self.settings.endpoint));
-        match self.tree(wanted, watch) {
+        let error = Error::new(format!("{} has no {request}", self.settings.endpoint));
+        match self.tree(request, monitor) {
             Ok(Some(mut files)) if !files.is_empty() => {
                 files.sort_by(|a, b| a.path.cmp(&b.path));
                 error.help(format!("the repository has: {}", shown(&files)))
@@ -231,72 +237,15 @@ impl Hub {
             _ => error.help("check the names of repository, revision and file"),
         }
     }
-
-    /// What an answer other than success means.
-    fn refusal(&self, status: StatusCode, message: &str, wait: Option<Duration>, wanted: &Wanted) -> Trouble {
-        let endpoint = &self.settings.endpoint;
-        let said = if message.is_empty() { String::new() } else { format!(": {message}") };
-        let refused = Error::new(format!("{endpoint} refuses {wanted}")).because(format!("{status}{said}"));
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let help = match self.settings.token {
-                    None => {
-                        "the repository is gated, private or does not exist: check its name, accept its terms on \
-                         its page, and set HF_TOKEN to a token that may read it"
-                    }
-                    Some(_) => {
-                        "the token in HF_TOKEN may not read it: check the repository's name, accept its terms on \
-                         its page, and allow the token to read gated repositories"
-                    }
-                };
-                refused.help(help).into()
-            }
-            StatusCode::NOT_FOUND if wanted.kind == RepoKind::Dataset => {
-                let newest = "SET=download.revision=main takes a data set as it is now";
-                refused.help(format!("{NO_REPOSITORY}; {newest}")).into()
-            }
-            StatusCode::NOT_FOUND => refused.help(NO_REPOSITORY).into(),
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                let help =
-                    if self.settings.token.is_some() { "try later" } else { "try later, or set HF_TOKEN" };
-                Trouble::Passing { cause: format!("{status}{said}"), help: help.to_owned(), wait }
-            }
-            _ if status.is_server_error() => {
-                passing(format!("{status}{said}"), "the hub is out of order: try later")
-            }
-            _ => refused.help("check HF_ENDPOINT").into(),
-        }
-    }
-
-    fn trouble(&self, error: HFError, wanted: &Wanted) -> Trouble {
-        match error {
-            HFError::Http { context }
-            | HFError::AuthRequired { context }
-            | HFError::Forbidden { context } => {
-                let message = context.server_message.as_deref().unwrap_or_default();
-                self.refusal(context.status, message, None, wanted)
-            }
-            HFError::RateLimited { retry_after, .. } => {
-                self.refusal(StatusCode::TOO_MANY_REQUESTS, "", retry_after, wanted)
-            }
-            HFError::EntryNotFound { .. }
-            | HFError::RepoNotFound { .. }
-            | HFError::RevisionNotFound { .. } => self.refusal(StatusCode::NOT_FOUND, "", None, wanted),
-            HFError::Request { source, .. } => unreachable(&source),
-            other => passing(chain(&other), ""),
-        }
-    }
 }
 
-/// Reads hash, size and commit from the headers of an answer.
-fn described(wanted: &Wanted, status: StatusCode, headers: &HeaderMap) -> Result<Remote> {
+/// Reads hash, size and commit from the head of a reply.
+fn described(request: &FileRequest, reply: &Reply) -> Result<RemoteFile> {
     let lacks = |what: &str| {
-        Error::new(format!("the server does not say the {what} of {wanted}"))
+        Error::new(format!("the server does not say the {what} of {request}"))
             .help("HF_ENDPOINT must name a Hugging Face hub or a mirror of one")
     };
-    let tag = text(headers, "x-linked-etag")
-        .or_else(|| text(headers, ETAG.as_str()))
-        .ok_or_else(|| lacks("ETag"))?;
+    let tag = reply.header("x-linked-etag").or(reply.header("etag")).ok_or_else(|| lacks("ETag"))?;
     let hash = tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned();
     if hash.is_empty()
         || hash.starts_with('.')
@@ -305,17 +254,22 @@ fn described(wanted: &Wanted, status: StatusCode, headers: &HeaderMap) -> Result
         return Err(lacks("hash"));
     }
     // The length of a redirect is that of its own page.
-    let length = if status.is_success() { text(headers, CONTENT_LENGTH.as_str()) } else { None };
-    let size = text(headers, "x-linked-size").or(length).and_then(|size| size.parse().ok());
-    let commit = if is_commit(wanted.revision) {
-        wanted.revision.to_owned()
+    let length = if reply.status.is_success() { reply.header("content-length") } else { None };
+    let size = reply.header("x-linked-size").or(length).and_then(|size| size.parse().ok());
+    let commit = if is_commit(request.revision) {
+        request.revision
     } else {
-        text(headers, "x-repo-commit")
-            .filter(|commit| is_commit(commit))
-            .ok_or_else(|| lacks("commit"))?
-            .to_owned()
+        let commit = reply.header("x-repo-commit").filter(|commit| is_commit(commit));
+        commit.ok_or_else(|| lacks("commit"))?
     };
-    Ok(Remote { hash, size, commit })
+    Ok(RemoteFile { hash, size, commit: commit.to_owned() })
+}
+
+/// The address of the next page of a listing, from the header `Link`: `<address>; rel="next"`.
+fn next_page(link: &str) -> Option<String> {
+    let next = link.split(',').find(|link| link.contains("rel=\"next\""))?;
+    let (address, _) = next.trim().strip_prefix('<')?.split_once('>')?;
+    Some(address.to_owned())
 }
 
 /// The first of the files, and how many more there are.
@@ -327,21 +281,6 @@ pub(crate) fn shown(files: &[Listed]) -> String {
     format!("{}{more}", names.join(", "))
 }
 
-async fn entries<T: RepoType>(repo: HFRepository<T>, revision: &str) -> HFResult<Vec<Listed>> {
-    let mut stream = pin!(repo.list_tree().revision(revision).recursive(true).send()?);
-    let mut files = Vec::new();
-    while let Some(entry) = next(&mut stream).await {
-        if let RepoTreeEntry::File { path, size, .. } = entry? {
-            files.push(Listed { path, size });
-        }
-    }
-    Ok(files)
-}
-
-async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
-    stream.next().await
-}
-
 fn list_folder(folder: &Path, prefix: &str, files: &mut Vec<Listed>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
@@ -351,36 +290,4 @@ fn list_folder(folder: &Path, prefix: &str, files: &mut Vec<Listed>) {
             Err(_) => {}
         }
     }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn passing(cause: impl Into<String>, help: &str) -> Trouble {
-    let help = if help.is_empty() { UNREACHABLE } else { help };
-    Trouble::Passing { cause: cause.into(), help: help.to_owned(), wait: None }
-}
-
-const NO_REPOSITORY: &str = "the hub knows no such repository or revision: check their names";
-
-const UNREACHABLE: &str = "check the network, HF_ENDPOINT and proxies; with the file in the cache, \
-                           HF_HUB_OFFLINE=1 works without the hub";
-
-fn unreachable(error: &reqwest::Error) -> Trouble {
-    passing(chain(error), "")
-}
-
-/// An error with its causes on one line: reqwest keeps what happened two causes deep.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !line.contains(&more) {
-            line = format!("{line}: {more}");
-        }
-        cause = error.source();
-    }
-    line
 }

@@ -1,9 +1,10 @@
-//! Noisy contrastive learning (method §8): the queue of past keys, and the loss that neither attracts nor
-//! repels pairs whose agreement rests on an unlabeled sample.
+//! Noisy contrastive learning (method §8): a loss that neither attracts nor repels pairs whose agreement rests on an
+//! unlabeled sample.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 use super::contrastive_rows::ContrastRows;
+use super::key_queue::Labelled;
 
 /// Which pairs attract each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -14,95 +15,6 @@ pub enum Positives {
     Noisy,
     /// All samples of the same pseudo-label; nothing is ignored (ablation "w/ SupCont").
     Supervised,
-}
-
-/// Embeddings (n, E) with the pseudo-label and the split of each.
-#[derive(Clone, Debug)]
-pub struct Labelled {
-    /// Embeddings of unit length: (n, E).
-    pub embeddings: Tensor,
-    /// Pseudo-labels: (n), u32.
-    pub labels: Tensor,
-    /// 1 where the sample is from 𝒫, 0 where it is from 𝒰: (n), u8.
-    pub partial: Tensor,
-}
-
-impl Labelled {
-    fn cat(parts: &[&Self]) -> Result<Self> {
-        let all = |of: fn(&Self) -> &Tensor| Tensor::cat(&parts.iter().map(|p| of(p)).collect::<Vec<_>>(), 0);
-        Ok(Self {
-            embeddings: all(|p| &p.embeddings)?,
-            labels: all(|p| &p.labels)?,
-            partial: all(|p| &p.partial)?,
-        })
-    }
-
-    fn narrow(&self, from: usize, count: usize) -> Result<Self> {
-        let part = |t: &Tensor| t.narrow(0, from, count);
-        Ok(Self {
-            embeddings: part(&self.embeddings)?,
-            labels: part(&self.labels)?,
-            partial: part(&self.partial)?,
-        })
-    }
-}
-
-/// The keys of the last steps, oldest overwritten first; they stay on the device.
-#[derive(Debug)]
-pub struct Queue {
-    /// Room for `capacity` keys, of which the first `count` are filled.
-    pub slots: Labelled,
-    /// Keys held.
-    pub count: usize,
-    /// Where the next key goes.
-    pub next: usize,
-}
-
-impl Queue {
-    /// An empty queue for `capacity` keys of length `width`.
-    ///
-    /// # Errors
-    /// The device has no room.
-    pub fn new(capacity: usize, width: usize, device: &Device) -> Result<Self> {
-        let slots = Labelled {
-            embeddings: Tensor::zeros((capacity, width), DType::F32, device)?,
-            labels: Tensor::zeros(capacity, DType::U32, device)?,
-            partial: Tensor::zeros(capacity, DType::U8, device)?,
-        };
-        Ok(Self { slots, count: 0, next: 0 })
-    }
-
-    /// Adds keys with their labels and splits, one after the other.
-    ///
-    /// # Errors
-    /// Embeddings of another length or on another device.
-    pub fn push(&mut self, keys: &Labelled) -> Result<()> {
-        let (capacity, count) = (self.slots.labels.elem_count(), keys.labels.elem_count());
-        if capacity == 0 {
-            return Ok(());
-        }
-        // Of more keys than there is room, the last ones stay.
-        let mut from = count.saturating_sub(capacity);
-        let mut at = (self.next + from) % capacity;
-        while from < count {
-            let piece = (count - from).min(capacity - at);
-            let keys = keys.narrow(from, piece)?;
-            self.slots.embeddings.slice_set(&keys.embeddings.contiguous()?, 0, at)?;
-            self.slots.labels.slice_set(&keys.labels.contiguous()?, 0, at)?;
-            self.slots.partial.slice_set(&keys.partial.contiguous()?, 0, at)?;
-            (from, at) = (from + piece, (at + piece) % capacity);
-        }
-        (self.count, self.next) = ((self.count + count).min(capacity), at);
-        Ok(())
-    }
-
-    /// The keys held, in the order of their slots; none of an empty queue.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn keys(&self) -> Result<Option<Labelled>> {
-        (self.count > 0).then(|| self.slots.narrow(0, self.count)).transpose()
-    }
 }
 
 /// L_ncont (method §8): for every query x, −(1/|P(x)|) Σ_{+} log( exp(z·z₊/T) / Σ_{P∪N} exp(z·z/T) ), mean

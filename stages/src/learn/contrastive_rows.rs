@@ -1,7 +1,7 @@
 //! The contrastive loss of every query from its similarities, with its gradient, as one pass over memory on
 //! all cores: candle's operators take a dozen, on one core.
 //!
-//! It knows nothing of embeddings: rows of numbers with labels in, one number a row out.
+//! Rows of numbers with labels in, one number a row out.
 
 use std::sync::{Mutex, PoisonError};
 

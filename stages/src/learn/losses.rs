@@ -1,4 +1,4 @@
-//! The losses of method §§4, 5 and 7 as pure functions of logits and targets.
+//! The losses of method §§4 and 7 as pure functions of logits and targets.
 //!
 //! Shapes: B samples, C classes. Every loss is a scalar tensor, a mean over samples. None of them knows
 //! of networks, epochs or data sets.

@@ -1,6 +1,4 @@
 //! MixUp of a batch with a shuffled copy of itself (method §7; Zhang et al. 2018).
-//!
-//! It knows nothing of what the rows hold.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;

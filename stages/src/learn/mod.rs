@@ -1,14 +1,27 @@
-//! What learning methods share: the learner and its optimizer, the training set, losses, schedules, MixUp, the Gaussian
-//! mixture, prototypes, the queue of keys, and the contrastive loss.
+//! What learning methods share.
+//!
+//! A method comes in by the door of [`method`]; [`train`] is the stage and the only training loop around it. The other
+//! files are what methods are composed of: views of an epoch ([`one_view`]), the training set, the learner and its
+//! optimizer, losses by term ([`step_losses`]) and as functions ([`losses`], [`contrastive`]), MixUp, the Gaussian
+//! mixture, prototypes, the queue of keys, the confidence matrix, schedules, and metrics.
 
+pub mod confidence;
 pub mod contrastive;
-pub(crate) mod contrastive_rows;
+mod contrastive_rows;
 pub mod gaussian_mixture;
+#[cfg(test)]
+pub(crate) mod golden_tests;
+pub mod key_queue;
 pub mod learner;
-pub mod loss_terms;
 pub mod losses;
+pub mod method;
+pub mod metrics;
 pub mod mixup;
+pub mod one_view;
+pub mod optimizer;
 pub mod prototypes;
+pub mod pseudo_labels;
 pub mod schedule;
-pub mod supervised;
+pub mod step_losses;
+pub mod train;
 pub mod training_set;

@@ -1,15 +1,14 @@
-//! What both training stages read: pixels of both splits in memory, candidate masks, and the truth for
+//! What every method learns from: pixels of both splits in memory, candidate masks, soft labels, and the truth for
 //! measuring only.
-//!
-//! It knows nothing of networks or losses.
 
 use candle_core::{Device, Tensor};
 use pipeline::error::{Error, Result};
 use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::artifacts::annotation::Labels;
+use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::{Images, Split};
+use crate::artifacts::student::InputFormat;
 use crate::vision::{Pixels, Views};
 
 /// How images become network input (method §3); given by the data set.
@@ -39,21 +38,32 @@ impl Input {
         Views::new(self.channels, &self.mean, &self.std, self.flip, self.strong)
     }
 
-    /// Decodes the images of one split.
-    ///
-    /// # Errors
-    /// An image that does not decode, by its id.
-    pub fn decode(&self, images: &Images, rows: &[usize], context: &Context) -> Result<Pixels> {
-        let encoded = images.encoded()?;
-        Pixels::decode(
-            rows.len(),
-            |i| encoded.get(rows[i]),
-            |i| format!("image `{}`", images.index.ids[rows[i]]),
-            (self.size, self.channels),
-            context.progress(),
-            || context.safe_point(),
-        )
+    /// What a network is fed with that is trained on this input.
+    pub fn format(&self) -> InputFormat {
+        let Self { size, channels, mean, std, .. } = self;
+        InputFormat { size: *size, channels: *channels, mean: mean.clone(), std: std.clone() }
     }
+}
+
+/// Decodes the images of these rows into square pixels of side `size`.
+///
+/// # Errors
+/// An image that does not decode, by its id; the user asked to stop.
+pub fn decode(
+    images: &Images,
+    rows: &[usize],
+    (size, channels): (usize, usize),
+    context: &Context,
+) -> Result<Pixels> {
+    let encoded = images.encoded()?;
+    Pixels::decode(
+        rows.len(),
+        |i| encoded.get(rows[i]),
+        |i| format!("image `{}`", images.index.ids[rows[i]]),
+        (size, channels),
+        context.progress(),
+        || context.safe_point(),
+    )
 }
 
 /// The images of a data set with their candidate labels.
@@ -68,6 +78,8 @@ pub struct TrainingSet {
     pub candidates: Vec<u8>,
     /// Whether anybody annotated the image; where nobody did every class is a candidate.
     pub annotated: Vec<bool>,
+    /// The annotators' averaged class probabilities, row after row: (N, C); none where there are no votes.
+    pub soft_labels: Option<Vec<f32>>,
     /// Number of classes, C.
     pub classes: usize,
     /// The training images' true classes, where known; for measuring only.
@@ -77,12 +89,21 @@ pub struct TrainingSet {
 }
 
 impl TrainingSet {
-    /// Decodes `images` and joins them with their `labels`.
+    /// Decodes `images` and joins them with their `labels` and, where the method learns from them, `votes`.
     ///
     /// # Errors
     /// Tables that name different images, an image that does not decode, too many classes, no image.
-    pub fn new(images: &Images, labels: &Labels, input: &Input, context: &Context) -> Result<Self> {
+    pub fn new(
+        images: &Images,
+        labels: &Labels,
+        votes: Option<&Votes>,
+        input: &Input,
+        context: &Context,
+    ) -> Result<Self> {
         images.index.check_same_ids(&labels.ids, "labels")?;
+        if let Some(votes) = votes {
+            images.index.check_same_ids(&votes.ids, "votes")?;
+        }
         let (train, test) = (images.index.of(Split::Train), images.index.of(Split::Test));
         if train.is_empty() {
             return Err(Error::new("there is no training image").help("see the `download` settings"));
@@ -97,16 +118,19 @@ impl TrainingSet {
                 })? = 1;
             }
         }
-        let truth = |rows: &[usize]| rows.iter().map(|&row| labels.labels[row].map(|l| l as u32)).collect();
+        let truth = |rows: &[usize]| rows.iter().map(|&row| labels.truth[row].map(|l| l as u32)).collect();
+        let form = (input.size, input.channels);
+        let soft_labels = votes.map(|votes| train.iter().flat_map(|&row| votes.probs(row)).copied().collect());
         Ok(Self {
             ids: train.iter().map(|&row| images.index.ids[row].clone()).collect(),
             candidates,
+            soft_labels,
             annotated: train.iter().map(|&row| labels.single[row].is_some()).collect(),
             classes,
             truth: truth(&train),
             test_truth: truth(&test),
-            train: input.decode(images, &train, context)?,
-            test: input.decode(images, &test, context)?,
+            train: decode(images, &train, form, context)?,
+            test: decode(images, &test, form, context)?,
         })
     }
 
@@ -125,6 +149,11 @@ impl TrainingSet {
         (&self.candidates, &self.annotated)
     }
 
+    /// The samples that somebody annotated; of the others there is nothing to learn but what they look like.
+    pub fn annotated_samples(&self) -> Vec<usize> {
+        (0..self.len()).filter(|&i| self.annotated[i]).collect()
+    }
+
     /// Candidate masks of the given samples: (B, C) of zeros and ones.
     ///
     /// # Errors
@@ -135,32 +164,25 @@ impl TrainingSet {
         Tensor::from_vec(masks, (samples.len(), self.classes), device)
     }
 
+    /// Soft labels of the given samples: (B, C).
+    ///
+    /// # Errors
+    /// There are none, or the device runs out of memory.
+    pub fn soft_label_rows(&self, samples: &[usize], device: &Device) -> candle_core::Result<Tensor> {
+        let Some(all) = &self.soft_labels else { candle_core::bail!("the training set has no soft labels") };
+        let row = |&i: &usize| &all[i * self.classes..(i + 1) * self.classes];
+        let values: Vec<f32> = samples.iter().flat_map(row).copied().collect();
+        Tensor::from_vec(values, (samples.len(), self.classes), device)
+    }
+
     /// Whether the candidates of sample `i` hold its true class, where that is known.
     pub fn holds_truth(&self, i: usize) -> Option<bool> {
         let truth = self.truth[i]? as usize;
         Some(self.candidate_row(i).get(truth) == Some(&1))
     }
 
-    fn candidate_row(&self, i: usize) -> &[u8] {
+    /// The candidates of sample `i`: (C) of zeros and ones.
+    pub fn candidate_row(&self, i: usize) -> &[u8] {
         &self.candidates[i * self.classes..(i + 1) * self.classes]
     }
-}
-
-/// Share of `predictions` that agree with the truth, among those whose truth is known.
-pub fn accuracy(predictions: impl IntoIterator<Item = u32>, truth: &[Option<u32>]) -> Option<f64> {
-    let known = predictions.into_iter().zip(truth).filter_map(|(p, truth)| truth.map(|t| p == t));
-    share(known)
-}
-
-/// Share of `true` among the given; none of nothing.
-pub fn share(of: impl IntoIterator<Item = bool>) -> Option<f64> {
-    let (hits, count) = of.into_iter().fold((0u64, 0u64), |(h, n), hit| (h + u64::from(hit), n + 1));
-    (count > 0).then(|| hits as f64 / count as f64)
-}
-
-/// Index of the largest value of every row of `classes` values; of equals the first.
-pub fn argmax_rows(values: &[f32], classes: usize) -> Vec<u32> {
-    (values.chunks(classes))
-        .map(|row| (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best }) as u32)
-        .collect()
 }

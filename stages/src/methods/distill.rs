@@ -1,57 +1,93 @@
-//! Plain distillation, the student to beat (method §10): one network of the same shape learns CLIP's class
-//! probabilities, averaged over templates, as soft targets; no candidates, no division, no second network.
+//! Plain distillation, the student to beat (method §14): one network of the same shape learns the annotators'
+//! class probabilities, averaged over templates, as soft targets; no candidates, no division, no second
+//! network.
 
-use candle_core::Tensor;
-use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Inputs, Machine, Resources, Stage};
+use candle_core::{Result as Computed, Tensor};
+use pipeline::error::Result;
+use pipeline::graph::Handle;
 use serde::{Deserialize, Serialize};
 
+use super::{Wire, Wired};
 use crate::artifacts::annotation::{Labels, Votes};
-use crate::artifacts::images::{Images, Split};
-use crate::artifacts::training::Distilled;
+use crate::artifacts::images::Images;
 use crate::learn::losses::cross_entropy;
-use crate::learn::supervised::{Settings, Supervised};
-use crate::learn::training_set::TrainingSet;
+use crate::learn::method::{Method, Step};
+use crate::learn::one_view::{OneView, check_batch};
+use crate::learn::optimizer::Optimizer;
+use crate::learn::step_losses::StepLosses;
+use crate::learn::train::Training;
+use crate::network::Pass;
+use crate::vision::View;
 
-/// The stage, with its settings.
+/// Plain distillation with its constants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Distill(pub Settings);
+#[serde(deny_unknown_fields)]
+pub struct Distill {
+    /// Epochs, over which its learning rate follows the whole cosine.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+}
 
-impl Stage for Distill {
-    type Inputs = (Images, Votes, Labels);
-    type Output = Distilled;
+impl Default for Distill {
+    fn default() -> Self {
+        Self { epochs: 100, batch: 256 }
+    }
+}
+
+impl Method for Distill {
     const NAME: &'static str = "distill";
-    const VERSION: u32 = 1;
+    const TITLE: &'static str = "plain student";
+    // 2: the network is a student's; settings of the stage are laid out anew.
+    const VERSION: u32 = 2;
+    const NETWORKS: &'static [&'static str] = &["network"];
+    const FIGURES: &'static [&'static str] = &[];
 
-    fn resources(&self, _: &Machine) -> Resources {
-        self.0.place.resources()
+    type Inputs = (Images, Labels, Votes);
+    type State = ();
+    type Lesson<'a> = OneView<'a>;
+
+    fn check(&self) -> Result<()> {
+        check_batch(Self::NAME, self.batch)
     }
 
-    fn check(&self, _: &Machine) -> Result<()> {
-        self.0.check()
+    fn epochs(&self) -> usize {
+        self.epochs
     }
 
-    fn run(
-        &self,
-        (images, votes, labels): <Self::Inputs as Inputs>::Loaded,
-        context: &Context,
-    ) -> Result<Distilled> {
-        images.index.check_same_ids(&votes.ids, "votes")?;
-        let set = TrainingSet::new(&images, &labels, &self.0.input, context)?;
-        let (classes, device) = (set.classes, self.0.place.device()?);
-        let rows = images.index.of(Split::Train); // of the votes, in the order of the training set
-        let targets = |samples: &[usize]| {
-            let of_sample = |&i: &usize| &votes.mean_probs[rows[i] * classes..(rows[i] + 1) * classes];
-            let values: Vec<f32> = samples.iter().flat_map(of_sample).copied().collect();
-            Tensor::from_vec(values, (samples.len(), classes), &device)
-        };
-        // Of images that nobody voted on there is nothing to learn.
-        let samples = (0..set.len()).filter(|&i| set.annotated[i]).collect();
-        let networks = &["network"];
-        let training = Supervised { name: Self::NAME, networks, settings: &self.0, set: &set, samples };
-        let (learners, history) = training
-            .run(context, |logits, samples| Ok(vec![("loss", cross_entropy(logits, &targets(samples)?)?)]))?;
-        let [learner] = &learners[..] else { return Err(Error::new("one network was to be trained")) };
-        Distilled::new(learner, history)
+    fn optimizer(&self, shared: &Optimizer) -> Optimizer {
+        Optimizer { horizon: self.epochs, ..shared.clone() }
+    }
+
+    fn start(&self, _training: &Training<'_, Self, ()>) -> Result<()> {
+        Ok(())
+    }
+
+    fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<OneView<'a>> {
+        let voted = training.set.annotated_samples();
+        Ok(OneView::new(training, network, &voted, training.stage.method.batch, View::Strong))
+    }
+
+    fn step(
+        training: &mut Training<'_, Self>,
+        lesson: &OneView<'_>,
+        step: Step,
+        views: Tensor,
+    ) -> Computed<StepLosses> {
+        let learner = &mut training.learners[step.network];
+        let images = views.to_device(&training.device)?; // (B, H, W, channels)
+        let logits = learner.network.forward(&images, Pass::Train)?.logits; // (B, C)
+        let targets = lesson.soft_labels(step.number, &training.device)?; // (B, C)
+        let losses = StepLosses::of(cross_entropy(&logits, &targets)?);
+        learner.step(losses.total()?, step.rate)?;
+        Ok(losses)
+    }
+}
+
+impl Wired for Distill {
+    const LEARNS_VOTES: bool = true;
+
+    fn inputs(&self, wire: &mut Wire) -> Result<(Handle<Images>, Handle<Labels>, Handle<Votes>)> {
+        Ok((wire.images, wire.labels, wire.votes(Self::NAME)?))
     }
 }

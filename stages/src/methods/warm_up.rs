@@ -1,51 +1,93 @@
-//! Warm-up (method §4): both networks, separately, learn from the candidate sets as they are.
+//! Warm-up (method §4): both networks, separately, learn from the candidate sets as they are. What Co-Reg goes on from;
+//! by itself a method, too.
 
+use candle_core::{Result as Computed, Tensor};
 use pipeline::error::Result;
-use pipeline::stage::{Context, Machine, Resources, Stage};
+use pipeline::graph::Handle;
 use serde::{Deserialize, Serialize};
 
-use super::co_reg::NETWORKS;
+use super::{Wire, Wired};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
-use crate::artifacts::training::{Pair, WarmedUp};
+use crate::dataset::catalog::Schedule;
 use crate::learn::losses::{negative_entropy, partial_cross_entropy};
-use crate::learn::supervised::{Settings, Supervised};
-use crate::learn::training_set::TrainingSet;
+use crate::learn::method::{Method, Step};
+use crate::learn::one_view::{OneView, check_batch};
+use crate::learn::step_losses::StepLosses;
+use crate::learn::train::Training;
+use crate::network::Pass;
+use crate::vision::View;
 
-/// The stage, with its settings.
+/// Warm-up with its constants. \[P\] is stated in the paper, \[I\] comes from the authors' implementation; see
+/// docs/method.md.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WarmUp(pub Settings);
+#[serde(deny_unknown_fields)]
+pub struct WarmUp {
+    /// Epochs \[P, by data set\].
+    pub epochs: usize,
+    /// Images a step \[I\].
+    pub batch: usize,
+}
 
-impl Stage for WarmUp {
-    type Inputs = (Images, Labels);
-    type Output = WarmedUp;
+impl Default for WarmUp {
+    fn default() -> Self {
+        Self { epochs: 50, batch: 512 }
+    }
+}
+
+impl Method for WarmUp {
     const NAME: &'static str = "warm-up";
-    const VERSION: u32 = 2;
+    const TITLE: &'static str = "warm-up";
+    // 3: the networks are one student's; the history has the accuracy of both together.
+    const VERSION: u32 = 3;
+    const NETWORKS: &'static [&'static str] = &["network1", "network2"];
+    const FIGURES: &'static [&'static str] = &["loss_partial", "loss_negative_entropy"];
 
-    fn resources(&self, _: &Machine) -> Resources {
-        self.0.place.resources()
+    type Inputs = (Images, Labels);
+    type State = ();
+    type Lesson<'a> = OneView<'a>;
+
+    fn check(&self) -> Result<()> {
+        check_batch(Self::NAME, self.batch)
     }
 
-    fn check(&self, _: &Machine) -> Result<()> {
-        self.0.check()
+    fn epochs(&self) -> usize {
+        self.epochs
     }
 
-    fn run(
-        &self,
-        (images, labels): <Self::Inputs as pipeline::stage::Inputs>::Loaded,
-        context: &Context,
-    ) -> Result<WarmedUp> {
-        let set = TrainingSet::new(&images, &labels, &self.0.input, context)?;
-        let device = self.0.place.device()?;
-        let samples = (0..set.len()).collect();
-        let networks = &NETWORKS;
-        let training = Supervised { name: Self::NAME, networks, settings: &self.0, set: &set, samples };
-        let (learners, history) = training.run(context, |logits, samples| {
-            let partial = partial_cross_entropy(logits, &set.candidate_masks(samples, &device)?)?;
-            let negative_entropy = negative_entropy(logits)?;
-            let loss = (&partial + &negative_entropy)?;
-            Ok(vec![("loss", loss), ("loss_partial", partial), ("loss_negative_entropy", negative_entropy)])
-        })?;
-        Ok(WarmedUp { pair: Pair::of(&learners)?, history })
+    fn start(&self, _training: &Training<'_, Self, ()>) -> Result<()> {
+        Ok(())
+    }
+
+    fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<OneView<'a>> {
+        let all: Vec<usize> = (0..training.set.len()).collect();
+        Ok(OneView::new(training, network, &all, training.stage.method.batch, View::Strong))
+    }
+
+    fn step(
+        training: &mut Training<'_, Self>,
+        lesson: &OneView<'_>,
+        step: Step,
+        views: Tensor,
+    ) -> Computed<StepLosses> {
+        let learner = &mut training.learners[step.network];
+        let images = views.to_device(&training.device)?; // (B, H, W, channels)
+        let logits = learner.network.forward(&images, Pass::Train)?.logits; // (B, C)
+        let candidates = lesson.candidate_masks(step.number, &training.device)?; // (B, C)
+        let mut losses = StepLosses::default();
+        losses.add("loss_partial", 1.0, partial_cross_entropy(&logits, &candidates)?)?;
+        losses.add("loss_negative_entropy", 1.0, negative_entropy(&logits)?)?;
+        learner.step(losses.total()?, step.rate)?;
+        Ok(losses)
+    }
+}
+
+impl Wired for WarmUp {
+    fn scheduled(schedule: &Schedule) -> usize {
+        schedule.warm_up
+    }
+
+    fn inputs(&self, wire: &mut Wire) -> Result<(Handle<Images>, Handle<Labels>)> {
+        Ok((wire.images, wire.labels))
     }
 }

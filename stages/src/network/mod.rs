@@ -1,13 +1,25 @@
 //! PreAct ResNet with classifier and projector (method §3), trained on candle.
 //!
-//! The trunk is one operator of candle's graph with its own forward and backward pass, channels-last: on a CPU
-//! norm and ReLU are folded into the convolutions, on all cores (`program.rs`); on an NVIDIA GPU they are
-//! kernels between cuDNN's convolutions (`cuda/`). It knows nothing of data, losses or files.
+//! The trunk (stem, blocks, average pool) is one operator of candle's graph with its own forward and backward pass,
+//! channels-last. Each operator has a file of the same name for each device:
 //!
-//! All parameters of the trunk are one flat variable, so that an optimiser step or a moving average is one
-//! pass over memory; [`Network::state`] gives them by name in PyTorch's layout.
+//! | operator | CPU | NVIDIA GPU |
+//! |---|---|---|
+//! | the whole trunk, forward and backward | `cpu/trunk/` | `cuda/trunk/` |
+//! | as a node of candle's graph | `cpu/custom_op.rs` | `cuda/custom_op.rs` |
+//! | convolution: output, input's and weight's gradient | `cpu/convolution/`, `cpu/winograd/`, `cpu/gemm.rs` | `cuda/convolution.rs` (cuDNN) |
+//! | batch norm with ReLU, and its gradient | `cpu/norm/` | `cuda/norm.rs`, `norm.cu` |
+//! | average pool, and its gradient | `cpu/average_pool.rs` | `cuda/average_pool.rs`, `average_pool.cu` |
+//! | SGD step | `sgd.rs` | `cuda/sgd.rs`, `sgd.cu` |
+//! | moving average | `moving_average.rs` | `cuda/moving_average.rs`, `moving_average.cu` |
+//!
+//! On a CPU norm and ReLU are folded into the convolutions, on all cores; on a GPU they are kernels between cuDNN's
+//! convolutions. `reference.rs` is the trunk through candle's own operators, for the tests. The room knows nothing of
+//! data, losses or files.
+//!
+//! All parameters of the trunk are one flat variable (`parameters.rs`), so that an optimizer step or a moving average
+//! is one pass over memory; [`Network::state`] gives them by name in PyTorch's layout.
 
-use std::collections::HashMap;
 #[cfg(feature = "cuda")]
 use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,39 +29,23 @@ use pipeline::error::Error;
 use pipeline::random::ChaCha8Rng;
 
 mod architecture;
-mod backward;
-mod conv;
+mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod moving_average;
+mod parameters;
 #[cfg(test)]
-mod curve_tests;
-mod flow;
-mod forward;
-mod gemm;
-mod isa;
-mod norm;
-mod op;
-#[cfg(test)]
-mod operator_tests;
-mod pixels;
-#[cfg(test)]
-mod plain;
-mod plan;
-mod pool;
-mod program;
+mod reference;
+mod sgd;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
-mod update;
-mod winograd;
 
 pub use architecture::{Architecture, Precision};
-use isa::Level;
-use norm::MOMENTUM;
-use op::{Found, TrunkOp};
-use plan::Plan;
-use program::Trunk;
-pub use update::Sgd;
+use cpu::{Level, StatisticsSlot, Trunk, TrunkOp};
+use moving_average::average_into;
+use parameters::{MOMENTUM, TrunkLayout};
+pub use sgd::Sgd;
 
 /// Name of the flat variable that holds the trunk.
 const TRUNK: &str = "trunk";
@@ -95,7 +91,7 @@ impl Network {
     /// The architecture is not possible, or the device has no room.
     pub fn new(architecture: &Architecture, rng: &mut ChaCha8Rng, device: &Device) -> Result<Self> {
         architecture.validate().map_err(candle_core::Error::wrap)?;
-        let plan = Plan::new(architecture);
+        let layout = TrunkLayout::new(architecture);
         let a = architecture;
         let mut parameters = vec![];
         let heads = [
@@ -110,10 +106,10 @@ impl Network {
             parameters.push((format!("{name}.weight"), weight));
         }
         parameters
-            .push((TRUNK.to_owned(), Var::from_vec(state::initial_trunk(&plan, rng), plan.len, device)?));
-        let running_mean = Var::from_vec(vec![0f32; plan.buffers_len], plan.buffers_len, device)?;
-        let running_var = Var::from_vec(vec![1f32; plan.buffers_len], plan.buffers_len, device)?;
-        let trunk = Trunk::new(plan, Level::best());
+            .push((TRUNK.to_owned(), Var::from_vec(state::initial_trunk(&layout, rng), layout.len, device)?));
+        let running_mean = Var::from_vec(vec![0f32; layout.buffers_len], layout.buffers_len, device)?;
+        let running_var = Var::from_vec(vec![1f32; layout.buffers_len], layout.buffers_len, device)?;
+        let trunk = Trunk::new(layout, Level::best());
         Ok(Self {
             architecture: architecture.clone(),
             trunk,
@@ -217,13 +213,13 @@ impl Network {
             Pass::Eval => Some((self.running_mean.to_vec1::<f32>()?, self.running_var.to_vec1::<f32>()?)),
             _ => None,
         };
-        let found: Found = Arc::new(Mutex::new(None));
-        let op = TrunkOp::new(&self.trunk, running, pass == Pass::Train, &found);
+        let slot: StatisticsSlot = Arc::new(Mutex::new(None));
+        let op = TrunkOp::new(&self.trunk, running, pass == Pass::Train, &slot);
         let features = match pass {
             Pass::Train => images.apply_op2(theta, op)?,
             _ => images.apply_op2_no_bwd(theta, &op)?,
         };
-        if let Some((mean, variance)) = found.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some((mean, variance)) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let len = mean.len();
             self.update_running(
                 &Tensor::from_vec(mean, len, &Device::Cpu)?,
@@ -239,23 +235,23 @@ impl Network {
             Some(trunk) => trunk,
             None => {
                 let engine = cuda::Engine::of(device)?;
-                let (plan, exact) = (&self.trunk.plan, self.trunk.exact);
-                let new = cuda::DeviceTrunk::new(engine, plan, self.precision, exact)?;
+                let (layout, exact) = (&self.trunk.layout, self.trunk.exact);
+                let new = cuda::DeviceTrunk::new(engine, layout, self.precision, exact)?;
                 self.device_trunk.get_or_init(|| Arc::new(new))
             }
         };
         let theta = self.parameter(TRUNK)?;
         let running = (pass == Pass::Eval)
             .then(|| [&self.running_mean, &self.running_var].map(|v| v.as_detached_tensor()));
-        let found = cuda::Found::default();
-        let op = cuda::TrunkOp::new(trunk, running, pass == Pass::Train, &found);
+        let slot = cuda::StatisticsSlot::default();
+        let op = cuda::TrunkOp::new(trunk, running, pass == Pass::Train, &slot);
         let features = match pass {
             Pass::Train => images.apply_op2(theta, op)?,
             _ => images.apply_op2_no_bwd(theta, &op)?,
         };
-        if let Some([mean, variance]) = found.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            update::average(&self.running_mean, &mean, 1.0 - MOMENTUM)?;
-            update::average(&self.running_var, &variance, 1.0 - MOMENTUM)?;
+        if let Some([mean, variance]) = slot.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            average_into(&self.running_mean, &mean, 1.0 - MOMENTUM)?;
+            average_into(&self.running_var, &variance, 1.0 - MOMENTUM)?;
         }
         Ok(features)
     }
@@ -318,7 +314,7 @@ impl Network {
     pub fn ema_from(&self, other: &Self, decay: f64) -> Result<()> {
         self.same_shape(other)?;
         for ((_, own), (_, var)) in self.parameters.iter().zip(&other.parameters) {
-            update::average(own, var, decay)?;
+            average_into(own, var, decay)?;
         }
         Ok(())
     }
@@ -340,58 +336,5 @@ impl Network {
     /// Number of trainable values.
     pub fn parameter_count(&self) -> usize {
         self.parameters.iter().map(|(_, v)| v.elem_count()).sum()
-    }
-
-    /// Parameters and running statistics by name, sorted, on the CPU, in PyTorch's layout (convolutions
-    /// (out, in, kh, kw)).
-    ///
-    /// # Errors
-    /// The device fails to give a tensor.
-    pub fn state(&self) -> Result<Vec<(String, Tensor)>> {
-        let plan = &self.trunk.plan;
-        let mut all = state::split(&plan.parameters, "", self.parameter(TRUNK)?)?;
-        all.extend(state::split(&plan.buffers, ".running_mean", &self.running_mean)?);
-        all.extend(state::split(&plan.buffers, ".running_var", &self.running_var)?);
-        for (name, var) in self.parameters.iter().filter(|(name, _)| name != TRUNK) {
-            all.push((name.clone(), var.as_detached_tensor().to_device(&Device::Cpu)?.copy()?));
-        }
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(all)
-    }
-
-    /// Takes values from what [`Network::state`] gave. Nothing changes unless everything fits.
-    ///
-    /// # Errors
-    /// A name is missing or unknown, or a shape differs.
-    pub fn load_state(&self, state: &HashMap<String, Tensor>) -> pipeline::error::Result<()> {
-        let plan = &self.trunk.plan;
-        let failed = |e: candle_core::Error| Error::new("cannot put values into the network").because(e);
-        let mut known: Vec<String> = self.state().map_err(failed)?.into_iter().map(|(n, _)| n).collect();
-        known.sort();
-        let mut unknown: Vec<&String> = state.keys().filter(|n| known.binary_search(n).is_err()).collect();
-        unknown.sort();
-        if let Some(name) = unknown.first() {
-            return Err(Error::new(format!("the network has no parameter called {name}"))
-                .help("it was saved by a network of another architecture, or by another program"));
-        }
-        let mut sets = vec![];
-        for (name, var) in &self.parameters {
-            if name != TRUNK {
-                sets.push((var, state::find(state, name, var.dims())?));
-            }
-        }
-        let flat = [
-            (self.parameter(TRUNK).map_err(failed)?, &plan.parameters, "", plan.len),
-            (&self.running_mean, &plan.buffers, ".running_mean", plan.buffers_len),
-            (&self.running_var, &plan.buffers, ".running_var", plan.buffers_len),
-        ];
-        for (var, pieces, suffix, len) in flat {
-            let values = state::join(pieces, suffix, len, state)?;
-            sets.push((var, Tensor::from_vec(values, len, &Device::Cpu).map_err(failed)?));
-        }
-        for (var, tensor) in sets {
-            tensor.to_device(var.device()).and_then(|t| var.set(&t)).map_err(failed)?;
-        }
-        Ok(())
     }
 }

@@ -1,3 +1,4 @@
 //! What a trained student is worth.
 
 pub mod evaluate;
+mod student;

@@ -1,6 +1,4 @@
 //! Where tensors live and steps are computed: the CPU or an accelerator.
-//!
-//! It knows nothing of what is computed.
 
 use candle_core::{DType, Device};
 use pipeline::error::{Error, Result};

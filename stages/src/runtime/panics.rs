@@ -1,6 +1,4 @@
 //! Libraries that panic on damaged files where they should return an error (parquet 60, tokenizers 0.22).
-//!
-//! It knows nothing of what they read.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};

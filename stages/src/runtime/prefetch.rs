@@ -20,7 +20,7 @@ use pipeline::error::{Error, OrFail, Result};
 /// # Errors
 /// The first item that cannot be made, once those before it are used; or what `consume` returns, once the
 /// item that is being made is done: nothing more is made then. A panic on either side reaches the caller.
-pub fn ahead<T: Send>(
+pub fn prefetch<T: Send>(
     count: usize,
     depth: usize,
     make: impl Fn(usize) -> Result<T> + Sync,
@@ -42,7 +42,7 @@ pub fn ahead<T: Send>(
                 }
             }
         };
-        let maker = thread::Builder::new().name("ahead".into()).spawn_scoped(scope, make_all);
+        let maker = thread::Builder::new().name("prefetch".into()).spawn_scoped(scope, make_all);
         let maker = maker.or_fail(|| {
             Error::new("cannot start a thread that prepares the next batches")
                 .help("close other programs, or raise the limit of threads (`ulimit -u`)")
@@ -80,7 +80,7 @@ mod tests {
                 used.push((i, item));
                 Ok(())
             };
-            ahead(count, depth, |i| Ok(i * i), consume).unwrap();
+            prefetch(count, depth, |i| Ok(i * i), consume).unwrap();
             assert_eq!(used, (0..count).map(|i| (i, i * i)).collect::<Vec<_>>(), "depth {depth}");
         }
     }
@@ -96,7 +96,7 @@ mod tests {
                 assert!(made.load(SeqCst) <= i + 1 + depth);
                 Ok(())
             };
-            ahead(100, depth, make, consume).unwrap();
+            prefetch(100, depth, make, consume).unwrap();
             assert_eq!(made.into_inner(), 100);
         }
     }
@@ -116,7 +116,7 @@ mod tests {
             }
             Ok(())
         };
-        ahead(3, 1, make, consume).unwrap();
+        prefetch(3, 1, make, consume).unwrap();
         assert_eq!(seen, [0, 1]);
     }
 
@@ -131,7 +131,7 @@ mod tests {
                 used.push(item);
                 Ok(())
             };
-            let error = ahead(1000, depth, make, consume).unwrap_err();
+            let error = prefetch(1000, depth, make, consume).unwrap_err();
             assert_eq!(error.to_string(), "item 4 is broken\n  at: here\n  help: mend it");
             assert_eq!(used, [0, 1, 2, 3]);
         }
@@ -145,7 +145,7 @@ mod tests {
             Ok(i)
         };
         let consume = |i, _| if i == 3 { Err(Error::cancelled()) } else { Ok(()) };
-        let error = ahead(1_000_000, 2, make, consume).unwrap_err();
+        let error = prefetch(1_000_000, 2, make, consume).unwrap_err();
         assert!(error.is_cancelled());
         // 0 to 3 were used, two lay ready, and one more may have been in the making.
         assert!(made.into_inner() <= 4 + 2 + 1);
@@ -156,7 +156,7 @@ mod tests {
         let panics = |in_make: bool| {
             let run = || {
                 let make = |i| if in_make && i == 5 { panic!("side one") } else { Ok(i) };
-                ahead(100, 2, make, |i, _| if i == 7 { panic!("side two") } else { Ok(()) })
+                prefetch(100, 2, make, |i, _| if i == 7 { panic!("side two") } else { Ok(()) })
             };
             *catch_unwind(AssertUnwindSafe(run)).unwrap_err().downcast::<&str>().unwrap()
         };
@@ -171,7 +171,7 @@ mod tests {
         let sum = pool.install(|| {
             let mut sum = 0;
             let make = |i| Ok((0..i).into_par_iter().sum::<usize>());
-            ahead(10, 2, make, |_, item| {
+            prefetch(10, 2, make, |_, item| {
                 sum += item;
                 Ok(())
             })

@@ -1,7 +1,6 @@
 //! Weak and strong augmentation of one image (method §3): crop, flip, one operation, cutout.
 //!
-//! What was drawn is a value, so that it can be tested and compared; it knows nothing of batches, of
-//! normalisation or of where the random numbers come from.
+//! What was drawn is a value, so that it can be tested and compared. It knows nothing of batches.
 
 use rand::Rng;
 
@@ -38,10 +37,10 @@ pub struct Cutout {
     pub y: f64,
 }
 
-/// The colour of the cutout.
+/// The colour of the cutout (method §3).
 pub const FILL: [u8; 3] = [125, 123, 114];
 
-/// Zero pixels on each side before the random crop: an eighth of the size, rounded up (28 → 4).
+/// Zero pixels on each side before the random crop: an eighth of the size, rounded up (28 → 4; method §3).
 pub fn padding(size: usize) -> usize {
     size.div_ceil(8)
 }

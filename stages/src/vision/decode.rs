@@ -1,6 +1,6 @@
 //! Encoded bytes to 8-bit pixels, as Pillow's `convert("RGB")` and `convert("L")` give them.
 //!
-//! It knows nothing of where the bytes came from: the caller adds the image's name to an error.
+//! The caller adds the image's name to an error.
 //!
 //! - Formats: PNG, JPEG, GIF, BMP, TIFF, WebP, told apart by their first bytes.
 //! - Alpha is dropped, not blended. Palettes are resolved. Grey becomes three equal channels.
@@ -14,9 +14,9 @@ use std::io::Cursor;
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Pixel, RgbImage};
 use pipeline::error::{Error, OrFail, Result};
 
-/// No more pixels than this: a few bytes can claim to be a picture of many gigabytes.
+/// No more pixels than this, 8192 × 8192: a few bytes can claim to be a picture of many gigabytes.
 pub const MAX_PIXELS: u64 = 64 << 20;
-/// No decoder may allocate more than this many bytes.
+/// No decoder may allocate more than this many bytes: what [`MAX_PIXELS`] of four channels of 16 bits take.
 pub const MAX_ALLOCATION: u64 = 512 << 20;
 
 /// Red, green and blue of an encoded image.

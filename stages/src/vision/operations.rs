@@ -1,7 +1,6 @@
 //! The 14 operations of the strong augmentation (method §3), on 8-bit RGB, as Pillow defines them.
 //!
-//! It knows nothing of what is drawn when: [`augment`](super::augment) chooses an operation and its
-//! magnitude.
+//! [`augment`](super::augment) chooses an operation and its magnitude.
 
 mod geometry;
 mod light;

@@ -1,6 +1,6 @@
 //! A whole set of images as one block of 8-bit pixels, all of one size, decoded once.
 //!
-//! It knows nothing of files, ids or labels: rows are numbers, and the caller names them in an error.
+//! It knows nothing of files or labels: rows are numbers, and the caller names them in an error.
 
 use image::DynamicImage;
 use pipeline::error::{Error, OrFail, Result};
@@ -19,7 +19,7 @@ pub struct Pixels {
     data: Vec<u8>,
 }
 
-/// Rows between two looks at whether the user wants to stop.
+/// Rows that are decoded between two looks at whether the user wants to stop: many for each thread.
 const BLOCK: usize = 512;
 
 impl Pixels {

@@ -1,7 +1,6 @@
 //! Pillow's `Image.resize` for 8-bit images, bit for bit: an antialiased convolution in two passes,
 //! first along the rows, then along the columns, in fixed point.
 //!
-//! It knows nothing of where images come from or of what size they should be.
 //! Source of the arithmetic: Pillow's `libImaging/Resample.c`.
 
 use image::{GrayImage, RgbImage};
@@ -26,6 +25,7 @@ impl Filter {
     }
 
     fn weight(self, x: f64) -> f64 {
+        // The parameter of the bicubic that Pillow takes (Keys 1981; others take -0.75).
         const A: f64 = -0.5;
         let x = x.abs();
         match self {
@@ -117,7 +117,8 @@ impl Plane {
     }
 }
 
-/// Bits behind the point of a weight: a sum of 8-bit values times weights stays within 32 bits.
+/// Bits behind the point of a weight, Pillow's `PRECISION_BITS`: a sum of 8-bit values times weights stays within
+/// 32 bits.
 const PRECISION: u32 = 32 - 8 - 2;
 /// One half, so that dropping the bits behind the point rounds.
 const HALF: i32 = 1 << (PRECISION - 1);
@@ -189,7 +190,7 @@ fn grey_row(row: &[u8], taps: &Taps, out: &mut [u8]) {
     }
 }
 
-/// Bytes of a row whose sums are held in registers at once.
+/// Bytes of a row whose sums are held in registers at once: 32 sums of 32 bits fill four registers of AVX2.
 const TILE: usize = 32;
 
 widest! {

@@ -1,7 +1,6 @@
 //! Batches: chosen images of a set, augmented, normalised, as one f32 tensor (B, size, size, channels).
 //!
-//! It knows nothing of what the batch is for. The same draw gives the same bytes, on any number of threads:
-//! each sample has random numbers of its own.
+//! The same draw gives the same bytes, on any number of threads: each sample has random numbers of its own.
 
 use candle_core::{Device, Tensor};
 use pipeline::error::{Error, OrFail, Result};

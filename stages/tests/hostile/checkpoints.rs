@@ -6,7 +6,7 @@ use std::fs;
 use candle_core::{DType, Device, Tensor};
 use pipeline::stage::Context;
 
-use crate::{Trial, bend, tries};
+use crate::{Trial, corrupt, tries};
 
 #[test]
 fn a_checkpoint_with_and_without_a_fitting_checksum() {
@@ -22,15 +22,15 @@ fn a_checkpoint_with_and_without_a_fitting_checksum() {
     let content = &whole[..whole.len() - blake3::OUT_LEN];
     let mut trial = Trial::new("checkpoint");
     for n in 0..tries() {
-        let bent = match n % 2 {
-            0 => bend(&whole, &mut trial.random),
+        let corrupted = match n % 2 {
+            0 => corrupt(&whole, &mut trial.random),
             _ => {
-                let bent = bend(content, &mut trial.random);
-                [&bent[..], blake3::hash(&bent).as_bytes()].concat()
+                let corrupted = corrupt(content, &mut trial.random);
+                [&corrupted[..], blake3::hash(&corrupted).as_bytes()].concat()
             }
         };
-        let same = bent == whole;
-        fs::write(&path, bent).unwrap();
+        let same = corrupted == whole;
+        fs::write(&path, corrupted).unwrap();
         // Without a fitting checksum it must not be taken for whole.
         trial.of(|| load().inspect(|_| assert!(n % 2 == 1 || same, "taken for whole")));
     }

@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use stages::clip::{ClipFiles, ImageEncoder, TextEncoder};
 
-use crate::{Trial, bend, tries};
+use crate::{Trial, corrupt, tries};
 
 /// Puts something else in the place of one value of a JSON text.
-fn bend_json(text: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
+fn corrupt_json(text: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     let Ok(mut root) = serde_json::from_slice::<Value>(text) else { return text.to_vec() };
     let mut deep = json!(1);
     (0..100).for_each(|_| deep = json!([deep]));
@@ -58,7 +58,7 @@ fn golden(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clip/golden/quick").join(file)
 }
 
-/// Bends one file of a CLIP, and reads and uses the CLIP.
+/// Corrupts one file of a CLIP, and reads and uses the CLIP.
 fn clip(file: &'static str, as_json: bool) {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -78,8 +78,8 @@ fn clip(file: &'static str, as_json: bool) {
     let mut trial = Trial::new(file);
     for n in 0..tries() {
         let bytes = match as_json && n % 3 > 0 {
-            true => bend_json(&whole, &mut trial.random),
-            false => bend(&whole, &mut trial.random),
+            true => corrupt_json(&whole, &mut trial.random),
+            false => corrupt(&whole, &mut trial.random),
         };
         fs::write(&path, bytes).unwrap();
         trial.of(|| {
@@ -126,8 +126,8 @@ fn the_header_of_the_weights_of_a_clip() {
     for n in 0..tries() {
         // The first as it is, to know that it would be read.
         let good = &whole[8..8 + header];
-        let bent = if n == 0 { good.to_vec() } else { bend_json(good, &mut trial.random) };
-        let bytes = [&(bent.len() as u64).to_le_bytes()[..], &bent, &whole[8 + header..]].concat();
+        let corrupted = if n == 0 { good.to_vec() } else { corrupt_json(good, &mut trial.random) };
+        let bytes = [&(corrupted.len() as u64).to_le_bytes()[..], &corrupted, &whole[8 + header..]].concat();
         fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
         trial.of(|| {
             let files = ClipFiles::in_folder(folder.path()).ok()?;

@@ -1,6 +1,6 @@
-//! Files from outside, bent in every way: an error or a value, never a panic, a hang or gigabytes.
+//! Files from outside, corrupted in every way: an error or a value, never a panic, a hang or gigabytes.
 //!
-//! Each test bends good files at random, the same way each time. The suite tries some hundred of each kind;
+//! Each test corrupts good files at random, the same way each time. The suite tries some hundred of each kind;
 //! `COREG_HOSTILE=20000 cargo nextest run --release -p stages --test hostile --no-capture` as many as it says.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -40,7 +40,7 @@ impl Trial {
         Self { name, random, begun, accepted: 0, refused: 0, slowest }
     }
 
-    /// One input; a panic ends the test, and prints how to have it again.
+    /// Tries one input; a panic in `work` fails the test.
     fn of<T>(&mut self, work: impl FnOnce() -> Option<T>) {
         let begun = Instant::now();
         match work() {
@@ -63,7 +63,7 @@ impl Drop for Trial {
         );
         if !std::thread::panicking() {
             assert!(memory < MOST_MEMORY, "{memory} bytes");
-            assert!(*refused > 0, "nothing was bent enough to be refused");
+            assert!(*refused > 0, "nothing was corrupted enough to be refused");
         }
     }
 }
@@ -75,8 +75,8 @@ fn peak_memory() -> u64 {
     line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) << 10
 }
 
-/// Bends bytes: flips, cuts, doubles, removes, inserts, or writes large numbers.
-fn bend(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
+/// Corrupts bytes: flips, cuts, doubles, removes, inserts, or writes large numbers.
+fn corrupt(bytes: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..random.random_range(1..4) {
         let len = bytes.len().max(1);

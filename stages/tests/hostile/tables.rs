@@ -13,10 +13,12 @@ use pipeline::stage::{Context, Machine, Stage};
 use stages::annotation::import_votes::ImportVotes;
 use stages::artifacts::annotation::{Embeddings, Labels, Unmatched, Votes};
 use stages::artifacts::images::{Images, Index, Split};
-use stages::artifacts::training::{CoRegResult, Epoch, Pair, PseudoLabel, WarmedUp};
+use stages::artifacts::history::{Epoch, History};
+use stages::artifacts::student::{InputFormat, Provenance, Student};
+use stages::artifacts::training::{SampleDivision, SampleLabels, Trained};
 use stages::network::Architecture;
 
-use crate::{Trial, bend, ids, names, tries};
+use crate::{Trial, corrupt, ids, names, tries};
 
 #[test]
 fn a_table_of_votes() {
@@ -53,7 +55,7 @@ fn a_table_of_votes() {
     };
     let mut trial = Trial::new("votes of others");
     for _ in 0..tries() {
-        fs::write(&path, bend(&whole, &mut trial.random)).unwrap();
+        fs::write(&path, corrupt(&whole, &mut trial.random)).unwrap();
         trial.of(|| {
             import
                 .check(&Machine::default())
@@ -63,7 +65,7 @@ fn a_table_of_votes() {
     }
 }
 
-/// Bends the files of an artifact in turn, and loads it.
+/// Corrupts the files of an artifact in turn, and loads it.
 fn artifact<A: Artifact>(name: &'static str, good: &A, with: impl Fn(A)) {
     let folder = tempfile::tempdir().unwrap();
     good.save(folder.path()).unwrap();
@@ -74,7 +76,7 @@ fn artifact<A: Artifact>(name: &'static str, good: &A, with: impl Fn(A)) {
     for n in 0..tries() {
         let path = &files[n % files.len()];
         let whole = fs::read(path).unwrap();
-        fs::write(path, bend(&whole, &mut trial.random)).unwrap();
+        fs::write(path, corrupt(&whole, &mut trial.random)).unwrap();
         trial.of(|| A::load(folder.path()).ok().map(&with));
         fs::write(path, whole).unwrap();
     }
@@ -119,7 +121,7 @@ fn tables_of_annotations() {
         splits,
         candidates,
         single: vec![Some(1); 40],
-        labels: vec![Some(2); 40],
+        truth: vec![Some(2); 40],
         names: names(),
     };
     artifact("labels", &labels, drop);
@@ -128,11 +130,23 @@ fn tables_of_annotations() {
 #[test]
 fn networks_and_what_training_left() {
     let tensor = |n: usize| Tensor::zeros((n, 3), DType::F32, &Device::Cpu).unwrap();
-    let state = || BTreeMap::from([("a".to_owned(), tensor(4)), ("b".to_owned(), tensor(9))]);
-    let pair = Pair { architecture: Architecture::resnet18(3, 32, 3), states: [state(), state()] };
-    let history = vec![Epoch { epoch: 1, network: 1, values: BTreeMap::from([("loss".to_owned(), 0.5)]) }];
-    artifact("warm-up", &WarmedUp { pair: pair.clone(), history: history.clone() }, drop);
-    let label = |id| PseudoLabel { id, pseudo_label: 1, confidence: 0.5, w: 0.5, partial: true };
-    let pseudo_labels = ids().into_iter().map(label).collect();
-    artifact("co-reg", &CoRegResult { pair, history, pseudo_labels }, drop);
+    let weights = || BTreeMap::from([("a".to_owned(), tensor(4)), ("b".to_owned(), tensor(9))]);
+    let student = Student {
+        method: "co-reg".to_owned(),
+        classes: names().classes,
+        input: InputFormat { size: 32, channels: 3, mean: vec![0.5], std: vec![0.5] },
+        architecture: Architecture::resnet18(3, 32, 3),
+        networks: vec![("network1".to_owned(), weights()), ("network2".to_owned(), weights())],
+        provenance: Provenance::default(),
+    };
+    let mut history = History::new(["loss"]);
+    let values = BTreeMap::from([("loss".to_owned(), 0.5)]);
+    history.push(Epoch { epoch: 1, network: 1, values }).unwrap();
+    let sample_labels = SampleLabels {
+        ids: ids(),
+        labels: vec![1; 40],
+        confidence: vec![0.5; 40],
+        division: Some(SampleDivision { w: vec![0.5; 40], partial: vec![true; 40] }),
+    };
+    artifact("training", &Trained { student, history, sample_labels: Some(sample_labels) }, drop);
 }

@@ -10,7 +10,7 @@ use stages::experiment::settings::{Settings, overrides};
 use stages::experiment::{Choice, Experiment};
 use stages::runtime::device::Place;
 
-use crate::{Trial, bend, names, tries};
+use crate::{Trial, corrupt, names, tries};
 
 #[test]
 fn a_description_of_a_data_set() {
@@ -21,8 +21,8 @@ fn a_description_of_a_data_set() {
     for n in 0..tries() {
         let whole = &files[n % files.len()];
         let bytes = match n % 2 {
-            0 => bend(whole, &mut trial.random),
-            _ => bend_toml(whole, &mut trial.random),
+            0 => corrupt(whole, &mut trial.random),
+            _ => corrupt_toml(whole, &mut trial.random),
         };
         let text = String::from_utf8_lossy(&bytes).into_owned();
         trial.of(|| DataSet::parse(&text, Path::new("bent.toml")).ok());
@@ -30,7 +30,7 @@ fn a_description_of_a_data_set() {
 }
 
 /// Puts something else behind one `=`.
-fn bend_toml(text: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
+fn corrupt_toml(text: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let with: Vec<usize> = (0..lines.len()).filter(|&n| lines[n].contains('=')).collect();
@@ -91,7 +91,7 @@ fn settings_on_the_command_line() {
         });
         let text = pairs.collect::<Vec<_>>().join(" ");
         let text = match trial.random.random_ratio(1, 3) {
-            true => String::from_utf8_lossy(&bend(text.as_bytes(), &mut trial.random)).into_owned(),
+            true => String::from_utf8_lossy(&corrupt(text.as_bytes(), &mut trial.random)).into_owned(),
             false => text,
         };
         trial.of(|| Settings::layered([("SET", overrides(&[text]).ok()?)]).ok());
@@ -104,7 +104,7 @@ fn a_file_of_prompts() {
     let path = folder.path().join("prompts.txt");
     let mut trial = Trial::new("prompts");
     for _ in 0..tries() {
-        let bytes = bend(b"a photo of a {}\nthe {}.\n\nwhat {} {} is\n", &mut trial.random);
+        let bytes = corrupt(b"a photo of a {}\nthe {}.\n\nwhat {} {} is\n", &mut trial.random);
         fs::write(&path, bytes).unwrap();
         trial.of(|| stages::annotation::annotate::templates(path.to_str()?, &[]).ok());
     }
@@ -120,8 +120,8 @@ fn a_file_of_variants() {
     let mut trial = Trial::new("variants");
     for n in 0..tries() {
         let bytes = match n % 2 {
-            0 => bend(text.as_bytes(), &mut trial.random),
-            _ => bend_toml(text.as_bytes(), &mut trial.random),
+            0 => corrupt(text.as_bytes(), &mut trial.random),
+            _ => corrupt_toml(text.as_bytes(), &mut trial.random),
         };
         fs::write(&path, bytes).unwrap();
         trial.of(|| {
@@ -140,7 +140,7 @@ fn a_file_of_aliases() {
     let mut trial = Trial::new("aliases");
     for _ in 0..tries() {
         let bytes =
-            bend("cat: kitten | tabby\n# of dogs\ndog: puppy\ncrab: 蟹\n".as_bytes(), &mut trial.random);
+            corrupt("cat: kitten | tabby\n# of dogs\ndog: puppy\ncrab: 蟹\n".as_bytes(), &mut trial.random);
         fs::write(&path, bytes).unwrap();
         trial.of(|| stages::annotation::import_votes::aliases(path.to_str()?, &classes).ok());
     }

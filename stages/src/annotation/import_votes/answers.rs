@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use pipeline::error::{Error, Result};
 
 use crate::dataset::catalog::wordings;
-use crate::dataset::tables::bare;
+use crate::dataset::tables::normalised;
 use crate::runtime::suggest::unknown;
 
 /// What an answer was found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Match {
     /// The class by its name, text or number.
     Named(u16),
     /// The class by an alias.
@@ -26,7 +26,7 @@ pub(super) enum Found {
     Several,
 }
 
-impl Found {
+impl Match {
     /// The class, if it is one.
     pub(super) fn class(self) -> Option<u16> {
         match self {
@@ -41,10 +41,10 @@ pub(crate) struct Vocabulary {
     classes: usize,
     /// Whether numerals are names of classes; then they are no places in the list of classes.
     numbered: bool,
-    /// Whole answers, as [`bare`] writes them.
-    whole: BTreeMap<String, Found>,
+    /// Whole answers, as [`normalised`] writes them.
+    whole: BTreeMap<String, Match>,
     /// By the first of them, the words of a class in their order and what they mean, the longest first.
-    phrases: HashMap<String, Vec<(Vec<String>, Found)>>,
+    phrases: HashMap<String, Vec<(Vec<String>, Match)>>,
 }
 
 impl Vocabulary {
@@ -59,13 +59,14 @@ impl Vocabulary {
         aliases: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self> {
         let numeral = |text: &str| text.trim().parse::<u64>().ok();
-        let told = || (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
-        let numbered = told().map(|(_, wording)| wording).chain(names.iter().map(String::as_str));
+        let class_wordings =
+            || (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
+        let numbered = class_wordings().map(|(_, wording)| wording).chain(names.iter().map(String::as_str));
         let numbered = numbered.filter_map(numeral).next().is_some();
         let mut all =
             Self { classes: names.len(), numbered, whole: BTreeMap::new(), phrases: HashMap::new() };
         for (class, name) in (0u16..).zip(names) {
-            all.add(name, Found::Named(class), names)?;
+            all.add(name, Match::Named(class), names)?;
         }
         // What several classes are called, in part or whole, means none of them; a whole name means its class alone.
         // A letter or two are no name: the a of N/A is in every sentence.
@@ -76,25 +77,28 @@ impl Vocabulary {
         };
         let values =
             || (0u16..).zip(names).filter_map(|(class, name)| Some((class, numeral(name)?.to_string())));
-        let called: Vec<(u16, String)> =
-            told().chain(parts()).map(|(class, text)| (class, text.to_owned())).chain(values()).collect();
+        let called: Vec<(u16, String)> = class_wordings()
+            .chain(parts())
+            .map(|(class, text)| (class, text.to_owned()))
+            .chain(values())
+            .collect();
         let mut meant: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
         for (class, text) in &called {
-            meant.entry(bare(text)).or_default().insert(*class);
+            meant.entry(normalised(text)).or_default().insert(*class);
         }
-        let named: HashSet<String> = names.iter().map(|name| bare(name)).collect();
+        let named: HashSet<String> = names.iter().map(|name| normalised(name)).collect();
         for (class, text) in &called {
-            match meant.get(&bare(text)) {
-                _ if named.contains(&bare(text)) => {}
-                Some(classes) if classes.len() > 1 => all.put(text, Found::Several),
-                _ => all.put(text, Found::Named(*class)),
+            match meant.get(&normalised(text)) {
+                _ if named.contains(&normalised(text)) => {}
+                Some(classes) if classes.len() > 1 => all.put(text, Match::Several),
+                _ => all.put(text, Match::Named(*class)),
             }
         }
-        for (name, own) in aliases {
-            let class = names.iter().position(|known| bare(known) == bare(name));
+        for (name, words) in aliases {
+            let class = names.iter().position(|known| normalised(known) == normalised(name));
             let class = class.ok_or_else(|| unknown("class", name, names.iter().cloned()))?;
-            for alias in own {
-                all.add(alias, Found::Alias(class as u16), names)?;
+            for alias in words {
+                all.add(alias, Match::Alias(class as u16), names)?;
             }
         }
         for phrases in all.phrases.values_mut() {
@@ -104,10 +108,10 @@ impl Vocabulary {
     }
 
     /// Adds what must mean one class alone.
-    fn add(&mut self, text: &str, found: Found, names: &[String]) -> Result<()> {
-        match self.whole.get(&bare(text)) {
+    fn add(&mut self, text: &str, found: Match, names: &[String]) -> Result<()> {
+        match self.whole.get(&normalised(text)) {
             Some(other) if other.class() != found.class() => {
-                let name = |found: Found| found.class().map_or("several", |class| &names[usize::from(class)]);
+                let name = |found: Match| found.class().map_or("several", |class| &names[usize::from(class)]);
                 let (text, one, two) = (text.trim(), name(*other), name(found));
                 Err(Error::new(format!("`{text}` stands for two classes: `{one}` and `{two}`"))
                     .help("leave it out of the aliases of one of them"))
@@ -119,8 +123,8 @@ impl Vocabulary {
         }
     }
 
-    fn put(&mut self, text: &str, found: Found) {
-        self.whole.entry(bare(text)).or_insert(found);
+    fn put(&mut self, text: &str, found: Match) {
+        self.whole.entry(normalised(text)).or_insert(found);
         for words in [words(text, false), words(text, true)] {
             let words: Vec<String> = words.into_iter().map(|word| word.text).collect();
             let Some(first) = words.first() else { continue };
@@ -132,15 +136,15 @@ impl Vocabulary {
     }
 
     /// The class that `answer` means.
-    pub(super) fn find(&self, answer: &str) -> Found {
+    pub(super) fn find(&self, answer: &str) -> Match {
         let trimmed = answer.trim().trim_end_matches(['.', '!']);
-        if let Some(found) = self.whole.get(&bare(trimmed)) {
+        if let Some(found) = self.whole.get(&normalised(trimmed)) {
             return *found;
         }
         if let Ok(number) = trimmed.parse::<usize>() {
             let value = self.whole.get(&number.to_string()).copied();
-            let place = (!self.numbered && number < self.classes).then_some(Found::Named(number as u16));
-            return value.or(place).unwrap_or(Found::Nothing);
+            let place = (!self.numbered && number < self.classes).then_some(Match::Named(number as u16));
+            return value.or(place).unwrap_or(Match::Nothing);
         }
         // From the left, the longest phrase at each word; what it covers is not looked at again. A part of a word with
         // a hyphen is no word: a T-shirt is no shirt.
@@ -148,7 +152,7 @@ impl Vocabulary {
         let (mut at, mut classes) = (0, Vec::new());
         while let Some(word) = words.get(at) {
             let phrases = self.phrases.get(&word.text).map_or(&[][..], Vec::as_slice);
-            let fits = |(phrase, _): &&(Vec<String>, Found)| {
+            let fits = |(phrase, _): &&(Vec<String>, Match)| {
                 let there = words.get(at..at + phrase.len());
                 there.is_some_and(|there| there.iter().map(|word| &word.text).eq(phrase))
                     && words.get(at + phrase.len()).is_none_or(|next| !next.hyphened)
@@ -162,11 +166,11 @@ impl Vocabulary {
             };
         }
         match classes.split_first() {
-            None => Found::Nothing,
+            None => Match::Nothing,
             Some((first, others)) if others.iter().any(|other| other.class() != first.class()) => {
-                Found::Several
+                Match::Several
             }
-            Some((&Found::Named(class), _)) => Found::Within(class),
+            Some((&Match::Named(class), _)) => Match::Within(class),
             Some((first, _)) => *first,
         }
     }
@@ -206,7 +210,7 @@ fn words(text: &str, humps: bool) -> Vec<Word> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::Found::{Alias, Named, Nothing, Several, Within};
+    use super::Match::{Alias, Named, Nothing, Several, Within};
     use super::*;
 
     fn vocabulary() -> Vocabulary {

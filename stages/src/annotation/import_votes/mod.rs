@@ -1,8 +1,8 @@
-//! Votes from elsewhere: any vision-language model, or people, wrote them into a Parquet file.
+//! Votes that other models or people gave, from a Parquet file.
 //!
 //! The file has a row an image and annotator: `id` (as in `download/images.parquet`), `annotator`, `class` (a number
 //! from 0, or words), and perhaps `confidence`. Words are matched to classes by `answers`; what matches none is
-//! kept and counted. It knows nothing of CLIP, and nothing of what the votes are used for.
+//! kept and counted. It knows nothing of CLIP.
 
 mod answers;
 mod rows;
@@ -19,9 +19,9 @@ use serde_json::Value;
 use crate::artifacts::annotation::{Names, Unmatched, Votes};
 use crate::artifacts::images::{Images, Index, Split};
 use crate::dataset::catalog::{Classes, wordings};
-use crate::dataset::user_images::{classes, few};
-use answers::{Found, Vocabulary};
-use rows::{Answer, Row};
+use crate::dataset::user_images::{classes, first_few};
+use answers::{Match, Vocabulary};
+use rows::{VoteAnswer, VoteRow};
 
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct ImportVotes {
     pub class_texts: Vec<String>,
     /// Further words for classes, by class name.
     pub aliases: BTreeMap<String, Vec<String>>,
-    /// Votes that are less sure do not count.
+    /// Votes of a lower confidence do not count.
     pub min_confidence: f64,
     /// Whether training images without any vote are let pass; every class is then their candidate.
     pub incomplete: bool,
@@ -43,7 +43,7 @@ pub struct ImportVotes {
 impl Stage for ImportVotes {
     type Inputs = (Images,);
     type Output = Votes;
-    const NAME: &'static str = "votes";
+    const NAME: &'static str = "import-votes";
     const VERSION: u32 = 1;
 
     fn key(&self) -> Result<Value> {
@@ -69,9 +69,9 @@ impl Stage for ImportVotes {
     }
 }
 
-/// How many answers were understood, and how.
+/// How many answers were matched to a class in which way, and how many were not.
 #[derive(Default)]
-struct Understood {
+struct AnswerCounts {
     named: usize,
     within: usize,
     alias: usize,
@@ -83,7 +83,7 @@ struct Understood {
 
 impl ImportVotes {
     /// Turns rows into votes.
-    fn count(&self, rows: &[Row], index: &Index, context: &Context) -> Result<Votes> {
+    fn count(&self, rows: &[VoteRow], index: &Index, context: &Context) -> Result<Votes> {
         self.check_ids(rows, index, context)?;
         let vocabulary = Vocabulary::new(&index.classes, &self.class_texts, &self.aliases)?;
         let annotators: Vec<String> =
@@ -97,10 +97,10 @@ impl ImportVotes {
         let (row_of, annotator_of) = (place(&index.ids), place(&annotators));
         let (width, classes) = (annotators.len(), index.classes.len());
         let mut votes = vec![None; index.ids.len() * width];
-        let mut sure = vec![0.0f64; votes.len()];
-        let mut understood = Understood::default();
+        let mut confidences = vec![0.0f64; votes.len()];
+        let mut counts = AnswerCounts::default();
         let mut unmatched: BTreeMap<(&str, &str, &'static str), u64> = BTreeMap::new();
-        let mut read: HashMap<&str, Found> = HashMap::new();
+        let mut read: HashMap<&str, Match> = HashMap::new();
         for (number, row) in rows.iter().enumerate() {
             let (Some(image), Some(annotator)) = (row_of.get(&row.id), annotator_of.get(&row.annotator))
             else {
@@ -115,25 +115,27 @@ impl ImportVotes {
             }
             let class = match &row.answer {
                 None => {
-                    understood.silent += 1;
+                    counts.silent += 1;
                     continue;
                 }
-                Some(Answer::Number(class)) => {
+                Some(VoteAnswer::Number(class)) => {
                     let known = u16::try_from(*class).ok().filter(|class| usize::from(*class) < classes);
-                    understood.named += 1;
+                    counts.named += 1;
                     known.ok_or_else(|| {
-                        Error::new(format!("row {number}: there is no class {class}"))
-                            .help(format!("there are {classes} classes, from 0: {}", few(&index.classes)))
+                        Error::new(format!("row {number}: there is no class {class}")).help(format!(
+                            "there are {classes} classes, from 0: {}",
+                            first_few(&index.classes)
+                        ))
                     })?
                 }
-                Some(Answer::Text(answer)) => {
+                Some(VoteAnswer::Text(answer)) => {
                     let found = *read.entry(answer).or_insert_with(|| vocabulary.find(answer));
                     let (count, reason) = match found {
-                        Found::Named(_) => (&mut understood.named, ""),
-                        Found::Alias(_) => (&mut understood.alias, ""),
-                        Found::Within(_) => (&mut understood.within, ""),
-                        Found::Nothing => (&mut understood.nothing, "no class"),
-                        Found::Several => (&mut understood.several, "several classes"),
+                        Match::Named(_) => (&mut counts.named, ""),
+                        Match::Alias(_) => (&mut counts.alias, ""),
+                        Match::Within(_) => (&mut counts.within, ""),
+                        Match::Nothing => (&mut counts.nothing, "no class"),
+                        Match::Several => (&mut counts.several, "several classes"),
                     };
                     *count += 1;
                     let Some(class) = found.class() else {
@@ -144,11 +146,11 @@ impl ImportVotes {
                 }
             };
             if row.confidence < self.min_confidence {
-                understood.unsure += 1;
+                counts.unsure += 1;
                 continue;
             }
             votes[image * width + annotator] = Some(class);
-            sure[image * width + annotator] = row.confidence;
+            confidences[image * width + annotator] = row.confidence;
         }
         let mut unmatched: Vec<Unmatched> = (unmatched.into_iter())
             .map(|((annotator, answer, reason), images)| Unmatched {
@@ -159,16 +161,18 @@ impl ImportVotes {
             })
             .collect();
         unmatched.sort_by_key(|answer| std::cmp::Reverse(answer.images));
-        context.progress().note(understood.to_words(&annotators, &unmatched));
+        context.progress().note(counts.to_words(&annotators, &unmatched));
         if votes.iter().all(Option::is_none) {
-            return Err(Error::new("no answer is a vote").because(few(distinct(&unmatched))).help(format!(
-                "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
+            return Err(Error::new("no answer is a vote").because(first_few(distinct(&unmatched))).help(
+                format!(
+                    "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
                      `class: word | another`",
-                few(&index.classes)
-            )));
+                    first_few(&index.classes)
+                ),
+            ));
         }
-        let mean_probs = (votes.chunks(width).zip(sure.chunks(width)))
-            .flat_map(|(votes, sure)| mean(votes, sure, classes))
+        let mean_probs = (votes.chunks(width).zip(confidences.chunks(width)))
+            .flat_map(|(votes, confidences)| mean(votes, confidences, classes))
             .collect();
         Ok(Votes {
             ids: index.ids.clone(),
@@ -180,8 +184,9 @@ impl ImportVotes {
         })
     }
 
-    /// Every row speaks of an image, no annotator twice of one, and of every training image somebody.
-    fn check_ids(&self, rows: &[Row], index: &Index, context: &Context) -> Result<()> {
+    /// Checks that every row is on an image, that no annotator has two rows on one, and that every training image has
+    /// a row.
+    fn check_ids(&self, rows: &[VoteRow], index: &Index, context: &Context) -> Result<()> {
         let known: HashSet<&str> = index.ids.iter().map(String::as_str).collect();
         let (mut seen, mut voted_on) = (HashSet::new(), HashSet::new());
         let (mut unknown, mut doubled) = (Vec::new(), Vec::new());
@@ -194,12 +199,16 @@ impl ImportVotes {
             voted_on.insert(row.id.as_str());
         }
         if !doubled.is_empty() {
-            return Err(Error::new(format!("{} votes are there twice: {}", doubled.len(), few(&doubled)))
-                .help("an annotator has one row an image: give the second one another name"));
+            return Err(Error::new(format!(
+                "{} votes are there twice: {}",
+                doubled.len(),
+                first_few(&doubled)
+            ))
+            .help("an annotator has one row an image: give the second one another name"));
         }
         if !unknown.is_empty() && !self.surplus {
-            let (count, of) = (unknown.len(), few(&index.ids));
-            return Err(Error::new(format!("{count} votes are on ids that no image has: {}", few(unknown)))
+            let (count, of) = (unknown.len(), first_few(&index.ids));
+            return Err(Error::new(format!("{count} votes are on ids that no image has: {}", first_few(unknown)))
                 .help(format!("ids are those of download/images.parquet, such as {of}; votes.surplus=true passes over others")));
         }
         let without = |split: Split| -> Vec<&String> {
@@ -208,25 +217,30 @@ impl ImportVotes {
         };
         let (train, test) = (without(Split::Train), without(Split::Test));
         if !train.is_empty() && !self.incomplete {
-            let error = Error::new(format!("{} training images have no row: {}", train.len(), few(&train)));
+            let error =
+                Error::new(format!("{} training images have no row: {}", train.len(), first_few(&train)));
             return Err(error.help(
                 "write a row for each, with a null class where there is no answer; votes.incomplete=true goes on without",
             ));
         }
         for (ids, what) in [(train, "training"), (test, "test")] {
             if !ids.is_empty() {
-                context.progress().note(format!("{} {what} images have no vote: {}", ids.len(), few(&ids)));
+                context.progress().note(format!(
+                    "{} {what} images have no vote: {}",
+                    ids.len(),
+                    first_few(&ids)
+                ));
             }
         }
         Ok(())
     }
 }
 
-impl Understood {
+impl AnswerCounts {
     fn to_words(&self, annotators: &[String], unmatched: &[Unmatched]) -> String {
         let Self { named, within, alias, nothing, several, unsure, silent } = *self;
         let all = named + within + alias + nothing + several + silent;
-        let mut words = format!("{all} answers of {}: {named} are a class", few(annotators));
+        let mut words = format!("{all} answers of {}: {named} are a class", first_few(annotators));
         for (count, what) in [
             (within, "hold the words of one class"),
             (alias, "are or hold an alias"),
@@ -240,7 +254,7 @@ impl Understood {
             }
         }
         if !unmatched.is_empty() {
-            let answers = few(distinct(unmatched));
+            let answers = first_few(distinct(unmatched));
             words += &format!("; not understood, see unmatched.parquet: {answers}");
         }
         words
@@ -253,16 +267,18 @@ fn distinct(unmatched: &[Unmatched]) -> Vec<&String> {
     unmatched.iter().map(|answer| &answer.answer).filter(|answer| seen.insert(*answer)).collect()
 }
 
-/// The mean of the class probabilities of those who voted: each gives his class his confidence, and the others share
-/// the rest. Where nobody voted all classes have the same.
-fn mean(votes: &[Option<u16>], sure: &[f64], classes: usize) -> Vec<f32> {
+/// Mean class probabilities over the annotators who voted. A vote gives its class its confidence; the other classes
+/// share the rest equally. Without votes all classes are equally probable.
+fn mean(votes: &[Option<u16>], confidences: &[f64], classes: usize) -> Vec<f32> {
     let mut sum = vec![0.0f64; classes];
     let mut count = 0.0;
-    for (vote, sure) in votes.iter().zip(sure) {
+    for (vote, confidences) in votes.iter().zip(confidences) {
         let Some(vote) = *vote else { continue };
-        let rest = (1.0 - sure) / (classes - 1).max(1) as f64;
-        let own = usize::from(vote);
-        sum.iter_mut().enumerate().for_each(|(class, p)| *p += if class == own { *sure } else { rest });
+        let rest = (1.0 - confidences) / (classes - 1).max(1) as f64;
+        let chosen = usize::from(vote);
+        sum.iter_mut()
+            .enumerate()
+            .for_each(|(class, p)| *p += if class == chosen { *confidences } else { rest });
         count += 1.0;
     }
     let mean = |p: f64| if count > 0.0 { p / count } else { 1.0 / classes as f64 };

@@ -17,20 +17,20 @@ use crate::runtime::panics::guarded;
 
 /// One row.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
+pub(super) struct VoteRow {
     /// The image's id.
     pub(super) id: String,
     /// Who voted.
     pub(super) annotator: String,
     /// What he said; nothing where he gave no answer.
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<VoteAnswer>,
     /// How sure he was, from 0 to 1; where it is not said, he was.
     pub(super) confidence: f64,
 }
 
 /// What an annotator said.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum VoteAnswer {
     /// The number of a class, from 0.
     Number(i64),
     /// Words.
@@ -52,7 +52,7 @@ pub(super) fn check(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// As [`check`]; an id or annotator that is null.
-pub(super) fn read(path: &Path) -> Result<Vec<Row>> {
+pub(super) fn read(path: &Path) -> Result<Vec<VoteRow>> {
     guarded(|| read_all(path)).or_fail(|| damaged(path))?
 }
 
@@ -100,7 +100,7 @@ fn check_columns(schema: &Schema) -> Result<()> {
     Ok(())
 }
 
-fn read_all(path: &Path) -> Result<Vec<Row>> {
+fn read_all(path: &Path) -> Result<Vec<VoteRow>> {
     let builder = open(path)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
     let reader = builder.with_projection(mask).build().or_fail(|| damaged(path))?;
@@ -112,7 +112,7 @@ fn read_all(path: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn take(batch: &RecordBatch, rows: &mut Vec<Row>) -> Result<()> {
+fn take(batch: &RecordBatch, rows: &mut Vec<VoteRow>) -> Result<()> {
     let column = |name: &str| batch.column_by_name(name);
     let as_type = |column: &ArrayRef, kind: &DataType| {
         cast(column, kind).or_fail(|| Error::new("cannot read a column of the votes"))
@@ -140,12 +140,12 @@ fn take(batch: &RecordBatch, rows: &mut Vec<Row>) -> Result<()> {
             }
         }
         let answer = match (&numbers, &answers) {
-            (Some(numbers), _) => numbers.is_valid(at).then(|| Answer::Number(numbers.value(at))),
-            (None, Some(texts)) => texts.is_valid(at).then(|| Answer::Text(texts.value(at).to_owned())),
+            (Some(numbers), _) => numbers.is_valid(at).then(|| VoteAnswer::Number(numbers.value(at))),
+            (None, Some(texts)) => texts.is_valid(at).then(|| VoteAnswer::Text(texts.value(at).to_owned())),
             (None, None) => None,
         };
         let confidence = confidences.as_ref().filter(|column| column.is_valid(at));
-        rows.push(Row {
+        rows.push(VoteRow {
             id: ids.value(at).to_owned(),
             annotator: annotators.value(at).to_owned(),
             answer,

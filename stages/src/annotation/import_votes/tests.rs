@@ -22,21 +22,21 @@ fn import() -> ImportVotes {
     }
 }
 
-fn row(id: &str, annotator: &str, answer: &str) -> Row {
-    let answer = (!answer.is_empty()).then(|| Answer::Text(answer.to_owned()));
-    Row { id: id.to_owned(), annotator: annotator.to_owned(), answer, confidence: 1.0 }
+fn row(id: &str, annotator: &str, answer: &str) -> VoteRow {
+    let answer = (!answer.is_empty()).then(|| VoteAnswer::Text(answer.to_owned()));
+    VoteRow { id: id.to_owned(), annotator: annotator.to_owned(), answer, confidence: 1.0 }
 }
 
-fn count(import: &ImportVotes, rows: &[Row]) -> Result<Votes> {
+fn count(import: &ImportVotes, rows: &[VoteRow]) -> Result<Votes> {
     import.count(rows, &index(), &Context::for_test("nowhere"))
 }
 
-fn refused(import: &ImportVotes, rows: &[Row], words: &[&str]) {
+fn refused(import: &ImportVotes, rows: &[VoteRow], words: &[&str]) {
     let error = count(import, rows).unwrap_err().to_string();
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 
-fn whole() -> Vec<Row> {
+fn whole() -> Vec<VoteRow> {
     ["a", "b", "c", "t"].map(|id| row(id, "m", "cat")).to_vec()
 }
 
@@ -113,10 +113,10 @@ fn test_images_may_do_without_votes() {
 #[test]
 fn numbers_are_classes_from_zero() {
     let mut rows = whole();
-    rows[1].answer = Some(Answer::Number(2));
+    rows[1].answer = Some(VoteAnswer::Number(2));
     assert_eq!(count(&import(), &rows).unwrap().votes[1], Some(2));
     for wrong in [3, -1, i64::MAX] {
-        rows[1].answer = Some(Answer::Number(wrong));
+        rows[1].answer = Some(VoteAnswer::Number(wrong));
         refused(&import(), &rows, &["row 1", &wrong.to_string(), "3 classes", "`cow`"]);
     }
 }

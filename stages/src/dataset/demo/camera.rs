@@ -1,6 +1,4 @@
 //! From a scene to pixels: position, light, haze and the sensor's noise.
-//!
-//! It knows nothing of classes.
 
 use image::{Rgb, RgbImage};
 

@@ -1,7 +1,7 @@
 //! Random numbers for drawing, the same on every machine: named streams, and nothing but exact arithmetic.
 //!
 //! Sums, products and square roots are exact to the last bit everywhere; sines and logarithms are not, so
-//! directions and bell curves are made without them. It knows nothing of pictures.
+//! directions and bell curves are made without them.
 
 use pipeline::random::{self, ChaCha8Rng};
 use rand::Rng;

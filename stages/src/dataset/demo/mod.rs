@@ -2,7 +2,7 @@
 //!
 //! One world, two renderings: [`Rendering::Demo`] is the data set `demo`; from [`Rendering::Pretraining`],
 //! with other colours, seasons and cameras, the demo's miniature CLIP learned. The classes share their
-//! colours and differ in structure. The pictures know nothing of files or tables: `source.rs` makes rows of them.
+//! colours and differ in structure. `source.rs` makes rows of a table of the pictures.
 
 mod camera;
 mod clip;
@@ -20,7 +20,7 @@ use image::RgbImage;
 pub use camera::SIDE;
 pub use clip::{CLIP, clip_files};
 pub use rendering::Rendering;
-pub use source::Drawn;
+pub use source::DrawnImages;
 
 use dice::Dice;
 use palette::Palette;

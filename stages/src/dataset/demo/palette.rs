@@ -1,7 +1,6 @@
 //! What colour the materials of a scene have, and how a place and a season choose them.
 //!
 //! The colours of different materials overlap on purpose: what tells the classes apart is their structure.
-//! It knows nothing of shapes.
 
 use super::dice::Dice;
 

@@ -1,7 +1,7 @@
 //! The ten kinds of land cover and how each looks from above: a scene is a colour for every point.
 //!
-//! One function a class; each first draws what is particular to this place, then says what is where. It
-//! knows nothing of cameras, pixels or files.
+//! One function a class; each first draws what is particular to this place, then says what is where. It knows
+//! nothing of files.
 
 use super::dice::{Dice, Point};
 use super::palette::{Colour, Palette, blend, lit};
@@ -11,10 +11,10 @@ use super::texture::{Cells, Noise, smooth, wave};
 pub(super) type Scene = Box<dyn Fn(Point) -> Colour + Send + Sync>;
 
 /// Draws a scene of a class.
-type Draw = fn(&mut Dice, Palette) -> Scene;
+type DrawScene = fn(&mut Dice, Palette) -> Scene;
 
 /// The classes in the order of their labels.
-pub(super) const CLASSES: [(&str, Draw); 10] = [
+pub(super) const CLASSES: [(&str, DrawScene); 10] = [
     ("forest", forest),
     ("river", river),
     ("lake", lake),

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Rendering, class_of, classes, tile};
 use crate::dataset::split::Split;
-use crate::dataset::tables::Row;
+use crate::dataset::tables::ImageRow;
 
 /// Which pictures are drawn. The same seed gives the same ones, and more of them leave the first as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Drawn {
+pub struct DrawnImages {
     /// Seed of everything that is drawn.
     pub seed: u64,
     /// Number of training images.
@@ -29,7 +29,7 @@ pub struct Drawn {
 /// Pictures that are drawn between two looks at whether to stop.
 const AT_ONCE: usize = 250;
 
-impl Drawn {
+impl DrawnImages {
     /// Whether a data set of so many classes can be drawn; if not, why.
     pub(crate) fn validate(&self, class_count: usize) -> Result<(), String> {
         let drawn = classes().len();
@@ -45,7 +45,7 @@ impl Drawn {
     }
 
     /// The pictures of one split.
-    pub(crate) fn rows(&self, part: Split, context: &Context) -> Result<Vec<Row>> {
+    pub(crate) fn rows(&self, part: Split, context: &Context) -> Result<Vec<ImageRow>> {
         let count = match part {
             Split::Train => self.train,
             Split::Test => self.test,
@@ -57,7 +57,7 @@ impl Drawn {
             let end = (start + AT_ONCE).min(count);
             let more = (start..end).into_par_iter().map(|number| {
                 let image = tile(Rendering::Demo, part.name(), self.seed, number);
-                Ok(Row { bytes: png(&image)?, path: None, label: Some(class_of(number) as i32) })
+                Ok(ImageRow { bytes: png(&image)?, path: None, label: Some(class_of(number) as i32) })
             });
             rows.extend(more.collect::<Result<Vec<_>>>()?);
             context.progress().advance((end - start) as u64);

@@ -22,12 +22,12 @@ fn the_same_seed_gives_the_same_picture_and_another_seed_part_or_number_another_
 /// belong to these pictures. Exact arithmetic alone draws them, so every machine makes the same ones.
 #[test]
 fn the_pictures_never_change() {
-    for (rendering, wanted) in [(Rendering::Demo, DEMO), (Rendering::Pretraining, PRETRAINING)] {
+    for (rendering, expected) in [(Rendering::Demo, DEMO), (Rendering::Pretraining, PRETRAINING)] {
         let mut hasher = blake3::Hasher::new();
         for number in 0..50 {
             hasher.update(&bytes(rendering, "train", 0, number));
         }
-        assert_eq!(hasher.finalize().to_hex()[..16], *wanted, "{rendering:?}");
+        assert_eq!(hasher.finalize().to_hex()[..16], *expected, "{rendering:?}");
     }
 }
 const DEMO: &str = "f398946db1c38475";
@@ -78,7 +78,7 @@ fn the_mean_colour_does_not_tell_the_class() {
 fn more_pictures_leave_the_first_as_they_are_and_each_is_a_png_with_its_class() {
     let folder = tempfile::tempdir().unwrap();
     let context = pipeline::stage::Context::for_test(folder.path());
-    let rows = |train| Drawn { seed: 0, train, test: 10 }.rows(Split::Train, &context).unwrap();
+    let rows = |train| DrawnImages { seed: 0, train, test: 10 }.rows(Split::Train, &context).unwrap();
     let (few, many) = (rows(20), rows(270));
     assert_eq!((few.len(), many.len()), (20, 270));
     assert_eq!(few, many[..20]);
@@ -91,7 +91,7 @@ fn more_pictures_leave_the_first_as_they_are_and_each_is_a_png_with_its_class() 
 
 #[test]
 fn what_cannot_be_drawn_is_refused() {
-    let fault = |train, test, classes| Drawn { seed: 0, train, test }.validate(classes).unwrap_err();
+    let fault = |train, test, classes| DrawnImages { seed: 0, train, test }.validate(classes).unwrap_err();
     assert!(fault(2000, 1000, 9).contains("classes.names has 9"));
     assert!(fault(2000, 9, 10).contains("at least one image a class"));
 }

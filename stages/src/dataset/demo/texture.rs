@@ -1,6 +1,6 @@
 //! The plane's textures, as functions of a point: smooth noise, waves, and lattices of cells.
 //!
-//! A texture is drawn at random once and then answers for any point. It knows nothing of colours.
+//! A texture is drawn at random once and then answers for any point.
 
 use super::dice::{Dice, Point};
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use pipeline::error::{Error, OrFail, Result};
 
 use crate::dataset::catalog::{ALTERNATIVES, Classes};
-use crate::dataset::tables::bare;
+use crate::dataset::tables::normalised;
 
 /// The classes that the file lists.
 ///
@@ -34,10 +34,10 @@ pub(crate) fn read(path: &Path) -> Result<Classes> {
     })
 }
 
-fn parse(text: &str) -> Result<Classes, String> {
+fn parse(content: &str) -> Result<Classes, String> {
     let mut classes = Classes { names: Vec::new(), texts: Vec::new(), renamed: Vec::new() };
     let (mut names, mut texts) = (BTreeMap::new(), BTreeMap::new());
-    for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines().map(str::trim)) {
+    for (number, line) in (1..).zip(content.trim_start_matches('\u{feff}').lines().map(str::trim)) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -45,11 +45,11 @@ fn parse(text: &str) -> Result<Classes, String> {
         if name.is_empty() {
             return Err(format!("line {number} has no name before the colon"));
         }
-        let told = match wordings {
+        let text = match wordings {
             None if name.contains(ALTERNATIVES) => {
                 return Err(format!("line {number} has several texts and no name before them: `{name}`"));
             }
-            None => told(name),
+            None => default_text(name),
             Some(wordings) => {
                 let wordings: Vec<&str> = wordings.split(ALTERNATIVES).map(str::trim).collect();
                 if wordings.contains(&"") {
@@ -58,14 +58,14 @@ fn parse(text: &str) -> Result<Classes, String> {
                 wordings.join(" | ")
             }
         };
-        if let Some(before) = names.insert(bare(name), number) {
+        if let Some(before) = names.insert(normalised(name), number) {
             return Err(format!("line {number} names `{name}`, as line {before} does"));
         }
-        if let Some(before) = texts.insert(told.clone(), number) {
-            return Err(format!("lines {before} and {number} tell CLIP the same: `{told}`"));
+        if let Some(before) = texts.insert(text.clone(), number) {
+            return Err(format!("lines {before} and {number} tell CLIP the same: `{text}`"));
         }
         classes.names.push(name.to_owned());
-        classes.texts.push(told);
+        classes.texts.push(text);
     }
     Ok(classes)
 }
@@ -80,8 +80,8 @@ fn split(line: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// What CLIP is told of a class that has a name and no text.
-pub(super) fn told(name: &str) -> String {
+/// The text of a class that has a name alone.
+pub(super) fn default_text(name: &str) -> String {
     name.replace('_', " ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

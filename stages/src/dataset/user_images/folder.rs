@@ -10,25 +10,25 @@ use pipeline::stage::{Context, Reads};
 use serde::{Deserialize, Serialize};
 
 use super::form::Form;
-use super::part::{Role, settle};
+use super::part::{SplitRole, assign_splits};
 use super::walk::Tree;
-use super::{Described, OwnImages, classes, few};
+use super::{Described, UserImages, classes, first_few};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
 use crate::dataset::split::{Split, SplitRule};
-use crate::dataset::tables::{Row, bare};
+use crate::dataset::tables::{ImageRow, normalised};
 
 /// Image files, part by part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Folder {
     root: PathBuf,
-    parts: Vec<Part>,
+    parts: Vec<FolderPart>,
     notes: Vec<String>,
 }
 
 /// The image files in and below one folder, which are of one split and of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Part {
+struct FolderPart {
     /// Path from the root; empty for the root itself.
     folder: String,
     split: Option<Split>,
@@ -37,19 +37,19 @@ struct Part {
     files: Vec<String>,
 }
 
-/// How the files of a folder lie in it.
+/// Which folders are splits and which are classes.
 #[derive(Debug, PartialEq)]
 struct Layout<'a> {
     /// Folders around everything, with a slash at the end: `photos/`.
     wrapping: String,
-    parts: Vec<Laid<'a>>,
+    parts: Vec<PartLayout<'a>>,
     rule: SplitRule,
     notes: Vec<String>,
 }
 
-/// A part whose class is a folder's name.
+/// A part before the classes are numbered: its class is a folder's name.
 #[derive(Debug, PartialEq)]
-struct Laid<'a> {
+struct PartLayout<'a> {
     folder: String,
     split: Option<Split>,
     class: Option<&'a str>,
@@ -63,21 +63,21 @@ impl Folder {
         if !tree.others.is_empty() {
             layout.notes.push(tree.left_out());
         }
-        let barren = barren(&layout, &tree.folders);
+        let empty_folders = empty_folders(&layout, &tree.folders);
         let (classes, indices) =
-            settle_classes(&mut layout, list, &barren).map_err(|error| error.at(root))?;
+            resolve_classes(&mut layout, list, &empty_folders).map_err(|error| error.at(root))?;
         let Layout { wrapping, parts, rule, notes } = layout;
         let root = root.join(wrapping);
-        let part = |Laid { folder, split, class, files }: Laid| Part {
-            class: class.and_then(|class| indices.get(&bare(class)).copied()),
+        let part = |PartLayout { folder, split, class, files }: PartLayout| FolderPart {
+            class: class.and_then(|class| indices.get(&normalised(class)).copied()),
             files: files.into_iter().map(str::to_owned).collect(),
             folder,
             split,
         };
-        let parts: Vec<Part> = parts.into_iter().map(part).collect();
+        let parts: Vec<FolderPart> = parts.into_iter().map(part).collect();
         let folder = Self { root, parts, notes };
         let form = Form::of_files(folder.paths().collect());
-        Ok(Described { source: OwnImages::Folder(folder), classes, form, split: rule })
+        Ok(Described { source: UserImages::Folder(folder), classes, form, split: rule })
     }
 
     /// All files: ids, and where they are.
@@ -93,8 +93,10 @@ impl Folder {
     }
 
     pub(super) fn files(&self) -> Vec<Reads> {
-        let reads =
-            |part: &Part| Reads::Chosen { folder: self.root.join(&part.folder), files: part.files.clone() };
+        let reads = |part: &FolderPart| Reads::Chosen {
+            folder: self.root.join(&part.folder),
+            files: part.files.clone(),
+        };
         self.parts.iter().map(reads).collect()
     }
 
@@ -105,7 +107,7 @@ impl Folder {
         let of_part = self.parts.iter().flat_map(|part| part.files.iter().map(move |_| part));
         for ((id, _), part) in self.paths().zip(of_part) {
             let label = part.class.map(|class| class as i32);
-            found.push(Row { bytes: Vec::new(), path: Some(id.clone()), label }, id, part.split);
+            found.push(ImageRow { bytes: Vec::new(), path: Some(id.clone()), label }, id, part.split);
         }
         found
     }
@@ -136,23 +138,23 @@ fn lay_out<'a>(files: &[&'a str]) -> Result<Layout<'a>> {
     // What an archive was unpacked into: one folder that holds nothing but folders.
     while loose.is_empty()
         && let [(name, inner)] = folders.iter().collect::<Vec<_>>()[..]
-        && Role::of_word(name).is_none()
+        && SplitRole::of_word(name).is_none()
         && inner.iter().all(|file| file.contains('/'))
     {
         layout.wrapping += &format!("{name}/");
         (loose, folders) = by_folder(&inner.clone());
     }
-    if !folders.keys().any(|name| Role::of_word(name) == Some(Role::Train)) {
+    if !folders.keys().any(|name| SplitRole::of_word(name) == Some(SplitRole::Train)) {
         layout.rule = SplitRule::Random { test_share: super::TEST_SHARE };
         layout.parts = classes_of("", None, loose, folders)?;
         return Ok(layout);
     }
     if !loose.is_empty() {
-        return Err(Error::new(format!("{} are beside the folder of training images", few(&loose)))
+        return Err(Error::new(format!("{} are beside the folder of training images", first_few(&loose)))
             .help("put every image into the folder train or the folder test"));
     }
-    let roles: Vec<_> = folders.keys().map(|name| (*name, Role::of_word(name))).collect();
-    let (splits, rule) = settle(&roles)?;
+    let roles: Vec<_> = folders.keys().map(|name| (*name, SplitRole::of_word(name))).collect();
+    let (splits, rule) = assign_splits(&roles)?;
     for ((name, files), split) in folders.into_iter().zip(splits) {
         let Some(split) = split else {
             let count = files.len();
@@ -175,21 +177,21 @@ fn classes_of<'a>(
     split: Option<Split>,
     loose: Vec<&'a str>,
     folders: BTreeMap<&'a str, Vec<&'a str>>,
-) -> Result<Vec<Laid<'a>>> {
+) -> Result<Vec<PartLayout<'a>>> {
     let below = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}/{name}") };
     match (loose.is_empty(), folders.is_empty()) {
-        (false, true) => Ok(vec![Laid { folder: within.to_owned(), split, class: None, files: loose }]),
+        (false, true) => Ok(vec![PartLayout { folder: within.to_owned(), split, class: None, files: loose }]),
         (true, _) => Ok(folders
             .into_iter()
-            .map(|(name, files)| Laid { folder: below(name), split, class: Some(name), files })
+            .map(|(name, files)| PartLayout { folder: below(name), split, class: Some(name), files })
             .collect()),
         (false, false) => {
             let loose: Vec<String> = loose.iter().map(|name| below(name)).collect();
             Err(Error::new(format!(
                 "{} {} in no class's folder, beside the folders {}",
-                few(&loose),
+                first_few(&loose),
                 if loose.len() == 1 { "is" } else { "are" },
-                few(folders.keys())
+                first_few(folders.keys())
             ))
             .help(
                 "put every image into the folder of its class, or all of them into one folder without others",
@@ -198,30 +200,30 @@ fn classes_of<'a>(
     }
 }
 
-/// Folders that stand where classes do and hold no image.
-fn barren(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
+/// Folders beside those of the classes that hold no image.
+fn empty_folders(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
     let labelled = layout.parts.iter().filter(|part| part.class.is_some());
     let parents: BTreeSet<&str> =
         labelled.map(|part| part.folder.rsplit_once('/').map_or("", |(parent, _)| parent)).collect();
-    let used: BTreeSet<String> = layout.parts.iter().filter_map(|part| part.class).map(bare).collect();
+    let used: BTreeSet<String> = layout.parts.iter().filter_map(|part| part.class).map(normalised).collect();
     let inside = folders.iter().filter_map(|folder| folder.strip_prefix(layout.wrapping.as_str()));
     let name = |folder: &str| {
         let (parent, name) = folder.rsplit_once('/').unwrap_or(("", folder));
-        (parents.contains(parent) && !used.contains(&bare(name))).then(|| name.to_owned())
+        (parents.contains(parent) && !used.contains(&normalised(name))).then(|| name.to_owned())
     };
     inside.filter_map(name).collect()
 }
 
-/// The classes, and the index of each by its bare name.
-fn settle_classes(
+/// The classes, and the index of each by its normalised name.
+fn resolve_classes(
     layout: &mut Layout,
     list: Option<Classes>,
-    barren: &BTreeSet<String>,
+    empty_folders: &BTreeSet<String>,
 ) -> Result<(Classes, BTreeMap<String, usize>)> {
     // `Cat` of the training images and `cat` of the test images are one class.
     let mut folders: BTreeMap<String, &str> = BTreeMap::new();
     for class in layout.parts.iter().filter_map(|part| part.class) {
-        let name = folders.entry(bare(class)).or_insert(class);
+        let name = folders.entry(normalised(class)).or_insert(class);
         *name = class.min(name);
     }
     let Some(list) = list else {
@@ -231,39 +233,46 @@ fn settle_classes(
                  or put the images into folders that are called as the classes are",
             ));
         }
-        if !barren.is_empty() {
-            return Err(Error::new(format!("no image is in the folder of a class: {}", few(barren)))
-                .help("put images there, take the folder away, or list the classes in CLASSES=classes.txt"));
+        if !empty_folders.is_empty() {
+            return Err(Error::new(format!(
+                "no image is in the folder of a class: {}",
+                first_few(empty_folders)
+            ))
+            .help("put images there, take the folder away, or list the classes in CLASSES=classes.txt"));
         }
         let mut names: Vec<String> = folders.into_values().map(str::to_owned).collect();
         names.sort_unstable();
-        let texts = names.iter().map(|name| classes::told(name)).collect();
+        let texts = names.iter().map(|name| classes::default_text(name)).collect();
         let indices = indices(&names);
         return Ok((Classes { names, texts, renamed: Vec::new() }, indices));
     };
     let indices = indices(&list.names);
-    let unknown: Vec<&str> =
-        folders.iter().filter(|(bare, _)| !indices.contains_key(*bare)).map(|(_, name)| *name).collect();
-    let without: Vec<&String> = list.names.iter().filter(|name| !folders.contains_key(&bare(name))).collect();
+    let unknown: Vec<&str> = folders
+        .iter()
+        .filter(|(normalised, _)| !indices.contains_key(*normalised))
+        .map(|(_, name)| *name)
+        .collect();
+    let without: Vec<&String> =
+        list.names.iter().filter(|name| !folders.contains_key(&normalised(name))).collect();
     if !unknown.is_empty() {
         let (of, classes) = match without.len() {
             0 => ("all classes have a folder", String::new()),
-            _ => ("classes without a folder: ", few(&without)),
+            _ => ("classes without a folder: ", first_few(&without)),
         };
         return Err(Error::new(format!(
             "folders that are no class: {}; {of}{classes}",
-            few(unknown)
+            first_few(unknown)
         ))
         .help("call the folders as CLASSES calls the classes, or the other way round; images without labels belong into one folder"));
     }
     if !folders.is_empty() && !without.is_empty() {
-        layout.notes.push(format!("classes without an image of their own: {}", few(&without)));
+        layout.notes.push(format!("classes without an image of their own: {}", first_few(&without)));
     }
     Ok((list, indices))
 }
 
 fn indices(names: &[String]) -> BTreeMap<String, usize> {
-    names.iter().enumerate().map(|(index, name)| (bare(name), index)).collect()
+    names.iter().enumerate().map(|(index, name)| (normalised(name), index)).collect()
 }
 
 #[cfg(test)]
@@ -274,7 +283,7 @@ mod tests {
     /// `split class: files` of each part.
     fn parts(files: &[&str]) -> Vec<String> {
         let layout = lay_out(files).unwrap();
-        let part = |part: &Laid| {
+        let part = |part: &PartLayout| {
             let split = part.split.map_or("-", Split::name);
             format!("{split} {} in {}: {}", part.class.unwrap_or("-"), part.folder, part.files.join(" "))
         };
@@ -329,7 +338,7 @@ mod tests {
         }
     }
 
-    fn settled(
+    fn resolved(
         files: &[&str],
         list: Option<&[&str]>,
         folders: &[&str],
@@ -337,17 +346,17 @@ mod tests {
         let mut layout = lay_out(files).unwrap();
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let list = list.map(|list| Classes { names: names(list), texts: names(list), renamed: Vec::new() });
-        let barren = barren(&layout, &names(folders));
-        let (classes, _) = settle_classes(&mut layout, list, &barren)?;
+        let empty_folders = empty_folders(&layout, &names(folders));
+        let (classes, _) = resolve_classes(&mut layout, list, &empty_folders)?;
         Ok((classes.texts, layout.notes))
     }
 
     #[test]
     fn folders_that_are_no_classes_are_refused_with_both_sides() {
         let files = ["cat/a.png", "hound/a.png"];
-        let error = settled(&files, Some(&["Cat", "Dog"]), &[]).unwrap_err().to_string();
+        let error = resolved(&files, Some(&["Cat", "Dog"]), &[]).unwrap_err().to_string();
         assert!(error.contains("no class: `hound`; classes without a folder: `Dog`"), "{error}");
-        let (_, notes) = settled(&["cat/a.png"], Some(&["Cat", "Dog"]), &[]).unwrap();
+        let (_, notes) = resolved(&["cat/a.png"], Some(&["Cat", "Dog"]), &[]).unwrap();
         assert!(notes[0].contains("`Dog`"), "{notes:?}");
     }
 
@@ -355,10 +364,10 @@ mod tests {
     fn without_a_list_the_folders_are_the_classes_and_an_empty_one_is_refused() {
         let files = ["train/sea_lake/a.png", "train/Forest/a.png", "test/forest/a.png"];
         let folders = ["test", "test/forest", "train", "train/Forest", "train/sea_lake", "docs"];
-        assert_eq!(settled(&files, None, &folders).unwrap().0, ["Forest", "sea lake"]);
-        let error = settled(&files, None, &["train", "train/desert"]).unwrap_err().to_string();
+        assert_eq!(resolved(&files, None, &folders).unwrap().0, ["Forest", "sea lake"]);
+        let error = resolved(&files, None, &["train", "train/desert"]).unwrap_err().to_string();
         assert!(error.contains("`desert`"), "{error}");
-        let error = settled(&["a.png"], None, &[]).unwrap_err().to_string();
+        let error = resolved(&["a.png"], None, &[]).unwrap_err().to_string();
         assert!(error.contains("CLASSES=classes.txt"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The form in which the networks take images of one's own: from the sizes and colours of a few of them.
+//! The form in which the networks take the user's images: from the sizes and colours of some of them.
 //!
 //! It reads headers, no pixels, and passes over what is no image: the stage `download` reports that.
 
@@ -10,8 +10,8 @@ use image::{ColorType, ImageDecoder, ImageReader};
 
 use crate::dataset::catalog::{Augmentation, ImageForm};
 
-/// Images that are looked at.
-const LOOKS: usize = 64;
+/// Images that are inspected.
+const INSPECTED: usize = 64;
 
 /// Images that are this small are best seen by the smaller network input.
 const SMALL: u32 = 40;
@@ -31,23 +31,23 @@ impl Form {
         Self { side, grey }
     }
 
-    /// Of these files, given by their ids and paths. Which are looked at depends on their ids alone, so that one
+    /// Of these files, given by their ids and paths. Which are inspected depends on their ids alone, so that one
     /// more file hardly changes it.
     pub(super) fn of_files(mut files: Vec<(String, PathBuf)>) -> Self {
         files.sort_by_cached_key(|(id, _)| *blake3::hash(id.as_bytes()).as_bytes());
-        let open = |(_, path): &(String, PathBuf)| look(BufReader::new(File::open(path).ok()?));
-        Self::of(files.iter().take(LOOKS).filter_map(open).collect())
+        let open = |(_, path): &(String, PathBuf)| inspect(BufReader::new(File::open(path).ok()?));
+        Self::of(files.iter().take(INSPECTED).filter_map(open).collect())
     }
 
     /// Of these encoded images.
     pub(super) fn of_encoded<'a>(images: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        Self::of(images.into_iter().take(LOOKS).filter_map(|bytes| look(Cursor::new(bytes))).collect())
+        Self::of(images.into_iter().take(INSPECTED).filter_map(|bytes| inspect(Cursor::new(bytes))).collect())
     }
 
-    fn of(mut looks: Vec<(u32, bool)>) -> Self {
-        looks.sort_unstable();
-        let side = looks.get(looks.len() / 2).map_or(u32::MAX, |(side, _)| *side);
-        Self { side, grey: !looks.is_empty() && looks.iter().all(|(_, grey)| *grey) }
+    fn of(mut inspected: Vec<(u32, bool)>) -> Self {
+        inspected.sort_unstable();
+        let side = inspected.get(inspected.len() / 2).map_or(u32::MAX, |(side, _)| *side);
+        Self { side, grey: !inspected.is_empty() && inspected.iter().all(|(_, grey)| *grey) }
     }
 
     pub(super) fn image(self) -> ImageForm {
@@ -63,7 +63,7 @@ impl Form {
 }
 
 /// The shorter side, and whether the image has no colour.
-fn look(source: impl BufRead + Seek) -> Option<(u32, bool)> {
+fn inspect(source: impl BufRead + Seek) -> Option<(u32, bool)> {
     let decoder = ImageReader::new(source).with_guessed_format().ok()?.into_decoder().ok()?;
     let (width, height) = decoder.dimensions();
     let grey =
@@ -77,8 +77,8 @@ mod tests {
 
     #[test]
     fn small_images_get_the_small_input_and_grey_ones_one_channel() {
-        let form = |looks: &[(u32, bool)]| {
-            let form = Form::of(looks.to_vec());
+        let form = |inspected: &[(u32, bool)]| {
+            let form = Form::of(inspected.to_vec());
             (form.image().size, form.image().channels, form.augmentation().strong)
         };
         assert_eq!(form(&[(28, true), (28, true)]), (32, 1, false));

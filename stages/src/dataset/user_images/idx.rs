@@ -15,12 +15,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::form::Form;
-use super::part::{Role, settle};
-use super::{Described, OwnImages};
+use super::part::{SplitRole, assign_splits};
+use super::{Described, UserImages};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
 use crate::dataset::split::{Split, id};
-use crate::dataset::tables::Row;
+use crate::dataset::tables::ImageRow;
 
 /// No file may claim to hold more bytes than this.
 const MOST: u64 = 8 << 30;
@@ -28,12 +28,12 @@ const MOST: u64 = 8 << 30;
 /// IDX files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Idx {
-    pairs: Vec<Pair>,
+    pairs: Vec<IdxPair>,
 }
 
 /// A file of images and the file of their labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Pair {
+struct IdxPair {
     /// How the ids of its rows begin: `train`, `t10k`.
     name: String,
     split: Option<Split>,
@@ -52,7 +52,8 @@ impl Idx {
         };
         let images: Vec<(&String, String)> =
             files.iter().filter(|file| file.contains("idx3")).map(|file| (file, stem(file))).collect();
-        let parts: Vec<_> = images.iter().map(|(_, stem)| (stem.as_str(), Role::of_path(stem))).collect();
+        let parts: Vec<_> =
+            images.iter().map(|(_, stem)| (stem.as_str(), SplitRole::of_path(stem))).collect();
         let twice = (1..parts.len()).find(|&at| parts[..at].iter().any(|part| part.1 == parts[at].1));
         if let Some(at) = twice {
             return Err(Error::new(format!("`{}` is one file of images too many", images[at].0))
@@ -62,12 +63,12 @@ impl Idx {
         if parts.is_empty() {
             return Err(Error::new("there are labels and no images: no file is called …idx3-ubyte").at(root));
         }
-        let (splits, split) = settle(&parts).map_err(|error| error.at(root))?;
+        let (splits, split) = assign_splits(&parts).map_err(|error| error.at(root))?;
         let mut pairs = Vec::new();
         for ((file, stem), part) in images.iter().zip(splits) {
             let Some(part) = part else { continue };
             let labels = files.iter().find(|other| other.contains("idx1") && self::stem(other) == *stem);
-            pairs.push(Pair {
+            pairs.push(IdxPair {
                 name: stem.rsplit('/').next().unwrap_or(stem).to_owned(),
                 split: part,
                 images: root.join(file),
@@ -84,7 +85,7 @@ impl Idx {
                 Values::open(labels)?.shape::<1>()?;
             }
         }
-        Ok(Described { source: OwnImages::Idx(Self { pairs }), classes, form: Form::new(side, true), split })
+        Ok(Described { source: UserImages::Idx(Self { pairs }), classes, form: Form::new(side, true), split })
     }
 
     pub(super) fn files(&self) -> Vec<Reads> {
@@ -108,7 +109,11 @@ impl Idx {
                 for (at, bytes) in encoded.into_iter().enumerate() {
                     let row = first * 1024 + at;
                     let label = labels.as_ref().map(|labels| i32::from(labels[row]));
-                    found.push(Row { bytes: bytes?, path: None, label }, id(&pair.name, row), pair.split);
+                    found.push(
+                        ImageRow { bytes: bytes?, path: None, label },
+                        id(&pair.name, row),
+                        pair.split,
+                    );
                 }
                 context.progress().advance(chunk.len() as u64);
             }

@@ -1,6 +1,4 @@
 //! Images of one's own as the pipeline keeps them: every one proved to decode, upright, and not needlessly large.
-//!
-//! It knows nothing of where in a data set an image belongs.
 
 use std::io::Cursor;
 
@@ -11,14 +9,14 @@ use pipeline::stage::Context;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{OwnImages, few};
+use super::{UserImages, first_few};
 use crate::dataset::download::Found;
 use crate::vision::decode::decode;
 use crate::vision::resize::{Filter, resize_rgb};
 
-/// How images are taken over.
+/// How the user's images are imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Import {
+pub struct ImportImages {
     /// Leave out what cannot be read, where it would otherwise be an error.
     pub skip_unreadable: bool,
     /// Images whose shorter side has more pixels than this are made smaller; 0 for none.
@@ -31,14 +29,14 @@ const AT_ONCE: usize = 64;
 /// Quality of images that had to be encoded again, of 100: no loss that a network of 224 pixels could see.
 const QUALITY: u8 = 95;
 
-impl Import {
+impl ImportImages {
     /// Reads and checks the rows that are kept, and gives those that are good.
     ///
     /// # Errors
     /// Images that cannot be read, unless they are to be left out: the first few, and how many there are.
     pub(in crate::dataset) fn run(
         self,
-        source: &OwnImages,
+        source: &UserImages,
         found: &mut Found,
         kept: Vec<usize>,
         context: &Context,
@@ -62,7 +60,7 @@ impl Import {
             }
             context.progress().advance(rows.len() as u64);
         }
-        let names = few(bad.iter().map(|(row, _)| &found.ids[*row]));
+        let names = first_few(bad.iter().map(|(row, _)| &found.ids[*row]));
         let Some((_, why)) = bad.first_mut() else { return Ok(good) };
         if self.skip_unreadable {
             context.progress().note(format!("{} unreadable images are left out: {names}", bad.len()));
@@ -75,9 +73,9 @@ impl Import {
     }
 
     /// The image as it is kept.
-    fn image(self, source: &OwnImages, id: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+    fn image(self, source: &UserImages, id: &str, bytes: &[u8]) -> Result<Vec<u8>> {
         let bytes = match source {
-            OwnImages::Folder(folder) => {
+            UserImages::Folder(folder) => {
                 let path = folder.path(id);
                 std::fs::read(&path).or_fail(|| Error::new("cannot read the file").at(&path))?
             }

@@ -1,8 +1,8 @@
-//! People's own images: a folder of them, Parquet tables or IDX files, and a text file of classes, become a
+//! The user's images: a folder of them, Parquet tables or IDX files, and a text file of classes, become a
 //! [`DataSet`] like those of the catalog.
 //!
 //! Everything that can be known from names and headers is decided and checked here, before any stage runs.
-//! The images themselves are read by the stage `download`, through [`OwnImages`].
+//! The images themselves are read by the stage `download`, through [`UserImages`].
 
 pub(crate) mod classes;
 mod folder;
@@ -29,12 +29,12 @@ use walk::Tree;
 
 pub use folder::Folder;
 pub use idx::Idx;
-pub use import::Import;
+pub use import::ImportImages;
 pub use tables::Tables;
 
-/// What the user says of his images.
+/// The arguments by which the user names images.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
+pub struct UserDataSet {
     /// A folder, or a Parquet file.
     pub images: PathBuf,
     /// A text file with a class a line; where folders or tables name the classes it may be left out.
@@ -47,7 +47,7 @@ pub struct Own {
 /// is part of the key, and the files' content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum OwnImages {
+pub enum UserImages {
     /// Image files.
     Folder(Folder),
     /// Parquet files in the hub's image schema.
@@ -56,9 +56,9 @@ pub enum OwnImages {
     Idx(Idx),
 }
 
-/// What was found where the user pointed.
+/// What is at the place that the user named.
 struct Described {
-    source: OwnImages,
+    source: UserImages,
     classes: Classes,
     form: Form,
     split: SplitRule,
@@ -67,10 +67,10 @@ struct Described {
 /// Share of the images that test where the user has put none aside.
 const TEST_SHARE: f64 = 0.2;
 
-/// Names that folders below `artifacts` have already.
-const TAKEN: [&str; 2] = ["store", "runs"];
+/// Names of folders below `artifacts` that no data set may have.
+const RESERVED: [&str; 2] = ["store", "runs"];
 
-impl Own {
+impl UserDataSet {
     /// The data set.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Own {
     pub fn describe(&self) -> Result<DataSet> {
         let (name, title) = self.names()?;
         let list = self.classes.as_deref().map(classes::read).transpose()?;
-        let Described { source, classes, form, split } = self.look(list)?;
+        let Described { source, classes, form, split } = self.find_images(list)?;
         if classes.names.len() < 2 {
             let only = classes.names.first().map_or_else(String::new, |name| format!(": `{name}`"));
             return Err(Error::new(format!("{} class is nothing to tell apart{only}", classes.names.len()))
@@ -92,7 +92,7 @@ impl Own {
             note: None,
             clip: None,
             prompts: Vec::new(),
-            source: Source::Own(source),
+            source: Source::UserImages(source),
             split,
             classes,
             image: form.image(),
@@ -103,7 +103,7 @@ impl Own {
         set.validated(&self.images)
     }
 
-    fn look(&self, list: Option<Classes>) -> Result<Described> {
+    fn find_images(&self, list: Option<Classes>) -> Result<Described> {
         let path = &self.images;
         let metadata = std::fs::metadata(path).map_err(|error| {
             Error::new("cannot find the images")
@@ -137,7 +137,7 @@ impl Own {
     fn names(&self) -> Result<(String, String)> {
         if let Some(title) = &self.name {
             let name = slug(title);
-            if name.is_empty() || TAKEN.contains(&name.as_str()) {
+            if name.is_empty() || RESERVED.contains(&name.as_str()) {
                 return Err(Error::new(format!("`{title}` cannot be the data set's name"))
                     .help("it names a folder: take a word of the letters a to z, digits and hyphens"));
             }
@@ -148,7 +148,7 @@ impl Own {
         let title = title.map(|title| title.to_string_lossy().into_owned()).unwrap_or_default();
         let name = match slug(&title) {
             name if name.is_empty() => "own-images".to_owned(),
-            name if TAKEN.contains(&name.as_str()) || catalog::names().any(|known| known == name) => {
+            name if RESERVED.contains(&name.as_str()) || catalog::names().any(|known| known == name) => {
                 format!("own-{name}")
             }
             name => name,
@@ -157,7 +157,7 @@ impl Own {
     }
 }
 
-impl OwnImages {
+impl UserImages {
     /// What the stage reads outside the store.
     pub(super) fn files(&self) -> Vec<Reads> {
         match self {
@@ -167,7 +167,7 @@ impl OwnImages {
         }
     }
 
-    /// All rows; those of a folder are without their bytes until [`Import`] reads the ones that are kept.
+    /// All rows; those of a folder are without their bytes until [`ImportImages`] reads the ones that are kept.
     pub(super) fn rows(&self, classes: &Classes, context: &Context) -> Result<Found> {
         match self {
             Self::Folder(folder) => Ok(folder.rows(context)),
@@ -198,7 +198,7 @@ fn slug(title: &str) -> String {
 }
 
 /// The first few of a list, each in quotes, and how many more there are.
-pub(crate) fn few<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> String {
+pub(crate) fn first_few<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> String {
     const FEW: usize = 5;
     let all: Vec<S> = list.into_iter().collect();
     let shown: Vec<String> = all.iter().take(FEW).map(|name| format!("`{}`", name.as_ref())).collect();

@@ -16,12 +16,12 @@ use pipeline::stage::{Context, Reads};
 use serde::{Deserialize, Serialize};
 
 use super::form::Form;
-use super::part::{Role, settle};
-use super::{Described, OwnImages, classes, few};
+use super::part::{SplitRole, assign_splits};
+use super::{Described, UserImages, classes, first_few};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
 use crate::dataset::split::{Split, id, prefixes};
-use crate::dataset::tables::{Rows, class_names, decode, is_binary, is_text};
+use crate::dataset::tables::{ImageRows, class_names, decode, is_binary, is_text};
 
 /// Columns that are taken for labels if the table does not say itself which one it is; the first that is there counts.
 const LABELS: [&str; 6] = ["label", "labels", "class", "target", "fine_label", "category"];
@@ -31,13 +31,13 @@ const LABELS: [&str; 6] = ["label", "labels", "class", "target", "fine_label", "
 pub struct Tables {
     image: String,
     label: Option<String>,
-    files: Vec<Table>,
+    files: Vec<TableFile>,
     notes: Vec<String>,
 }
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Table {
+struct TableFile {
     /// How the ids of its rows begin.
     prefix: String,
     split: Option<Split>,
@@ -46,20 +46,20 @@ struct Table {
 
 impl Tables {
     pub(super) fn describe(root: &Path, files: &[String], list: Option<Classes>) -> Result<Described> {
-        let parts: Vec<_> = files.iter().map(|file| (file.as_str(), Role::of_path(file))).collect();
-        let (splits, split) = settle(&parts).map_err(|error| error.at(root))?;
+        let parts: Vec<_> = files.iter().map(|file| (file.as_str(), SplitRole::of_path(file))).collect();
+        let (splits, split) = assign_splits(&parts).map_err(|error| error.at(root))?;
         let paths: Vec<&str> = files.iter().map(String::as_str).collect();
         let (mut used, mut left_out) = (Vec::new(), Vec::new());
         for ((file, prefix), split) in files.iter().zip(prefixes(&paths)).zip(splits) {
             match split {
-                Some(split) => used.push(Table { prefix, split, path: root.join(file) }),
+                Some(split) => used.push(TableFile { prefix, split, path: root.join(file) }),
                 None => left_out.push(file),
             }
         }
         used.sort_by_key(|table| table.split);
         let mut notes = Vec::new();
         if !left_out.is_empty() {
-            notes.push(format!("{} left out: there are test images besides", few(left_out)));
+            notes.push(format!("{} left out: there are test images besides", first_few(left_out)));
         }
         let Some(first) = used.first() else { return Err(Error::new("there is no table").at(root)) };
         let Columns { image, label, names } = columns(&first.path)?;
@@ -76,14 +76,14 @@ impl Tables {
         };
         let mut sample = Vec::new();
         for file in &tables.files {
-            let rows = Rows::open(&file.path, &tables.image, tables.label.as_deref(), &classes)?;
+            let rows = ImageRows::open(&file.path, &tables.image, tables.label.as_deref(), &classes)?;
             if sample.is_empty() {
                 // What is wrong with a row is for the stage to say.
                 sample.extend(rows.take(64).map_while(Result::ok).map(|row| row.bytes));
             }
         }
         let form = Form::of_encoded(sample.iter().map(Vec::as_slice));
-        Ok(Described { source: OwnImages::Tables(tables), classes, form, split })
+        Ok(Described { source: UserImages::Tables(tables), classes, form, split })
     }
 
     pub(super) fn files(&self) -> Vec<Reads> {
@@ -94,7 +94,7 @@ impl Tables {
         self.notes.iter().for_each(|note| context.progress().note(note));
         let mut found = Found::default();
         for file in &self.files {
-            let table = Rows::open(&file.path, &self.image, self.label.as_deref(), classes)?;
+            let table = ImageRows::open(&file.path, &self.image, self.label.as_deref(), classes)?;
             found.take(table, |row| id(&file.prefix, row), file.split, context)?;
         }
         Ok(found)
@@ -104,7 +104,7 @@ impl Tables {
     fn labels_that_are_names(&self) -> Result<Option<Vec<String>>> {
         let Some(label) = &self.label else { return Ok(None) };
         let mut names = BTreeSet::new();
-        for Table { path, .. } in &self.files {
+        for TableFile { path, .. } in &self.files {
             let builder = open(path)?;
             let Some((at, field)) = builder.schema().column_with_name(label) else { return Ok(None) };
             if !is_text(values(field)) {
@@ -123,7 +123,7 @@ impl Tables {
 
 /// Classes of these names.
 fn named(names: Vec<String>) -> Classes {
-    let texts = names.iter().map(|name| classes::told(name)).collect();
+    let texts = names.iter().map(|name| classes::default_text(name)).collect();
     Classes { names, texts, renamed: Vec::new() }
 }
 

@@ -32,7 +32,7 @@ fn describe(folder: &Path, classes: Option<&str>) -> Result<DataSet> {
     let list = tempfile::NamedTempFile::new().unwrap();
     fs::write(list.path(), classes.unwrap_or_default()).unwrap();
     let classes = classes.map(|_| list.path().to_owned());
-    Own { images: folder.to_owned(), classes, name: Some("mine".to_owned()) }.describe()
+    UserDataSet { images: folder.to_owned(), classes, name: Some("mine".to_owned()) }.describe()
 }
 
 fn refused(folder: &Path, classes: Option<&str>) -> String {
@@ -40,13 +40,12 @@ fn refused(folder: &Path, classes: Option<&str>) -> String {
 }
 
 fn found(set: &DataSet, folder: &Path) -> Found {
-    let Source::Own(own) = &set.source else { unreachable!() };
+    let Source::UserImages(own) = &set.source else { unreachable!() };
     own.rows(&set.classes, &Context::for_test(folder)).unwrap()
 }
 
-/// Of every image that the stage keeps its id and its split.
-fn kept(set: &DataSet, limit_train: usize, balanced: bool) -> BTreeMap<String, Split> {
-    let stage = Download {
+fn download(set: &DataSet, limit_train: usize, balanced: bool) -> Download {
+    Download {
         source: set.source.clone(),
         classes: set.classes.clone(),
         split: set.split,
@@ -54,11 +53,39 @@ fn kept(set: &DataSet, limit_train: usize, balanced: bool) -> BTreeMap<String, S
         limit_test: 0,
         balanced,
         seed: 0,
-        import: Some(Import { skip_unreadable: false, shrink: 0 }),
-    };
+        import: Some(ImportImages { skip_unreadable: false, shrink: 0 }),
+    }
+}
+
+/// Of every image that the stage keeps its id and its split.
+fn kept(set: &DataSet, limit_train: usize, balanced: bool) -> BTreeMap<String, Split> {
     let folder = tempfile::tempdir().unwrap();
+    let stage = download(set, limit_train, balanced);
     let index = stage.run((), &Context::for_test(folder.path())).unwrap().index;
     index.ids.into_iter().zip(index.splits).collect()
+}
+
+#[test]
+fn images_that_were_moved_have_the_same_key_and_are_rebuilt_where_they_are() {
+    let files = ["train/cat/a.png", "train/dog/b.png", "test/cat/a.png"];
+    let (here, there) = (folder(&files), folder(&[&files[..], &["notes.csv"]].concat()));
+    let [here, there] =
+        [here, there].map(|folder| download(&describe(folder.path(), None).unwrap(), 0, false));
+    let key = here.key().unwrap();
+    assert_eq!(key, there.key().unwrap());
+    assert_eq!(
+        key["source"],
+        serde_json::json!({"kind": "own", "folder": {"parts": [
+            {"folder": "train/cat", "split": "train", "class": 0},
+            {"folder": "train/dog", "split": "train", "class": 1},
+            {"folder": "test/cat", "split": "test", "class": 0},
+        ]}})
+    );
+    let mut registry = pipeline::registry::Registry::default();
+    registry.register::<Download>().unwrap();
+    let settings = serde_json::to_value(&here).unwrap();
+    let rebuilt = registry.rebuild(Download::NAME, Download::VERSION, &settings).unwrap();
+    assert_eq!((rebuilt.key().unwrap(), rebuilt.files()), (key, here.files()));
 }
 
 #[test]
@@ -66,13 +93,13 @@ fn an_image_more_leaves_the_others_where_they_were() {
     let names: Vec<String> = (0..40).map(|i| format!("{}/{i}.png", ["cat", "dog"][i % 2])).collect();
     let folder = folder(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let all = |limit| kept(&describe(folder.path(), None).unwrap(), limit, false);
-    let (before, few) = (all(0), all(20));
+    let (before, first_few) = (all(0), all(20));
     assert_eq!(before.values().filter(|split| **split == Split::Test).count(), 8);
     // The one that sorts first moves the places of all others.
     image(8, 6).save(folder.path().join("cat/!.png")).unwrap();
     let (after, few_after) = (all(0), all(20));
     let moved = before.iter().filter(|(id, split)| after[*id] != **split).count();
-    let gone = few.keys().filter(|id| !few_after.contains_key(*id)).count();
+    let gone = first_few.keys().filter(|id| !few_after.contains_key(*id)).count();
     assert!(moved <= 1 && gone <= 2, "{moved} have another split, {gone} are beyond the limit");
     assert_eq!(after.len(), 41);
 }
@@ -162,7 +189,7 @@ fn the_name_is_the_users_or_the_folders_and_no_other_data_sets() {
     let names = |folder: &str, name: Option<&str>| {
         let images = parent.path().join(folder);
         fs::create_dir_all(&images).unwrap();
-        Own { images, classes: None, name: name.map(str::to_owned) }.names()
+        UserDataSet { images, classes: None, name: name.map(str::to_owned) }.names()
     };
     let pair = |name: &str, title: &str| (name.to_owned(), title.to_owned());
     assert_eq!(names("My Photos (2024)", None).unwrap(), pair("my-photos-2024", "My Photos (2024)"));
@@ -186,11 +213,11 @@ fn ten_thousand_classes_are_described_at_once() {
 }
 
 /// Imports the only image of a folder.
-fn imported(bytes: &[u8], import: Import) -> Result<Vec<u8>> {
+fn imported(bytes: &[u8], import: ImportImages) -> Result<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.jpg"), bytes).unwrap();
     let set = describe(folder.path(), Some("one\ntwo\n")).unwrap();
-    let Source::Own(own) = &set.source else { unreachable!() };
+    let Source::UserImages(own) = &set.source else { unreachable!() };
     let mut found = found(&set, folder.path());
     let kept = import.run(own, &mut found, vec![0], &Context::for_test(folder.path()))?;
     Ok(if kept.is_empty() { Vec::new() } else { std::mem::take(&mut found.rows[0].bytes) })
@@ -202,7 +229,7 @@ fn jpeg(width: u32, height: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
-const AS_THEY_ARE: Import = Import { skip_unreadable: false, shrink: 512 };
+const AS_THEY_ARE: ImportImages = ImportImages { skip_unreadable: false, shrink: 512 };
 
 #[test]
 fn a_small_upright_image_is_kept_as_it_came_and_a_large_one_made_smaller() {
@@ -212,8 +239,8 @@ fn a_small_upright_image_is_kept_as_it_came_and_a_large_one_made_smaller() {
         let image = image::load_from_memory(&imported(&small, import).unwrap()).unwrap();
         (image.width(), image.height())
     };
-    assert_eq!(size(Import { shrink: 20, ..AS_THEY_ARE }), (30, 20));
-    assert_eq!(size(Import { shrink: 0, ..AS_THEY_ARE }), (60, 40));
+    assert_eq!(size(ImportImages { shrink: 20, ..AS_THEY_ARE }), (30, 20));
+    assert_eq!(size(ImportImages { shrink: 0, ..AS_THEY_ARE }), (60, 40));
 }
 
 #[test]
@@ -233,6 +260,6 @@ fn an_image_that_does_not_decode_is_an_error_or_left_out() {
         let error = imported(bytes, AS_THEY_ARE).unwrap_err().to_string();
         let words = ["1 of 1 images cannot be read: `a.jpg`", "because:", "download.skip_unreadable=true"];
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
-        assert_eq!(imported(bytes, Import { skip_unreadable: true, ..AS_THEY_ARE }).unwrap(), b"");
+        assert_eq!(imported(bytes, ImportImages { skip_unreadable: true, ..AS_THEY_ARE }).unwrap(), b"");
     }
 }

@@ -1,7 +1,7 @@
 //! What lies in a folder and below it, sorted out by the names of the files.
 //!
 //! Links to files and folders are followed; a folder that is its own ancestor is refused. Hidden files, and folders
-//! that only programs make, are passed over. It opens no file, and knows nothing of classes and splits.
+//! that only programs make, are passed over. It opens no file.
 
 use std::collections::BTreeMap;
 use std::fs;

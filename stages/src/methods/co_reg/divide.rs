@@ -1,4 +1,6 @@
 //! Dividing the training set into 𝒫, whose candidates are believed, and 𝒰, whose are not (method §5).
+//!
+//! \[P\], \[I\]: see docs/method.md.
 
 use serde::{Deserialize, Serialize};
 

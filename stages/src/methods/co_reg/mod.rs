@@ -1,7 +1,8 @@
 //! Co-Reg (method §§5–9): two networks that divide the training set for each other, purify each other's
 //! labels, and learn from them under consistency, prototype and contrastive terms.
 //!
-//! [`CoReg::run`] goes over the epochs; `training.rs` holds what changes from epoch to epoch, `step.rs` one step.
+//! An epoch reads from top to bottom in [`CoReg`]'s `impl Method`: divide, pseudo-label, self-train, contrast. The parts
+//! of a step are in `step.rs`, what a network is given in an epoch in `lesson.rs`, what is carried along in `state.rs`.
 //!
 //! # From the paper's symbols to the functions
 //!
@@ -11,241 +12,243 @@
 //! |---|---|---|
 //! | p_i, Y | CLIP's probabilities for a template, the candidates | [`crate::clip::template_probabilities`], [`crate::annotation::candidates`] |
 //! | η | share of images whose candidates lack the truth | [`crate::annotation::statistics`] |
-//! | L_warm | warm-up: −log Σ Y f, and Σ f log f | [`losses::partial_cross_entropy`], [`losses::negative_entropy`] |
+//! | L_warm | warm-up: −log Σ Y f, and Σ f log f | [`partial_cross_entropy`](crate::learn::losses::partial_cross_entropy), [`negative_entropy`](crate::learn::losses::negative_entropy) |
 //! | L_div | −log of the best candidate's probability | [`divide::division_loss`], after [`divide::align`] |
-//! | w, 𝒫, 𝒰 | posterior of the mixture, and the two splits | [`mixture::posterior_of_smaller`], [`divide::divide`] |
-//! | p | the other network's prediction, on the candidates | [`pseudo::rescale`] |
-//! | p̄ | mean over K weak views | [`pseudo::mean_of_views`] |
-//! | p′, p̃ | fused and sharpened | [`pseudo::fuse`], [`pseudo::sharpen`] |
-//! | L_cr | self-training on 𝒫, on 𝒰 | [`losses::cross_entropy`], [`losses::mean_squared_error`] |
-//! | o_j, s | prototypes, similarity to them | [`prototypes::Prototypes::update`], [`losses::prototype_logits`] |
-//! | L_prot | prototype alignment on 𝒫, on 𝒰 | [`losses::kl_divergence`], [`losses::mean_squared_error`] |
-//! | L_ncont | noisy contrastive loss with its queue | [`contrast::contrastive_loss`], [`contrast::Queue`] |
+//! | w, 𝒫, 𝒰 | posterior of the mixture, and the two splits | [`posterior_of_smaller`](crate::learn::gaussian_mixture::posterior_of_smaller), [`divide::divide`] |
+//! | p | the other network's prediction, on the candidates | [`rescale`](crate::learn::pseudo_labels::rescale) |
+//! | p̄ | mean over K weak views | [`mean_of_views`](crate::learn::pseudo_labels::mean_of_views) |
+//! | p′, p̃ | fused and sharpened | [`fuse`](crate::learn::pseudo_labels::fuse), [`sharpen`](crate::learn::pseudo_labels::sharpen) |
+//! | L_cr | self-training on 𝒫, on 𝒰 | [`cross_entropy`](crate::learn::losses::cross_entropy), [`mean_squared_error`](crate::learn::losses::mean_squared_error) |
+//! | o_j, s | prototypes, similarity to them | [`Prototypes::update`](crate::learn::prototypes::Prototypes::update), [`prototype_logits`](crate::learn::losses::prototype_logits) |
+//! | L_prot | prototype alignment on 𝒫, on 𝒰 | [`kl_divergence`](crate::learn::losses::kl_divergence), [`mean_squared_error`](crate::learn::losses::mean_squared_error) |
+//! | L_ncont | noisy contrastive loss with its queue | [`contrastive_loss`](crate::learn::contrastive::contrastive_loss), [`KeyQueue`](crate::learn::key_queue::KeyQueue) |
 //! | θ_k | key network | [`crate::network::Network::ema_from`] |
-//! | λ₁, λ₂, γ, T, T″, K | constants | [`Method`] |
+//! | λ₁, λ₂, γ, T, T″, K | constants | [`CoReg`] |
 
+pub mod benchmark;
 pub mod divide;
 #[cfg(test)]
 mod golden_tests;
 mod lesson;
-pub mod pseudo_label;
-pub mod rehearsal;
-mod resume;
+mod settings;
+mod state;
 mod step;
 #[cfg(test)]
 mod step_tests;
-mod training;
 
-use std::time::Instant;
+use candle_core::{Result as Computed, Tensor};
+use pipeline::error::{Error, OrFail, Result};
+use pipeline::graph::Handle;
+use pipeline::stage::Context;
 
-use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Inputs, Machine, Resources, Stage};
-use serde::{Deserialize, Serialize};
-
+use super::{Wire, Wired};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
-use crate::artifacts::training::{CoRegResult, WarmedUp};
-use crate::learn::contrastive::Positives;
-use crate::learn::learner::Optimizer;
-use crate::learn::training_set::{Input, TrainingSet};
-use crate::runtime::device::Place;
-use training::Training;
+use crate::artifacts::training::{SampleDivision, SampleLabels, Trained};
+use crate::dataset::catalog::Schedule;
+use crate::learn::learner::predict;
+use crate::learn::method::{Figure, Method, Step};
+use crate::learn::metrics::{argmax_rows, share};
+use crate::learn::step_losses::StepLosses;
+use crate::learn::train::Training;
+use crate::methods::warm_up::WarmUp;
+use crate::vision::View;
+use divide::{Division, divide};
+use lesson::{CoRegLesson, StepViews};
+pub use settings::{CoReg, Partner};
+use state::CoRegState;
+use step::{Batch, contrast, pseudo_label, self_train};
 
-/// Names of the two networks, in streams, files and checkpoints.
-pub const NETWORKS: [&str; 2] = ["network1", "network2"];
+impl Method for CoReg {
+    const NAME: &'static str = "co-reg";
+    const TITLE: &'static str = "Co-Reg";
+    // 3: the networks are one student's; settings of the stage are laid out anew.
+    const VERSION: u32 = 3;
+    const NETWORKS: &'static [&'static str] = &["network1", "network2"];
+    const FIGURES: &'static [&'static str] = &[
+        "loss_partial",
+        "loss_unlabeled",
+        "loss_prototype_partial",
+        "loss_prototype_unlabeled",
+        "loss_contrastive",
+        "size_partial",
+        "size_unlabeled",
+        "mean_w",
+        "purity",
+        "purity_partial",
+        "purity_unlabeled",
+        "pseudo_label_accuracy_partial",
+        "pseudo_label_accuracy_unlabeled",
+    ];
+    const TOLD: &'static [(&'static str, &'static str)] = &[
+        ("size_partial", "𝒫"),
+        ("purity_partial", "𝒫 pure"),
+        ("pseudo_label_accuracy_partial", "pseudo-labels right in 𝒫"),
+        ("pseudo_label_accuracy_unlabeled", "in 𝒰"),
+    ];
 
-/// The name of a random stream of one network and epoch.
-fn stream_name(me: usize, epoch: usize, purpose: &str) -> String {
-    format!("co-reg/{}/epoch{epoch}/{purpose}", NETWORKS[me])
-}
+    type Inputs = (Images, Labels, Trained);
+    type State = CoRegState;
+    type Lesson<'a> = CoRegLesson<'a>;
 
-/// What p, the other network's share of a pseudo-label on 𝒫, is made of (method §6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Partner {
-    /// Its prediction, rescaled to the candidates: the paper's formula \[P\].
-    Rescaled,
-    /// Its prediction after distribution alignment: the authors' implementation \[I\].
-    Aligned,
-    /// Its prediction after distribution alignment, rescaled to the candidates. In short runs on annotations
-    /// that prefer some classes it keeps the others from vanishing.
-    AlignedRescaled,
-}
-
-/// The constants of the method. \[P\] is stated in the paper, \[I\] comes from the authors' implementation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Method {
-    /// Epochs after warm-up.
-    pub epochs: usize,
-    /// Samples of 𝒫 a step \[P\].
-    pub batch_partial: usize,
-    /// Samples of 𝒰 a step \[P\].
-    pub batch_unlabeled: usize,
-    /// The division (method §5).
-    pub divide: divide::Settings,
-    /// Weak views averaged for a pseudo-label, K \[P\].
-    pub weak_views: usize,
-    /// Sharpening temperature T \[P\].
-    pub temperature: f64,
-    /// What of the other network's prediction becomes p of a pseudo-label.
-    pub partner: Partner,
-    /// Learn from the other network's labels \[P\]; false is the ablation "w/o Co-PL".
-    pub co_pseudo_label: bool,
-    /// Use the unlabeled split \[P\]; false is the ablation "w/o 𝒰".
-    pub use_unlabeled: bool,
-    /// Both parameters of MixUp's Beta distribution \[I\].
-    pub mixup: f64,
-    /// Epochs over which the term of 𝒰 grows from 0 to 1 \[I\].
-    pub ramp: usize,
-    /// λ₁, weight of the prototype term \[P\].
-    pub lambda_proto: f64,
-    /// λ₂, weight of the contrastive term \[P\].
-    pub lambda_contrast: f64,
-    /// Epochs after warm-up before the prototype and contrastive terms enter \[I\].
-    pub regularise_after: usize,
-    /// γ, momentum of the prototypes \[P\].
-    pub prototype_momentum: f64,
-    /// Temperature of the prototype logits \[I\].
-    pub prototype_temperature: f64,
-    /// Keys in the queue \[P\].
-    pub queue: usize,
-    /// Momentum of the key networks \[P\].
-    pub key_momentum: f64,
-    /// T″, temperature of the contrastive loss \[I\].
-    pub contrast_temperature: f64,
-    /// Which pairs attract each other \[P\]; `supervised` is the ablation "w/ SupCont".
-    pub positives: Positives,
-}
-
-impl Default for Method {
-    fn default() -> Self {
-        Self {
-            epochs: 750,
-            batch_partial: 256,
-            batch_unlabeled: 256,
-            divide: divide::Settings::default(),
-            weak_views: 2,
-            temperature: 0.5,
-            partner: Partner::Rescaled,
-            co_pseudo_label: true,
-            use_unlabeled: true,
-            mixup: 4.0,
-            ramp: 16,
-            lambda_proto: 0.1,
-            lambda_contrast: 0.1,
-            regularise_after: 10,
-            prototype_momentum: 0.999,
-            prototype_temperature: 0.3,
-            queue: 8192,
-            key_momentum: 0.999,
-            contrast_temperature: 0.07,
-            positives: Positives::Noisy,
-        }
+    fn check(&self) -> Result<()> {
+        self.check_constants()
     }
-}
 
-impl Method {
-    /// Refuses constants that make no sense.
-    ///
-    /// # Errors
-    /// The first such constant by name.
-    pub fn check(&self) -> Result<()> {
-        let positive = |name: &str, value: f64| match value > 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(Error::new(format!("co-reg.{name} = {value} must be a positive number"))),
-        };
-        let share = |name: &str, value: f64| match (0.0..=1.0).contains(&value) {
-            true => Ok(()),
-            false => Err(Error::new(format!("co-reg.{name} = {value} must lie between 0 and 1"))),
-        };
-        let within = |name: &str, value: usize, least: usize, most: usize| match (least..=most)
-            .contains(&value)
-        {
-            true => Ok(()),
-            false => Err(Error::new(format!("co-reg.{name} = {value} must lie between {least} and {most}"))),
-        };
-        within("epochs", self.epochs, 1, 1_000_000)?;
-        within("batch_partial", self.batch_partial, 1, 1 << 16)?;
-        within("batch_unlabeled", self.batch_unlabeled, 1, 1 << 16)?;
-        within("weak_views", self.weak_views, 1, 64)?;
-        within("queue", self.queue, 0, 1 << 24)?;
-        within("divide.loss_history", self.divide.loss_history, 1, 1_000_000)?;
-        within("divide.mixture_steps", self.divide.mixture_steps, 1, 1_000_000)?;
-        positive("temperature", self.temperature)?;
-        positive("divide.mixture_tolerance", self.divide.mixture_tolerance)?;
-        positive("mixup", self.mixup)?;
-        positive("prototype_temperature", self.prototype_temperature)?;
-        positive("contrast_temperature", self.contrast_temperature)?;
-        positive("divide.variance_floor", self.divide.variance_floor)?;
-        share("prototype_momentum", self.prototype_momentum)?;
-        share("key_momentum", self.key_momentum)?;
-        share("divide.threshold", self.divide.threshold)?;
-        for (name, value) in [("lambda_proto", self.lambda_proto), ("lambda_contrast", self.lambda_contrast)]
-        {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::new(format!("co-reg.{name} = {value} must be zero or more")));
-            }
+    fn epochs(&self) -> usize {
+        self.epochs
+    }
+
+    fn start(&self, training: &Training<'_, Self, ()>) -> Result<CoRegState> {
+        CoRegState::new(self, training)
+    }
+
+    fn begin_epoch(training: &mut Training<'_, Self>, context: &Context) -> Result<()> {
+        for me in [0, 1] {
+            training.state.networks[me].division = divide_by(training, me, context)?; // §5
         }
         Ok(())
     }
+
+    fn lesson<'a>(training: &mut Training<'a, Self>, me: usize) -> Result<CoRegLesson<'a>> {
+        let [of_me, of_other] = [me, 1 - me].map(|n| &training.state.networks[n].division);
+        // Network 1's division trains network 2, and the other way round (§5). So do its predictions (§6), but for the
+        // ablation "w/o Co-PL".
+        let teacher = if training.stage.method.co_pseudo_label { of_other } else { of_me };
+        let lesson = CoRegLesson::new(training, me, of_other, teacher)?;
+        let state = &mut training.state.networks[me];
+        state.pseudo_labels.clear();
+        let key = state.key.copy_from(&training.learners[me].network); // §8
+        key.or_fail(|| Error::new("cannot copy the network to its key network"))?;
+        Ok(lesson)
+    }
+
+    fn step(
+        training: &mut Training<'_, Self>,
+        lesson: &CoRegLesson<'_>,
+        step: Step,
+        views: StepViews,
+    ) -> Computed<StepLosses> {
+        learn(training, step, &lesson.batch(step.number, views)?)
+    }
+
+    fn figures(
+        training: &mut Training<'_, Self>,
+        lesson: &CoRegLesson<'_>,
+        me: usize,
+    ) -> Result<Vec<Figure>> {
+        let labels = Tensor::cat(&training.state.networks[me].pseudo_labels, 0);
+        let labels: Vec<u32> = (labels.and_then(|labels| labels.to_vec1()))
+            .or_fail(|| Error::new("cannot read the pseudo-labels from the device"))?;
+        let [partial, unlabeled] = lesson.hits(&labels);
+        let mut figures = describe_division(training, &training.state.networks[1 - me].division);
+        figures.push(("pseudo_label_accuracy_partial", share(partial)));
+        figures.push(("pseudo_label_accuracy_unlabeled", share(unlabeled)));
+        Ok(figures)
+    }
+
+    fn sample_labels(training: &Training<'_, Self>, context: &Context) -> Result<Option<SampleLabels>> {
+        settled_labels(training, context).map(Some)
+    }
 }
 
-/// The stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CoReg {
-    /// The constants of the method.
-    pub method: Method,
-    /// Epochs that warm-up took: the learning rate goes on from there.
-    pub warm_up_epochs: usize,
-    /// Seed of order, views and mixing.
-    pub seed: u64,
-    /// The optimizer and its schedule.
-    pub optimizer: Optimizer,
-    /// How images become input.
-    pub input: Input,
-    /// Where it is computed; not part of the key.
-    #[serde(skip)]
-    pub place: Place,
+/// One step of network number `step.network`.
+fn learn(training: &mut Training<'_, CoReg>, step: Step, batch: &Batch) -> Computed<StepLosses> {
+    let (me, method) = (step.network, &training.stage.method);
+    let mut losses = StepLosses::default();
+    let targets = pseudo_label(training, step, batch)?; // §6
+    self_train(training, step, &batch.strong, &targets, &mut losses)?; // §7
+    if method.lambda_contrast > 0.0 && method.regularises(training.epoch) {
+        contrast(training, step, batch, &targets, &mut losses)?; // §8
+    }
+    training.learners[me].step(losses.total()?, step.rate)?; // §9
+    let state = &mut training.state;
+    state.networks[me].key.ema_from(&training.learners[me].network, method.key_momentum)?; // §8
+    let of_partial = targets.labels.narrow(0, 0, batch.partial)?;
+    state.prototypes.update(&targets.embeddings, &of_partial, method.prototype_momentum)?; // §7
+    state.networks[me].pseudo_labels.push(targets.labels);
+    Ok(losses)
 }
 
-impl Stage for CoReg {
-    type Inputs = (Images, Labels, WarmedUp);
-    type Output = CoRegResult;
-    const NAME: &'static str = "co-reg";
-    const VERSION: u32 = 2;
+impl CoReg {
+    /// Whether the prototype and contrastive terms are in force in this epoch, which counts from 0 (method §8).
+    fn regularises(&self, epoch: usize) -> bool {
+        epoch >= self.regularise_after
+    }
+}
 
-    fn resources(&self, _: &Machine) -> Resources {
-        self.place.resources()
+impl Wired for CoReg {
+    fn scheduled(schedule: &Schedule) -> usize {
+        schedule.total - schedule.warm_up
     }
 
-    fn check(&self, _: &Machine) -> Result<()> {
-        self.method.check()?;
-        self.optimizer.check(self.place)?;
-        self.input.views()?;
-        self.place.device().map(drop)
+    /// Co-Reg goes on from the two networks that warm-up leaves (method §4).
+    fn inputs(&self, wire: &mut Wire) -> Result<(Handle<Images>, Handle<Labels>, Handle<Trained>)> {
+        Ok((wire.images, wire.labels, wire.train::<WarmUp>()?))
     }
+}
 
-    fn run(
-        &self,
-        (images, labels, warm): <Self::Inputs as Inputs>::Loaded,
-        context: &Context,
-    ) -> Result<CoRegResult> {
-        let set = TrainingSet::new(&images, &labels, &self.input, context)?;
-        let mut training = Training::start(self, &set, &warm, context)?;
-        context.progress().begin(self.method.epochs as u64, "epochs");
-        context.progress().advance(training.epoch as u64);
-        while training.epoch < self.method.epochs {
-            let began = Instant::now();
-            training.epoch(context)?;
-            training.save(context)?;
-            context.progress().advance(1);
-            context.progress().note(format!(
-                "{}, {:.1} s",
-                training.describe(),
-                began.elapsed().as_secs_f64()
-            ));
-        }
-        training.finish(context)
+/// The name of a random stream of one network and epoch.
+fn stream_name(me: usize, epoch: usize, purpose: &str) -> String {
+    format!("{}/{}/epoch{epoch}/{purpose}", CoReg::NAME, CoReg::NETWORKS[me])
+}
+
+/// Divides the training set by the predictions of network number `me` (method §5).
+fn divide_by(training: &mut Training<'_, CoReg>, me: usize, context: &Context) -> Result<Division> {
+    let (set, method) = (training.set, &training.stage.method);
+    let draws = training.draws(me, "divide");
+    let network = &training.learners[me].network;
+    let probs = predict(network, &set.train, &training.views, View::Weak, draws, context)
+        .map_err(|error| training.in_epoch(me, error))?;
+    let losses = &mut training.state.networks[me].losses;
+    let mut division = divide(probs, set.annotation(), set.classes, losses, &method.divide);
+    if division.partial.is_empty() {
+        let epoch = training.epoch + 1;
+        context.progress().note(format!("epoch {epoch}: no sample is believed; all are taken"));
+        (division.partial, division.unlabeled) = (0..set.len()).partition(|&i| set.annotated[i]);
+        division.partial.iter().for_each(|&i| division.w[i] = 1.0);
     }
+    if !method.use_unlabeled {
+        division.unlabeled.clear();
+    }
+    Ok(division)
+}
+
+/// Sizes, purities and mean w of a division.
+fn describe_division(training: &Training<'_, CoReg>, division: &Division) -> Vec<Figure> {
+    let set = training.set;
+    let purity = |samples: &[usize]| share(samples.iter().filter_map(|&i| set.holds_truth(i)));
+    let all: Vec<usize> = (0..set.len()).collect();
+    let mean_w = division.w.iter().map(|&w| f64::from(w)).sum::<f64>() / division.w.len() as f64;
+    vec![
+        ("size_partial", Some(division.partial.len() as f64)),
+        ("size_unlabeled", Some((set.len() - division.partial.len()) as f64)),
+        ("mean_w", Some(mean_w)),
+        ("purity", purity(&all)),
+        ("purity_partial", purity(&division.partial)),
+        ("purity_unlabeled", purity(&division.unlabeled)),
+    ]
+}
+
+/// What both networks together take the training images for after the last epoch, and the mean of their divisions.
+fn settled_labels(training: &Training<'_, CoReg>, context: &Context) -> Result<SampleLabels> {
+    let set = training.set;
+    let draws = training.draws(0, "finish: plain views draw nothing");
+    let predict = |n: usize| {
+        predict(&training.learners[n].network, &set.train, &training.views, View::Plain, &draws, context)
+    };
+    let (one, two) = (predict(0)?, predict(1)?);
+    let mean: Vec<f32> = one.iter().zip(&two).map(|(a, b)| (a + b) / 2.0).collect();
+    let labels = argmax_rows(&mean, set.classes);
+    let [w1, w2] = [0, 1].map(|n| &training.state.networks[n].division.w);
+    let w: Vec<f32> = w1.iter().zip(w2).map(|(a, b)| (a + b) / 2.0).collect();
+    let threshold = training.stage.method.divide.threshold;
+    Ok(SampleLabels {
+        ids: set.ids.clone(),
+        confidence: (labels.iter().enumerate())
+            .map(|(i, &label)| mean[i * set.classes + label as usize])
+            .collect(),
+        labels: labels.into_iter().map(|label| label as u16).collect(),
+        division: Some(SampleDivision { partial: w.iter().map(|&w| f64::from(w) > threshold).collect(), w }),
+    })
 }

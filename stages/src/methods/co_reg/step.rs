@@ -1,4 +1,4 @@
-//! One step of Co-Reg: pseudo-label → self-train → contrast (method §§6–8).
+//! The parts of one step of Co-Reg: pseudo-label → self-train → contrast (method §§6–8).
 //!
 //! Nothing here waits for the device: what a step finds out stays there until the epoch is over.
 
@@ -8,14 +8,17 @@ use pipeline::random;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 
-use super::pseudo_label::{fuse, mean_of_views, sharpen};
-use super::stream_name;
-use super::training::Training;
-use crate::learn::contrastive::{Labelled, contrastive_loss};
-use crate::learn::loss_terms::Terms;
+
+use super::{CoReg, stream_name};
+use crate::learn::contrastive::contrastive_loss;
+use crate::learn::key_queue::Labelled;
 use crate::learn::losses::{cross_entropy, kl_divergence, mean_squared_error, prototype_logits};
+use crate::learn::method::Step;
 use crate::learn::mixup::mix;
+use crate::learn::pseudo_labels::{fuse, mean_of_views, sharpen};
 use crate::learn::schedule::linear_ramp;
+use crate::learn::step_losses::StepLosses;
+use crate::learn::train::Training;
 use crate::network::{Network, Pass};
 
 /// The samples of one step: p of 𝒫 and u of 𝒰.
@@ -34,159 +37,131 @@ pub(super) struct Batch {
     pub(super) strong: Tensor,
 }
 
-/// Which step it is.
-#[derive(Clone, Copy)]
-pub(super) struct Moment {
-    /// The network that learns: 0 or 1.
-    pub(super) me: usize,
-    /// Steps of this epoch before it.
-    pub(super) step: usize,
-    /// Epochs since warm-up, with the share of this one that is done.
-    pub(super) progress: f64,
-    /// The learning rate.
-    pub(super) rate: f64,
-}
-
 /// What a step learns, p̃, and what goes with it.
-struct Targets {
+pub(super) struct Targets {
     /// p̃ of 𝒫: (p, C).
     partial: Tensor,
     /// p̃ of 𝒰: (u, C).
     unlabeled: Option<Tensor>,
     /// argmax p̃ of 𝒫's samples, then 𝒰's: (p + u), u32.
-    labels: Tensor,
+    pub(super) labels: Tensor,
     /// Embeddings of 𝒫's first weak views: (p, E).
-    embeddings: Tensor,
+    pub(super) embeddings: Tensor,
 }
 
-impl Training<'_> {
-    /// One step of network `me`: pseudo-label → self-train → contrast. Gives the terms and argmax p̃ (p + u).
-    pub(super) fn step(&mut self, moment: Moment, batch: &Batch) -> Result<(Terms, Tensor)> {
-        let Moment { me, rate, .. } = moment;
-        let method = &self.stage.method;
-        let targets = self.pseudo_label(me, batch)?;
-        let (mut loss, mut terms) = self.self_train(moment, &batch.strong, &targets)?;
-        if method.lambda_contrast > 0.0 && self.epoch >= method.regularise_after {
-            let contrast = self.contrast(me, batch, &targets)?;
-            loss = (loss + (&contrast * method.lambda_contrast)?)?;
-            terms.push(("loss_contrastive", contrast.detach()));
+/// Co-pseudo-labels p̃ for the network that learns (method §6).
+pub(super) fn pseudo_label(training: &Training<'_, CoReg>, step: Step, batch: &Batch) -> Result<Targets> {
+    let (me, method) = (step.network, &training.stage.method);
+    let (p, u, k) = (batch.partial, batch.unlabeled, method.weak_views);
+    let network = &training.learners[me].network;
+    let own = network.forward(&batch.weak, Pass::TrainNoGrad)?;
+    let probs = softmax(&own.logits, D::Minus1)?; // (K·p + K·u, C)
+    let own_partial = mean_of_views(&probs.narrow(0, 0, k * p)?, k)?;
+    let partial = fuse(&batch.w, &batch.other, &own_partial)?;
+    let partial = sharpen(&partial, method.temperature)?.detach();
+    let mut unlabeled = None;
+    if u > 0 {
+        let mut mean = mean_of_views(&probs.narrow(0, k * p, k * u)?, k)?;
+        if method.co_pseudo_label {
+            let views = batch.weak.narrow(0, k * p, k * u)?;
+            let logits = training.learners[1 - me].network.forward(&views, Pass::Eval)?.logits;
+            mean = ((mean + mean_of_views(&softmax(&logits, D::Minus1)?, k)?)? * 0.5)?;
         }
-        self.learners[me].step(&loss, rate)?;
-        self.keys[me].ema_from(&self.learners[me].network, method.key_momentum)?;
-        let of_partial = targets.labels.narrow(0, 0, batch.partial)?;
-        self.prototypes.update(&targets.embeddings, &of_partial, method.prototype_momentum)?;
-        terms.push(("loss", loss.detach()));
-        Ok((terms, targets.labels))
+        unlabeled = Some(sharpen(&mean, method.temperature)?.detach());
     }
+    let all: Vec<&Tensor> = [&partial].into_iter().chain(&unlabeled).collect();
+    let labels = Tensor::cat(&all, 0)?.argmax(D::Minus1)?;
+    let embeddings = network.project(&own.features.narrow(0, 0, p)?, Pass::TrainNoGrad)?;
+    Ok(Targets { partial, unlabeled, labels, embeddings })
+}
 
-    /// Co-pseudo-labels p̃ for network `me` (method §6).
-    fn pseudo_label(&self, me: usize, batch: &Batch) -> Result<Targets> {
-        let method = &self.stage.method;
-        let (p, u, k) = (batch.partial, batch.unlabeled, method.weak_views);
-        let network = &self.learners[me].network;
-        let own = network.forward(&batch.weak, Pass::TrainNoGrad)?;
-        let probs = softmax(&own.logits, D::Minus1)?; // (K·p + K·u, C)
-        let own_partial = mean_of_views(&probs.narrow(0, 0, k * p)?, k)?;
-        let partial = fuse(&batch.w, &batch.other, &own_partial)?;
-        let partial = sharpen(&partial, method.temperature)?.detach();
-        let mut unlabeled = None;
-        if u > 0 {
-            let mut mean = mean_of_views(&probs.narrow(0, k * p, k * u)?, k)?;
-            if method.co_pseudo_label {
-                let views = batch.weak.narrow(0, k * p, k * u)?;
-                let logits = self.learners[1 - me].network.forward(&views, Pass::Eval)?.logits;
-                mean = ((mean + mean_of_views(&softmax(&logits, D::Minus1)?, k)?)? * 0.5)?;
-            }
-            unlabeled = Some(sharpen(&mean, method.temperature)?.detach());
-        }
-        let all: Vec<&Tensor> = [&partial].into_iter().chain(&unlabeled).collect();
-        let labels = Tensor::cat(&all, 0)?.argmax(D::Minus1)?;
-        let embeddings = network.project(&own.features.narrow(0, 0, p)?, Pass::TrainNoGrad)?;
-        Ok(Targets { partial, unlabeled, labels, embeddings })
+/// L_cr + λ₁ L_prot on mixed strong views (method §7).
+pub(super) fn self_train(
+    training: &Training<'_, CoReg>,
+    step: Step,
+    strong: &Tensor,
+    targets: &Targets,
+    losses: &mut StepLosses,
+) -> Result<()> {
+    let (me, method) = (step.network, &training.stage.method);
+    let rows = strong.dim(0)?; // 2p + 2u
+    let of_partial = 2 * targets.partial.dim(0)?;
+    let of_unlabeled = rows - of_partial;
+    let mut stacked = vec![&targets.partial, &targets.partial];
+    stacked.extend(targets.unlabeled.iter().flat_map(|u| [u, u]));
+    let stacked = Tensor::cat(&stacked, 0)?; // (2p + 2u, C)
+
+    let stream = stream_name(me, training.epoch, &format!("mixup/{}", step.number));
+    let (lambda, order) = mixing(training.stage.seed, &stream, method.mixup, rows)?;
+    let images = mix(strong, &order, lambda)?;
+    let partner = stacked.index_select(&Tensor::from_vec(order, rows, &training.device)?, 0)?;
+    let weigh = |own: &Tensor, other: &Tensor| (own * lambda)? + (other * (1.0 - lambda))?;
+    let mixed = weigh(&stacked, &partner)?;
+
+    let network = &training.learners[me].network;
+    let output = network.forward(&images, Pass::Train)?;
+    let first = |t: &Tensor| t.narrow(0, 0, of_partial);
+    let rest = |t: &Tensor| t.narrow(0, of_partial, of_unlabeled);
+    losses.add("loss_partial", 1.0, cross_entropy(&first(&output.logits)?, &first(&mixed)?)?)?;
+    if of_unlabeled > 0 {
+        let ramp = linear_ramp(step.progress, method.ramp);
+        let unlabeled = mean_squared_error(&rest(&output.logits)?, &rest(&mixed)?)?;
+        losses.add("loss_unlabeled", ramp, unlabeled)?;
     }
-
-    /// L_cr + λ₁ L_prot on mixed strong views (method §7). `strong` is (2p + 2u, H, W, channels): two views
-    /// of 𝒫, then two of 𝒰.
-    fn self_train(&self, moment: Moment, strong: &Tensor, targets: &Targets) -> Result<(Tensor, Terms)> {
-        let Moment { me, step, progress, .. } = moment;
-        let method = &self.stage.method;
-        let rows = strong.dim(0)?;
-        let of_partial = 2 * targets.partial.dim(0)?;
-        let of_unlabeled = rows - of_partial;
-        let mut stacked = vec![&targets.partial, &targets.partial];
-        stacked.extend(targets.unlabeled.iter().flat_map(|u| [u, u]));
-        let stacked = Tensor::cat(&stacked, 0)?; // (2p + 2u, C)
-
-        let stream = stream_name(me, self.epoch, &format!("mixup/{step}"));
-        let (lambda, order) = mixing(self.stage.seed, &stream, method.mixup, rows)?;
-        let images = mix(strong, &order, lambda)?;
-        let partner = stacked.index_select(&Tensor::from_vec(order, rows, &self.device)?, 0)?;
-        let weigh = |own: &Tensor, other: &Tensor| (own * lambda)? + (other * (1.0 - lambda))?;
-        let mixed = weigh(&stacked, &partner)?;
-
-        let network = &self.learners[me].network;
-        let output = network.forward(&images, Pass::Train)?;
-        let first = |t: &Tensor| t.narrow(0, 0, of_partial);
-        let rest = |t: &Tensor| t.narrow(0, of_partial, of_unlabeled);
-        let partial = cross_entropy(&first(&output.logits)?, &first(&mixed)?)?;
-        let mut terms: Terms = vec![("loss_partial", partial.detach())];
-        let mut loss = partial;
+    if method.lambda_proto > 0.0 && method.regularises(training.epoch) {
+        let z = network.project(&output.features, Pass::Train)?; // (2p + 2u, E)
+        let logits = prototype_logits(&z, &training.state.prototypes.0, method.prototype_temperature)?;
+        // λ-weighted over both targets of a mixed image.
+        let weighted = |term: fn(&Tensor, &Tensor) -> Result<Tensor>,
+                        rows: &dyn Fn(&Tensor) -> Result<Tensor>| {
+            let logits = rows(&logits)?;
+            weigh(&term(&logits, &rows(&stacked)?)?, &term(&logits, &rows(&partner)?)?)
+        };
+        losses.add("loss_prototype_partial", method.lambda_proto, weighted(kl_divergence, &first)?)?;
         if of_unlabeled > 0 {
-            let unlabeled = mean_squared_error(&rest(&output.logits)?, &rest(&mixed)?)?;
-            terms.push(("loss_unlabeled", unlabeled.detach()));
-            loss = (loss + (unlabeled * linear_ramp(progress, method.ramp))?)?;
+            let unlabeled = weighted(mean_squared_error, &rest)?;
+            losses.add("loss_prototype_unlabeled", method.lambda_proto, unlabeled)?;
         }
-        if method.lambda_proto > 0.0 && self.epoch >= method.regularise_after {
-            let z = network.project(&output.features, Pass::Train)?; // (2p + 2u, E)
-            let logits = prototype_logits(&z, &self.prototypes.0, method.prototype_temperature)?;
-            // λ-weighted over both targets of a mixed image.
-            let weighted = |term: fn(&Tensor, &Tensor) -> Result<Tensor>,
-                            rows: &dyn Fn(&Tensor) -> Result<Tensor>| {
-                let logits = rows(&logits)?;
-                weigh(&term(&logits, &rows(&stacked)?)?, &term(&logits, &rows(&partner)?)?)
-            };
-            let partial = weighted(kl_divergence, &first)?;
-            terms.push(("loss_prototype_partial", partial.detach()));
-            loss = (loss + (partial * method.lambda_proto)?)?;
-            if of_unlabeled > 0 {
-                let unlabeled = weighted(mean_squared_error, &rest)?;
-                terms.push(("loss_prototype_unlabeled", unlabeled.detach()));
-                loss = (loss + (unlabeled * method.lambda_proto)?)?;
-            }
-        }
-        Ok((loss, terms))
     }
+    Ok(())
+}
 
-    /// L_ncont between the first and the second strong views (method §8); the keys then join the queue.
-    fn contrast(&mut self, me: usize, batch: &Batch, targets: &Targets) -> Result<Tensor> {
-        let (p, u) = (batch.partial, batch.unlabeled);
-        let view = |n: usize| {
-            let partial = batch.strong.narrow(0, n * p, p)?;
-            if u == 0 {
-                return Ok(partial);
-            }
-            Tensor::cat(&[partial, batch.strong.narrow(0, 2 * p + n * u, u)?], 0)
-        };
-        let embed = |network: &Network, images: &Tensor, pass| {
-            network.project(&network.forward(images, pass)?.features, pass)
-        };
-        let [of_partial, of_unlabeled] =
-            [Tensor::ones(p, DType::U8, &self.device)?, Tensor::zeros(u, DType::U8, &self.device)?];
-        let partial = Tensor::cat(&[of_partial, of_unlabeled], 0)?;
-        let labelled = |embeddings: Tensor| Labelled {
-            embeddings,
-            labels: targets.labels.clone(),
-            partial: partial.clone(),
-        };
-        let queries = labelled(embed(&self.learners[me].network, &view(0)?, Pass::Train)?);
-        let keys = labelled(embed(&self.keys[me], &view(1)?, Pass::TrainNoGrad)?.detach());
-        let queue = self.queues[me].keys()?;
-        let method = &self.stage.method;
-        let temperature = method.contrast_temperature;
-        let loss = contrastive_loss(&queries, &keys, queue.as_ref(), temperature, method.positives)?;
-        self.queues[me].push(&keys)?;
-        Ok(loss)
-    }
+/// λ₂ L_ncont between the first and the second strong views (method §8); the keys then join the queue.
+pub(super) fn contrast(
+    training: &mut Training<'_, CoReg>,
+    step: Step,
+    batch: &Batch,
+    targets: &Targets,
+    losses: &mut StepLosses,
+) -> Result<()> {
+    let (me, method) = (step.network, &training.stage.method);
+    let (p, u) = (batch.partial, batch.unlabeled);
+    let view = |n: usize| {
+        let partial = batch.strong.narrow(0, n * p, p)?;
+        if u == 0 {
+            return Ok(partial);
+        }
+        Tensor::cat(&[partial, batch.strong.narrow(0, 2 * p + n * u, u)?], 0)
+    };
+    let embed = |network: &Network, images: &Tensor, pass| {
+        network.project(&network.forward(images, pass)?.features, pass)
+    };
+    let [of_partial, of_unlabeled] =
+        [Tensor::ones(p, DType::U8, &training.device)?, Tensor::zeros(u, DType::U8, &training.device)?];
+    let partial = Tensor::cat(&[of_partial, of_unlabeled], 0)?;
+    let labelled = |embeddings: Tensor| Labelled {
+        embeddings,
+        labels: targets.labels.clone(),
+        partial: partial.clone(),
+    };
+    let state = &mut training.state.networks[me];
+    let queries = labelled(embed(&training.learners[me].network, &view(0)?, Pass::Train)?);
+    let keys = labelled(embed(&state.key, &view(1)?, Pass::TrainNoGrad)?.detach());
+    let queue = state.queue.keys()?;
+    let (temperature, positives) = (method.contrast_temperature, method.positives);
+    let loss = contrastive_loss(&queries, &keys, queue.as_ref(), temperature, positives)?;
+    state.queue.push(&keys)?;
+    losses.add("loss_contrastive", method.lambda_contrast, loss)
 }
 
 /// What MixUp draws for a batch of so many rows: λ ~ Beta(`mixup`, `mixup`), at least ½, and which row each is mixed

@@ -8,16 +8,15 @@ use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::softmax;
 use serde::Deserialize;
 
-use super::step::{Batch, Moment, mixing};
-use super::training::Training;
-use super::{CoReg, Method, NETWORKS};
-use crate::learn::contrastive::Queue;
-use crate::learn::learner::{Learner, Optimizer};
+use super::step::{Batch, mixing};
+use super::{CoReg, learn};
+use crate::learn::method::Step;
+use crate::learn::optimizer::Optimizer;
 use crate::learn::prototypes::Prototypes;
+use crate::learn::train::{Train, Training};
 use crate::learn::training_set::{Input, TrainingSet};
 use crate::network::Architecture;
 use crate::network::tests::{assert_digest, digest, fill, flat, formula};
-use crate::runtime::device::Place;
 use crate::vision::Pixels;
 
 #[derive(Deserialize)]
@@ -45,19 +44,19 @@ struct Drawn {
 const SIZES: [usize; 3] = [6, 4, 2];
 const MIXUP: f64 = 4.0;
 
-fn stage() -> CoReg {
-    let method = Method {
+fn stage(architecture: &Architecture) -> Train<CoReg> {
+    let method = CoReg {
         mixup: MIXUP,
         ramp: 4,
         regularise_after: 0,
         prototype_momentum: 0.9,
         key_momentum: 0.8,
         queue: 24,
-        ..Method::default()
+        ..CoReg::default()
     };
     let input =
         Input { size: 16, channels: 3, mean: vec![0.5; 3], std: vec![0.5; 3], flip: false, strong: false };
-    CoReg { method, warm_up_epochs: 1, seed: 0, optimizer: Optimizer::default(), input, place: Place::Cpu }
+    Train { method, seed: 0, optimizer: Optimizer::default(), input, architecture: architecture.clone() }
 }
 
 /// A set that nobody looks at: the views come from a formula.
@@ -70,38 +69,25 @@ fn no_set() -> TrainingSet {
         test: none(),
         candidates: Vec::new(),
         annotated: Vec::new(),
+        soft_labels: None,
         classes: 5,
         truth: nothing(),
         test_truth: nothing(),
     }
 }
 
-fn training<'a>(stage: &'a CoReg, set: &'a TrainingSet, architecture: &Architecture) -> Training<'a> {
-    let device = Device::Cpu;
-    let learner = |n: usize| {
-        let learner = Learner::new(architecture, &stage.optimizer, 0, NETWORKS[n], &device).unwrap();
-        fill(&learner.network, 300 * n);
-        learner
-    };
-    let learners = [learner(0), learner(1)];
-    let (width, classes) = (architecture.embedding, architecture.classes);
-    let rows = Tensor::from_vec(formula(classes * width, 900), (classes, width), &device).unwrap();
-    let lengths = rows.sqr().unwrap().sum_keepdim(D::Minus1).unwrap().sqrt().unwrap();
-    let queue = || Queue::new(stage.method.queue, width, &device).unwrap();
-    Training {
-        stage,
-        set,
-        views: stage.input.views().unwrap(),
-        keys: [learners[0].network.copy_of().unwrap(), learners[1].network.copy_of().unwrap()],
-        learners,
-        queues: [queue(), queue()],
-        prototypes: Prototypes(rows.broadcast_div(&lengths).unwrap()),
-        losses: Default::default(),
-        w: Default::default(),
-        history: Vec::new(),
-        epoch: 0,
-        device,
+fn training<'a>(stage: &'a Train<CoReg>, set: &'a TrainingSet) -> Training<'a, CoReg> {
+    let mut training = stage.start(set, None, &Device::Cpu).unwrap();
+    for n in [0, 1] {
+        let network = &training.learners[n].network;
+        fill(network, 300 * n);
+        training.state.networks[n].key.copy_from(network).unwrap();
     }
+    let (width, classes) = (stage.architecture.embedding, stage.architecture.classes);
+    let rows = Tensor::from_vec(formula(classes * width, 900), (classes, width), &Device::Cpu).unwrap();
+    let lengths = rows.sqr().unwrap().sum_keepdim(D::Minus1).unwrap().sqrt().unwrap();
+    training.state.prototypes = Prototypes(rows.broadcast_div(&lengths).unwrap());
+    training
 }
 
 fn batch(number: usize, architecture: &Architecture) -> Result<Batch> {
@@ -136,25 +122,26 @@ fn the_draws_are_those_that_pytorch_was_given() {
 #[test]
 fn whole_steps_are_pytorchs() -> Result<()> {
     let golden: Golden = serde_json::from_str(include_str!("golden/step.json")).unwrap();
-    let (stage, set) = (stage(), no_set());
-    let mut training = training(&stage, &set, &golden.architecture);
+    let (stage, set) = (stage(&golden.architecture), no_set());
+    let mut training = training(&stage, &set);
     for (number, expected) in golden.steps.iter().enumerate() {
-        let moment = Moment { me: 0, step: number, progress: [1.0, 1.5][number], rate: 0.05 };
-        let (terms, labels) = training.step(moment, &batch(number, &golden.architecture)?)?;
+        let step = Step { network: 0, number, progress: [1.0, 1.5][number], rate: 0.05 };
+        let terms = learn(&mut training, step, &batch(number, &golden.architecture)?)?.into_terms();
+        let labels = training.state.networks[0].pseudo_labels.last().unwrap();
         assert_eq!(labels.to_vec1::<u32>()?, expected.labels, "step {number}");
         assert_eq!(terms.len(), expected.terms.len());
         for (name, term) in terms {
             let (found, wanted) = (f64::from(term.to_scalar::<f32>()?), expected.terms[name]);
             assert!((found - wanted).abs() <= 1e-4 * wanted.abs().max(0.1), "{name}: {found}, not {wanted}");
         }
-        let networks =
-            [(&training.learners[0].network, &expected.network), (&training.keys[0], &expected.key)];
+        let key = &training.state.networks[0].key;
+        let networks = [(&training.learners[0].network, &expected.network), (key, &expected.key)];
         for (network, wanted) in networks {
             for (name, tensor) in network.state()? {
                 assert_digest(&format!("step {number}, {name}"), digest(&flat(&tensor)), wanted[&name], 2e-3);
             }
         }
-        for (found, wanted) in flat(&training.prototypes.0).iter().zip(&expected.prototypes) {
+        for (found, wanted) in flat(&training.state.prototypes.0).iter().zip(&expected.prototypes) {
             assert!((found - wanted).abs() < 1e-4, "step {number}: prototype {found}, not {wanted}");
         }
     }

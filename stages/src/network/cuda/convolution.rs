@@ -2,7 +2,7 @@
 //!
 //! Tensors are (B, H, W, C) and filters (out, kh, kw, in), the order that tensor cores want. An algorithm is
 //! asked for once a shape, from cuDNN's heuristics (they know the shape and the device, they time nothing), and
-//! only deterministic ones are taken. It knows nothing of networks.
+//! only deterministic ones are taken.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,7 +23,7 @@ use crate::runtime::device::{TOO_LITTLE_MEMORY, explained};
 
 /// A convolution without bias, padded so that stride 1 keeps the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Shape {
+pub(super) struct ConvShape {
     pub batch: usize,
     /// Side of the square input.
     pub size: usize,
@@ -40,7 +40,7 @@ pub(super) struct Shape {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Pass {
+enum Direction {
     Forward,
     Data,
     Filter,
@@ -63,7 +63,7 @@ struct Candidate {
 }
 
 /// Descriptors and algorithm of one pass over one shape.
-struct Planned {
+struct Prepared {
     x: sys::cudnnTensorDescriptor_t,
     y: sys::cudnnTensorDescriptor_t,
     w: sys::cudnnFilterDescriptor_t,
@@ -72,9 +72,9 @@ struct Planned {
     workspace: usize,
 }
 
-impl Drop for Planned {
+impl Drop for Prepared {
     fn drop(&mut self) {
-        // SAFETY: each was created by `plan` and belongs to this alone. An error at the end of life has nobody
+        // SAFETY: each was created by `describe` and belongs to this alone. An error at the end of life has nobody
         // to tell.
         unsafe {
             let _ = api::destroy_tensor_descriptor(self.x);
@@ -87,7 +87,7 @@ impl Drop for Planned {
 
 struct Inner {
     handle: sys::cudnnHandle_t,
-    plans: HashMap<(Shape, Pass), Planned>,
+    prepared: HashMap<(ConvShape, Direction), Prepared>,
     /// Shared by all convolutions, which follow one another on the stream; it only grows.
     workspace: Option<CudaSlice<u8>>,
 }
@@ -125,55 +125,56 @@ impl Convolutions {
         // SAFETY: both were made just now, and the stream outlives the handle: it is kept beside it.
         unsafe { api::set_stream(handle, stream.cu_stream() as sys::cudaStream_t) }
             .map_err(failed("does not take the device's stream"))?;
-        let inner = Mutex::new(Inner { handle, plans: HashMap::new(), workspace: None });
+        let inner = Mutex::new(Inner { handle, prepared: HashMap::new(), workspace: None });
         Ok(Self { stream: Arc::clone(stream), limit, inner })
     }
 
     /// y = x * w.
-    pub fn forward(&self, shape: Shape, x: Address, w: Address, y: Address) -> Result<()> {
-        self.run(shape, Pass::Forward, x, w, y)
+    pub fn forward(&self, shape: ConvShape, x: Address, w: Address, y: Address) -> Result<()> {
+        self.run(shape, Direction::Forward, x, w, y)
     }
 
     /// dx from w and dy.
-    pub fn data(&self, shape: Shape, dy: Address, w: Address, dx: Address) -> Result<()> {
-        self.run(shape, Pass::Data, dx, w, dy)
+    pub fn data(&self, shape: ConvShape, dy: Address, w: Address, dx: Address) -> Result<()> {
+        self.run(shape, Direction::Data, dx, w, dy)
     }
 
     /// dw from x and dy.
-    pub fn filter(&self, shape: Shape, x: Address, dy: Address, dw: Address) -> Result<()> {
-        self.run(shape, Pass::Filter, x, dw, dy)
+    pub fn filter(&self, shape: ConvShape, x: Address, dy: Address, dw: Address) -> Result<()> {
+        self.run(shape, Direction::Filter, x, dw, dy)
     }
 
-    fn run(&self, shape: Shape, pass: Pass, x: Address, w: Address, y: Address) -> Result<()> {
+    fn run(&self, shape: ConvShape, direction: Direction, x: Address, w: Address, y: Address) -> Result<()> {
         self.stream.context().bind_to_thread().map_err(explained)?;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { handle, plans, workspace } = &mut *inner;
+        let Inner { handle, prepared, workspace } = &mut *inner;
         let handle = *handle;
-        let plan = match plans.entry((shape, pass)) {
+        let prepared = match prepared.entry((shape, direction)) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(self.plan(handle, shape, pass)?),
+            Entry::Vacant(place) => place.insert(self.prepare(handle, shape, direction)?),
         };
-        let workspace = self.workspace(workspace, plan.workspace)?;
+        let &mut Prepared { x: xd, y: yd, w: wd, conv, algorithm, workspace: bytes } = prepared;
+        let workspace = self.workspace(workspace, bytes)?;
         let (one, zero) = (1f32, 0f32);
         let (one, zero) = ((&raw const one).cast(), (&raw const zero).cast());
-        let (room, bytes) = (workspace as *mut _, plan.workspace);
+        let room = workspace as *mut _;
         let (x, w, y) = (x as *mut std::ffi::c_void, w as *mut std::ffi::c_void, y as *mut _);
         // SAFETY: handle and descriptors live; the callers give memory of the shape's extents, and the workspace
         // is as large as cuDNN asked for.
         unsafe {
-            match plan.algorithm {
-                Algorithm::Forward(algo) => api::convolution_forward(
-                    handle, one, plan.x, x, plan.w, w, plan.conv, algo, room, bytes, zero, plan.y, y,
-                ),
+            match algorithm {
+                Algorithm::Forward(algo) => {
+                    api::convolution_forward(handle, one, xd, x, wd, w, conv, algo, room, bytes, zero, yd, y)
+                }
                 Algorithm::Data(algo) => api::convolution_backward_data(
-                    handle, one, plan.w, w, plan.y, y, plan.conv, algo, room, bytes, zero, plan.x, x,
+                    handle, one, wd, w, yd, y, conv, algo, room, bytes, zero, xd, x,
                 ),
                 Algorithm::Filter(algo) => api::convolution_backward_filter(
-                    handle, one, plan.x, x, plan.y, y, plan.conv, algo, room, bytes, zero, plan.w, w,
+                    handle, one, xd, x, yd, y, conv, algo, room, bytes, zero, wd, w,
                 ),
             }
         }
-        .map_err(failed(&format!("refuses a convolution ({pass:?} of {shape:?})")))
+        .map_err(failed(&format!("refuses a convolution ({direction:?} of {shape:?})")))
     }
 
     /// At least `bytes` of workspace. What is outgrown is freed on the stream, after the work that uses it.
@@ -186,10 +187,15 @@ impl Convolutions {
         Ok(kept.as_ref().map_or(0, |slice| slice.device_ptr(&self.stream).0))
     }
 
-    fn plan(&self, handle: sys::cudnnHandle_t, shape: Shape, pass: Pass) -> Result<Planned> {
-        let mut plan = describe(shape).map_err(failed(&format!("does not know {shape:?}")))?;
-        let candidates = candidates(handle, &plan, pass)
-            .map_err(failed(&format!("knows no algorithm for {pass:?} of {shape:?}")))?;
+    fn prepare(
+        &self,
+        handle: sys::cudnnHandle_t,
+        shape: ConvShape,
+        direction: Direction,
+    ) -> Result<Prepared> {
+        let mut prepared = describe(shape).map_err(failed(&format!("does not know {shape:?}")))?;
+        let candidates = candidates(handle, &prepared, direction)
+            .map_err(failed(&format!("knows no algorithm for {direction:?} of {shape:?}")))?;
         let chosen = candidates.into_iter().find(|c| {
             c.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
                 && c.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC
@@ -199,24 +205,24 @@ impl Convolutions {
         });
         let Some(chosen) = chosen else {
             return Err(Error::Msg(format!(
-                "cuDNN {} has no deterministic algorithm within {} MB for {pass:?} of {shape:?}",
+                "cuDNN {} has no deterministic algorithm within {} MB for {direction:?} of {shape:?}",
                 api::get_version(),
                 self.limit >> 20
             )));
         };
         if !shape.exact {
-            // SAFETY: the descriptor is this plan's.
-            unsafe { api::set_convolution_math_type(plan.conv, chosen.math) }
+            // SAFETY: the descriptor is this one's.
+            unsafe { api::set_convolution_math_type(prepared.conv, chosen.math) }
                 .map_err(failed("does not take its own choice"))?;
         }
-        plan.algorithm = chosen.algorithm;
-        plan.workspace = chosen.memory;
-        Ok(plan)
+        prepared.algorithm = chosen.algorithm;
+        prepared.workspace = chosen.memory;
+        Ok(prepared)
     }
 }
 
 /// Descriptors of a shape, with no algorithm yet.
-fn describe(shape: Shape) -> std::result::Result<Planned, api::CudnnError> {
+fn describe(shape: ConvShape) -> std::result::Result<Prepared, api::CudnnError> {
     let int = |v: usize| v as std::ffi::c_int;
     let (nhwc, element) = (sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC, element(shape.precision));
     let out = (shape.size - 1) / shape.stride + 1;
@@ -226,7 +232,7 @@ fn describe(shape: Shape) -> std::result::Result<Planned, api::CudnnError> {
         (Precision::F32, true) => Math::CUDNN_FMA_MATH,
         (Precision::F32, false) => Math::CUDNN_DEFAULT_MATH, // TF32 where the device has it
     };
-    let mut plan = Planned {
+    let mut prepared = Prepared {
         x: null_mut(),
         y: null_mut(),
         w: null_mut(),
@@ -234,24 +240,24 @@ fn describe(shape: Shape) -> std::result::Result<Planned, api::CudnnError> {
         algorithm: Algorithm::Forward(ForwardAlgo::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM),
         workspace: 0,
     };
-    plan.x = api::create_tensor_descriptor()?;
-    plan.y = api::create_tensor_descriptor()?;
-    plan.w = api::create_filter_descriptor()?;
-    plan.conv = api::create_convolution_descriptor()?;
+    prepared.x = api::create_tensor_descriptor()?;
+    prepared.y = api::create_tensor_descriptor()?;
+    prepared.w = api::create_filter_descriptor()?;
+    prepared.conv = api::create_convolution_descriptor()?;
     // SAFETY: the descriptors were made just now. Dimensions are in the order N, C, H, W, whatever the layout.
     unsafe {
         let dims = [shape.batch, shape.cin, shape.size, shape.size].map(int);
-        api::set_tensor4d_descriptor(plan.x, nhwc, element, dims)?;
+        api::set_tensor4d_descriptor(prepared.x, nhwc, element, dims)?;
         let dims = [shape.batch, shape.cout, out, out].map(int);
-        api::set_tensor4d_descriptor(plan.y, nhwc, element, dims)?;
+        api::set_tensor4d_descriptor(prepared.y, nhwc, element, dims)?;
         let dims = [shape.cout, shape.cin, shape.kernel, shape.kernel].map(int);
-        api::set_filter4d_descriptor(plan.w, element, nhwc, dims)?;
+        api::set_filter4d_descriptor(prepared.w, element, nhwc, dims)?;
         let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         let float = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
-        api::set_convolution2d_descriptor(plan.conv, pad, pad, stride, stride, 1, 1, mode, float)?;
-        api::set_convolution_math_type(plan.conv, math)?;
+        api::set_convolution2d_descriptor(prepared.conv, pad, pad, stride, stride, 1, 1, mode, float)?;
+        api::set_convolution_math_type(prepared.conv, math)?;
     }
-    Ok(plan)
+    Ok(prepared)
 }
 
 fn element(precision: Precision) -> sys::cudnnDataType_t {
@@ -264,8 +270,8 @@ fn element(precision: Precision) -> sys::cudnnDataType_t {
 /// What cuDNN offers, the fastest in its own estimate first.
 fn candidates(
     handle: sys::cudnnHandle_t,
-    plan: &Planned,
-    pass: Pass,
+    prepared: &Prepared,
+    direction: Direction,
 ) -> std::result::Result<Vec<Candidate>, api::CudnnError> {
     /// Asks through one of cuDNN's three functions of the same form.
     macro_rules! ask {
@@ -290,21 +296,21 @@ fn candidates(
     }
     /// More than cuDNN has algorithms.
     const MOST: usize = 16;
-    let Planned { x, y, w, conv, .. } = *plan;
-    Ok(match pass {
-        Pass::Forward => ask!(
+    let Prepared { x, y, w, conv, .. } = *prepared;
+    Ok(match direction {
+        Direction::Forward => ask!(
             api::get_convolution_forward_algorithm,
             [x, w, conv, y],
             sys::cudnnConvolutionFwdAlgoPerf_t,
             Algorithm::Forward
         ),
-        Pass::Data => ask!(
+        Direction::Data => ask!(
             api::get_convolution_backward_data_algorithm,
             [w, y, conv, x],
             sys::cudnnConvolutionBwdDataAlgoPerf_t,
             Algorithm::Data
         ),
-        Pass::Filter => ask!(
+        Direction::Filter => ask!(
             api::get_convolution_backward_filter_algorithm,
             [x, y, conv, w],
             sys::cudnnConvolutionBwdFilterAlgoPerf_t,

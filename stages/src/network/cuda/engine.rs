@@ -1,6 +1,4 @@
 //! What the network needs of a device once a process: the compiled kernels and cuDNN; and its memory.
-//!
-//! It knows nothing of layers.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +30,7 @@ impl Buffer {
 pub(in crate::network) struct Engine {
     device: CudaDevice,
     stream: Arc<CudaStream>,
-    pub(super) kernels: Kernels,
+    pub(in crate::network) kernels: Kernels,
     pub(super) convolutions: Convolutions,
 }
 
@@ -106,26 +104,5 @@ impl Engine {
             bail!("a tensor of {to} values lies in {} values of memory", slice.len());
         }
         Ok((self.address(slice) + 4 * from as u64, to - from))
-    }
-
-    /// v ← momentum·v + (g + decay·w); w ← w − rate·v, over `count` floats at each place.
-    ///
-    /// # Errors
-    /// The device refuses.
-    pub fn sgd(
-        &self,
-        [w, v, g]: [Address; 3],
-        count: usize,
-        [momentum, decay, rate]: [f32; 3],
-    ) -> Result<()> {
-        self.kernels.sgd([w, v, g], count, [momentum, decay, rate])
-    }
-
-    /// key ← decay·key + (1 − decay)·query, over `count` floats at each place.
-    ///
-    /// # Errors
-    /// The device refuses.
-    pub fn average(&self, key: Address, query: Address, count: usize, decay: f64) -> Result<()> {
-        self.kernels.average(key, query, count, [decay as f32, (1.0 - decay) as f32])
     }
 }

@@ -1,7 +1,8 @@
 //! The trunk on a GPU against the trunk on a CPU, and against PyTorch's goldens.
 //!
-//! Without a GPU the former run all the same, on one that `emulation/device.cpp` makes of the processor; that
-//! needs g++. The latter need candle's own kernels too, and a device.
+//! What needs a device is ignored unless asked for (`cargo test … network::cuda -- --ignored`). The tests `device_…` run
+//! all the same on one that `emulation/device.cpp` makes of the processor, started by
+//! `an_emulated_device_passes_the_tests_of_a_device`; the others need candle's own kernels too.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,25 +12,17 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
-use super::Engine;
-use super::kernels;
-use super::op::{Found, TrunkOp};
-use super::trunk::DeviceTrunk;
-use crate::network::isa::Level;
-use crate::network::program::{Statistics, Trunk};
-use crate::network::tests::{self as golden, assert_close, batch, flat, formula, goldens, network_on};
+use super::kernels::{self, Extent};
+use super::norm::{Coefficients, OutputGradient};
+use super::{DeviceTrunk, Engine, StatisticsSlot, TrunkOp};
+use crate::network::cpu;
+use crate::network::tests::pytorch::{check_case, check_curve, goldens};
+use crate::network::tests::{assert_close, batch, flat, formula, network, network_on};
 use crate::network::{Architecture, Network, Pass, Precision, Sgd, TRUNK};
 use crate::runtime::device::Place;
 
-/// The device, or a word that there is none.
-fn gpu(what: &str) -> Option<Device> {
-    match Place::Cuda.device() {
-        Ok(device) => Some(device),
-        Err(error) => {
-            println!("skipped: {what} needs a GPU: {error}");
-            None
-        }
-    }
+fn gpu() -> Device {
+    Place::Cuda.device().unwrap()
 }
 
 /// What a training pass gives: features, gradient, batch means and variances, features in evaluation.
@@ -37,10 +30,10 @@ fn pass_on_gpu(device: &Device, a: &Architecture, count: usize, precision: Preci
     let network = network_on(a, device);
     let Device::Cuda(cuda) = device else { panic!("not a GPU") };
     let engine = Engine::of(cuda).unwrap();
-    let trunk = Arc::new(DeviceTrunk::new(engine, &network.trunk.plan, precision, true).unwrap());
+    let trunk = Arc::new(DeviceTrunk::new(engine, &network.trunk.layout, precision, true).unwrap());
     let x = batch(a, count, 9).0.to_device(device).unwrap();
     let theta = network.parameter(TRUNK).unwrap().as_detached_tensor();
-    let found = Found::default();
+    let found = StatisticsSlot::default();
     let op = TrunkOp::new(&trunk, None, true, &found);
     let features = x.apply_op2_no_bwd(&theta, &op).unwrap();
     let upstream = formula(features.elem_count(), 3);
@@ -56,17 +49,9 @@ fn pass_on_gpu(device: &Device, a: &Architecture, count: usize, precision: Preci
 }
 
 fn pass_on_cpu(a: &Architecture, count: usize) -> Vec<Vec<f32>> {
-    let network = network_on(a, &Device::Cpu);
-    let mut trunk = Trunk::new(network.trunk.plan.clone(), Level::best());
+    let mut trunk = network(a).trunk;
     trunk.exact = true;
-    let theta = flat(network.parameter(TRUNK).unwrap());
-    let x = flat(&batch(a, count, 9).0);
-    let forward = trunk.forward(&theta, &x, count, Statistics::Batch, true);
-    let upstream = formula(forward.features.len(), 3);
-    let grad = trunk.backward(&theta, &x, count, forward.saved.as_ref().unwrap(), &upstream);
-    let (mean, variance) = forward.batch.unwrap();
-    let eval = trunk.forward(&theta, &x, count, Statistics::Running(&mean, &variance), false);
-    vec![forward.features, grad, mean, variance, eval.features]
+    cpu::pass(&trunk, a, count)
 }
 
 /// Widths that fill whole vectors and that do not, both strides, blocks with and without a shortcut, batches
@@ -96,8 +81,9 @@ fn distance(found: &[f32], wanted: &[f32]) -> f64 {
 const PARTS: [&str; 5] = ["features", "gradient", "means", "variances", "evaluation"];
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn device_passes_in_f32_are_the_cpus() {
-    let Some(device) = gpu("a pass in f32") else { return };
+    let device = gpu();
     for (a, count) in shapes() {
         let (found, wanted) = (pass_on_gpu(&device, &a, count, Precision::F32), pass_on_cpu(&a, count));
         for ((part, found), wanted) in PARTS.iter().zip(&found).zip(&wanted) {
@@ -107,8 +93,9 @@ fn device_passes_in_f32_are_the_cpus() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn device_passes_in_bf16_are_nearly_the_cpus() {
-    let Some(device) = gpu("a pass in bf16") else { return };
+    let device = gpu();
     // A norm over the last map of a single image has four values a channel, too few for bf16.
     for (a, count) in shapes().into_iter().filter(|(_, count)| *count > 1) {
         let (found, wanted) = (pass_on_gpu(&device, &a, count, Precision::Bf16), pass_on_cpu(&a, count));
@@ -123,8 +110,9 @@ fn device_passes_in_bf16_are_nearly_the_cpus() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn device_passes_give_the_same_bytes_each_time() {
-    let Some(device) = gpu("determinism") else { return };
+    let device = gpu();
     let (a, count) = shapes().remove(0);
     for precision in [Precision::F32, Precision::Bf16] {
         let bits = || -> Vec<Vec<u32>> {
@@ -136,8 +124,9 @@ fn device_passes_give_the_same_bytes_each_time() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn device_updates_are_the_cpus() {
-    let Some(device) = gpu("an update of parameters") else { return };
+    let device = gpu();
     for count in [1, 255, 70_000] {
         let updated = |device: &Device| {
             let of = |seed| Tensor::from_vec(formula(count, seed), count, &Device::Cpu).unwrap();
@@ -147,7 +136,7 @@ fn device_updates_are_the_cpus() {
                 sgd.step_alone(&of(seed).to_device(device).unwrap(), 0.1).unwrap();
             }
             let momentum = flat(&sgd.state().unwrap()[0].1);
-            crate::network::update::average(&var, &of(5).to_device(device).unwrap(), 0.75).unwrap();
+            crate::network::average_into(&var, &of(5).to_device(device).unwrap(), 0.75).unwrap();
             [flat(&var), momentum]
         };
         let (found, wanted) = (updated(&device), updated(&Device::Cpu));
@@ -158,8 +147,9 @@ fn device_updates_are_the_cpus() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn device_networks_keep_their_state() {
-    let Some(device) = gpu("a network's state") else { return };
+    let device = gpu();
     let (a, _) = shapes().remove(1);
     let (there, here) = (network_on(&a, &device), network_on(&a, &Device::Cpu));
     for ((name, found), (_, wanted)) in there.state().unwrap().iter().zip(&here.state().unwrap()) {
@@ -180,8 +170,9 @@ fn device_networks_keep_their_state() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn device_memory_that_does_not_suffice_is_one_clear_error() {
-    let Some(device) = gpu("too little memory") else { return };
+    let device = gpu();
     let Device::Cuda(cuda) = &device else { panic!("not a GPU") };
     let error = Engine::of(cuda).unwrap().bytes(1 << 42).err().unwrap().to_string();
     assert!(error.contains("too little memory") && error.contains("co-reg.batch_partial"), "{error}");
@@ -210,8 +201,9 @@ fn norm_by_formula(x: &[f32], da: &[f32], c: usize) -> (Vec<f32>, Vec<f32>, Vec<
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn device_norms_are_their_formulas_whatever_the_extents() {
-    let Some(device) = gpu("a norm") else { return };
+    let device = gpu();
     let Device::Cuda(cuda) = &device else { panic!("not a GPU") };
     let engine = Engine::of(cuda).unwrap();
     // Few rows of more channels than a block has threads, whole vectors or not; many rows of few channels; a mean
@@ -223,25 +215,26 @@ fn device_norms_are_their_formulas_whatever_the_extents() {
         let there =
             |v: &[f32]| Tensor::from_slice(v, v.len(), &Device::Cpu).unwrap().to_device(&device).unwrap();
         let room = |count: usize| there(&vec![0.0; count]);
-        let of = kernels::Extent { rows, channels };
+        let of = Extent { rows, channels, precision: Precision::F32 };
         let (affine, found, parameters) =
             (there(&vec![1.0; channels]), room(2 * channels), room(2 * channels));
         let (x, da, zero) = (there(&x), there(&da), room(channels));
-        let (state, slopes) = (room(4 * channels), room(2 * channels));
-        let parts = room(of.split(Precision::F32).parts(channels));
+        let (coefficients, slopes) = (room(4 * channels), room(2 * channels));
+        let parts = room(of.split().parts());
         let at = |t: &Tensor| match &*t.storage_and_layout().0 {
             candle_core::Storage::Cuda(s) => engine.address(s.as_cuda_slice().unwrap()),
             _ => panic!("not on the GPU"),
         };
         let halves = |t: &Tensor| [at(t), at(t) + 4 * channels as u64];
-        let (k, f32) = (&engine.kernels, Precision::F32);
-        let whole = kernels::State { at: at(&state), stride: channels };
-        k.moments(f32, at(&x), None, of, at(&parts)).unwrap();
-        k.norm_state(f32, at(&parts), of, [at(&affine), at(&zero)], whole, halves(&found)).unwrap();
-        k.norm_sums(f32, at(&da), None, at(&x), of, whole, at(&parts)).unwrap();
-        k.norm_slopes(f32, at(&parts), of, whole, halves(&parameters), at(&slopes)).unwrap();
-        k.norm_gradient(f32, at(&da), None, at(&x), of, whole, at(&slopes)).unwrap();
-        let (state, name) = (flat(&state), format!("{rows} × {channels}"));
+        let k = &engine.kernels;
+        let norm = Coefficients { at: at(&coefficients), stride: channels };
+        k.moments(at(&x), None, of, at(&parts)).unwrap();
+        k.norm_coefficients(at(&parts), of, [at(&affine), at(&zero)], norm, halves(&found)).unwrap();
+        let upstream = OutputGradient { da: at(&da), add: None, x: at(&x), of, norm };
+        k.norm_sums(upstream, at(&parts)).unwrap();
+        k.norm_slopes(at(&parts), of, norm, halves(&parameters), at(&slopes)).unwrap();
+        k.norm_gradient(upstream, at(&slopes)).unwrap();
+        let (state, name) = (flat(&coefficients), format!("{rows} × {channels}"));
         assert_close(&name, &state[..channels], &means, 1e-5);
         assert_close(&name, &state[channels..2 * channels], &rstds, 1e-4);
         assert_close(&name, &flat(&found)[..channels], &means, 1e-5);
@@ -249,51 +242,36 @@ fn device_norms_are_their_formulas_whatever_the_extents() {
     }
 }
 
-/// Builds the emulated device in `folder` under the names of CUDA's libraries; false without g++.
-fn emulate(folder: &Path) -> bool {
+/// Builds the emulated device in `folder` under the names of CUDA's libraries.
+fn emulate(folder: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/network/cuda/emulation/device.cpp");
     let library = folder.join("device.so");
     let options = ["-std=c++17", "-O2", "-shared", "-fPIC", "-w", "-o"];
-    match Command::new("g++").args(options).args([&library, &source]).output() {
-        Err(_) => false,
-        Ok(output) => {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            for name in crate::runtime::device::library_files() {
-                std::fs::copy(&library, folder.join(name)).unwrap();
-            }
-            true
-        }
+    // nvcc needs it too, and this feature is not compiled without nvcc.
+    let output = Command::new("g++").args(options).args([&library, &source]).output().expect("g++ is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in crate::runtime::device::library_files() {
+        std::fs::copy(&library, folder.join(name)).unwrap();
     }
 }
 
 #[test]
 fn an_emulated_device_passes_the_tests_of_a_device() {
-    if Place::Cuda.device().is_ok() {
-        println!("skipped: this machine has a device of its own");
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
-    if !emulate(folder.path()) {
-        println!("skipped: emulating a device needs g++");
-        return;
-    }
+    emulate(folder.path());
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["network::cuda::tests::device_", "--nocapture"])
+        .args(["network::cuda::tests::device_", "--ignored", "--nocapture"])
         .env("LD_LIBRARY_PATH", folder.path())
         .output()
         .unwrap();
     let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     assert!(output.status.success(), "{}\n{}", said[0], said[1]);
-    assert!(!said[0].contains("skipped") && said[0].contains("7 passed"), "{}", said[0]);
+    assert!(said[0].contains("7 passed"), "{}", said[0]);
 }
 
 #[test]
+#[ignore = "needs NVRTC, CUDA's compiler at run time"]
 fn the_kernels_compile_for_every_generation() {
-    if let Some(name) = crate::runtime::device::absent_libraries().iter().find(|name| name.contains("nvrtc"))
-    {
-        println!("skipped: compiling the kernels needs {name}");
-        return;
-    }
     for capability in [None, Some(75), Some(80), Some(90), Some(100)] {
         let compiled = kernels::compile(capability);
         assert!(compiled.is_ok(), "{capability:?}: {compiled:?}");
@@ -301,28 +279,30 @@ fn the_kernels_compile_for_every_generation() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_gpu_gives_pytorchs_goldens() {
-    let Some(device) = gpu("PyTorch's goldens") else { return };
+    let device = gpu();
     candle_core::cuda_backend::set_gemm_reduced_precision_f32(false);
     for case in goldens().cases {
         let mut network = network_on(&case.architecture, &device);
         network.trunk.exact = true;
-        golden::check_case(&network, &case, [1e-3, 1e-3]);
+        check_case(&network, &case, [1e-3, 1e-3]);
         let mut network = network_on(&case.architecture, &device);
         network.set_precision(Precision::Bf16).unwrap();
-        golden::check_case(&network, &case, [0.1, 0.3]);
+        check_case(&network, &case, [0.1, 0.3]);
     }
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_gpu_follows_pytorchs_loss_curve() {
-    let Some(device) = gpu("PyTorch's loss curve") else { return };
+    let device = gpu();
     candle_core::cuda_backend::set_gemm_reduced_precision_f32(false);
     let curve = goldens().curve;
     let mut network = network_on(&curve.architecture, &device);
     network.trunk.exact = true;
-    golden::check_curve(&network, &curve, [1e-5, 1e-2]);
+    check_curve(&network, &curve, [1e-5, 1e-2]);
     let mut network = network_on(&curve.architecture, &device);
     network.set_precision(Precision::Bf16).unwrap();
-    golden::check_curve(&network, &curve, [2e-2, 0.15]);
+    check_curve(&network, &curve, [2e-2, 0.15]);
 }

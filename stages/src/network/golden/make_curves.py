@@ -4,7 +4,7 @@
 
 The problem: 64 images of waves, four classes that differ in direction; batches of 16 in turn; cross-entropy and a
 term that trains the projector; SGD with momentum 0.9 and so much weight decay that its absence would show. Sizes
-are odd, so that strides meet odd borders. Images and initial weights come from formulas, which curve_tests.rs repeats.
+are odd, so that strides meet odd borders. Images and initial weights come from formulas, which tests/curves.rs repeats.
 
 The curve is computed in float64: the truth. Rounding parts two trainings from each other, the more the longer they
 go on, since an activation that falls on the other side of a ReLU is as good as another gradient. How fast, PyTorch

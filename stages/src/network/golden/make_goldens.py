@@ -5,7 +5,7 @@
 Everything is computed in float64, so that both sides are compared with the truth: in float32 PyTorch itself is up
 to 0.7 % away from it in single gradients, where an activation near zero falls on the other side of a ReLU.
 Gradients are kept as two numbers each, their length and their product with a formula vector, so that the file
-stays small. The formulas are repeated in tests.rs.
+stays small. The formulas are repeated in tests/mod.rs.
 """
 import json, math, pathlib
 import torch

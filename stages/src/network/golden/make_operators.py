@@ -4,7 +4,7 @@
 
 Inputs, weights and the output's gradients come from the formula of make_goldens.py, activations in order
 (image, y, x, channel). Each result is kept as two numbers: its length, and its product with a formula vector.
-operator_tests.rs repeats the formulas.
+The tests of cpu/convolution and cpu/norm repeat the formulas.
 """
 import json
 import pathlib

@@ -1,6 +1,4 @@
 //! The CUDA device of the process: found once, with one stream that all work goes to.
-//!
-//! It knows nothing of what is computed.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -5,8 +5,7 @@
 //! functions that candle and we call are defined here, each as one jump through a slot. The linker takes these
 //! and then needs none of the libraries; before `main` the slots are filled from those that are there.
 //!
-//! A function that the list below lacks (a newer candle's) is linked the ordinary way, as all were before. It
-//! knows nothing of what the functions do.
+//! A function that the list below lacks (a newer candle's) is linked the ordinary way, as all were before.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};

@@ -3,7 +3,7 @@
 //!
 //! Images are rows of interleaved RGB. Source: Pillow's `libImaging/Geometry.c` and `Image.rotate`.
 
-/// Bits behind the point of a source position.
+/// Bits behind the point of a source position, as in Pillow's `affine_fixed`.
 const PRECISION: u32 = 16;
 
 fn fixed(value: f64) -> i32 {

@@ -16,7 +16,7 @@ fn blend(from: u8, to: u8, factor: f32) -> u8 {
     (rounded.to_bits() as u8).wrapping_sub(u8::from(rounded - SHIFT > exact))
 }
 
-/// Pixels of a block whose luma is computed at once, and their bytes.
+/// Pixels of a block whose luma is computed at once, and their bytes: the lumas fill one register of AVX2.
 const BLOCK: usize = 32;
 const BLOCK_BYTES: usize = 3 * BLOCK;
 

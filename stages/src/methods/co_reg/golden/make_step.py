@@ -70,7 +70,7 @@ for number in range(2):
     p, w = distributions(P, base + 2), (0.5 + 0.5 * values(P, base + 3).double())
     lam, order = DRAWS[number]["lambda"], DRAWS[number]["order"]
 
-    # §6, co-pseudo-labels: no gradient flows.
+    # method §6, co-pseudo-labels: no gradient flows.
     net.train(), other_net.eval(), key.train()
     with torch.no_grad():
         logits, z_weak, _ = net(weak)
@@ -81,7 +81,7 @@ for number in range(2):
         target_u = sharpen((own_u + theirs_u) / 2)
     labels = torch.cat([target_p, target_u]).argmax(1).tolist()
 
-    # §7, self-training on mixed strong views.
+    # method §7, self-training on mixed strong views.
     targets = torch.cat([target_p, target_p, target_u, target_u])
     mixed_targets = lam * targets + (1 - lam) * targets[order]
     logits, z, _ = net(lam * strong + (1 - lam) * strong[order])
@@ -93,7 +93,7 @@ for number in range(2):
     both = lambda term, rows: lam * term(targets[rows]) + (1 - lam) * term(targets[order][rows])
     proto_partial, proto_unlabeled = both(kl, slice(0, 2 * P)), both(square, slice(2 * P, None))
 
-    # §8, the noisy contrastive loss between the first and the second strong views.
+    # method §8, the noisy contrastive loss between the first and the second strong views.
     first = torch.cat([strong[:P], strong[2 * P:2 * P + U]])
     second = torch.cat([strong[P:2 * P], strong[2 * P + U:]])
     partial = [True] * P + [False] * U

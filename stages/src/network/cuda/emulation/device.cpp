@@ -81,9 +81,12 @@ static unsigned __float_as_uint(float v) { return bits<unsigned>(v); }
 
 #define BLOCK 256
 #define EPSILON 1e-5
-#include "../kernels/common.cu"
-#include "../kernels/norm.cu"
-#include "../kernels/layout.cu"
+#include "../common.cu"
+#include "../norm.cu"
+#include "../average_pool.cu"
+#include "../packing.cu"
+#include "../sgd.cu"
+#include "../moving_average.cu"
 
 template <class... A> struct Call {
     template <size_t... I> static void with(void (*f)(A...), void **args, std::index_sequence<I...>) {
@@ -99,9 +102,9 @@ static const std::map<std::string, void (*)(void **)> kernels = {
 #define ONE(name) {#name, Entry<name>::run},
 #define TWO(name) ONE(name##_f32) ONE(name##_bf16)
 #define FOUR(name) ONE(name##_f32_4) ONE(name##_f32_1) ONE(name##_bf16_8) ONE(name##_bf16_1)
-    FOUR(moments) FOUR(activate) FOUR(norm_sums) FOUR(norm_gradient)
-    TWO(pool) TWO(unpool) TWO(images) TWO(pack) TWO(unpack)
-    ONE(norm_state) ONE(running_state) ONE(norm_slopes) ONE(sgd) ONE(average)
+    FOUR(moments) FOUR(norm_relu) FOUR(norm_sums) FOUR(norm_gradient)
+    TWO(average_pool) TWO(average_pool_gradient) TWO(images) TWO(pack) TWO(unpack)
+    ONE(norm_coefficients) ONE(running_coefficients) ONE(norm_slopes) ONE(sgd) ONE(moving_average)
 };
 
 // ---- The driver.

@@ -1,0 +1,67 @@
+//! The confidence matrix: a distribution over classes for every training sample, kept from epoch to epoch on the device.
+
+use candle_core::{D, Device, Result, Tensor};
+
+use super::method::{State, restore_tensor};
+use super::training_set::TrainingSet;
+use crate::runtime::checkpoint::Tensors;
+
+/// P (N, C): how much each class is believed to be the true one of each sample; rows sum to one.
+pub struct Confidence(Tensor);
+
+impl Confidence {
+    /// The uniform start: P_ij = Y_ij / Σ_k Y_ik.
+    ///
+    /// # Errors
+    /// The device runs out of memory.
+    pub fn uniform(set: &TrainingSet, device: &Device) -> Result<Self> {
+        let all: Vec<usize> = (0..set.len()).collect();
+        let masks = set.candidate_masks(&all, device)?;
+        Ok(Self(masks.broadcast_div(&masks.sum_keepdim(D::Minus1)?)?))
+    }
+
+    /// The rows of these samples: (B, C).
+    ///
+    /// # Errors
+    /// A sample beyond the set.
+    pub fn rows(&self, samples: &[usize]) -> Result<Tensor> {
+        self.0.index_select(&self.indices(samples)?, 0)
+    }
+
+    /// Puts `rows` (B, C) in the place of the rows of these samples, each of which may occur once.
+    ///
+    /// # Errors
+    /// Shapes, types or devices that do not fit.
+    pub fn replace(&mut self, samples: &[usize], rows: &Tensor) -> Result<()> {
+        let indices = self.indices(samples)?.unsqueeze(1)?.broadcast_as(rows.shape())?.contiguous()?;
+        self.0.scatter_set(&indices, &rows.detach().contiguous()?, 0)
+    }
+
+    /// All rows, one after the other: (N · C).
+    ///
+    /// # Errors
+    /// The matrix cannot be copied from the device.
+    pub fn to_vec(&self) -> Result<Vec<f32>> {
+        self.0.flatten_all()?.to_vec1()
+    }
+
+    fn indices(&self, samples: &[usize]) -> Result<Tensor> {
+        let indices: Vec<u32> = samples.iter().map(|&i| i as u32).collect();
+        Tensor::from_vec(indices, samples.len(), self.0.device())
+    }
+}
+
+const NAME: &str = "confidence";
+
+impl State for Confidence {
+    fn tensors(&self) -> pipeline::error::Result<Tensors> {
+        use pipeline::error::{Error, OrFail};
+        let copy = self.0.to_device(&Device::Cpu).and_then(|tensor| tensor.copy());
+        let copy = copy.or_fail(|| Error::new("cannot copy the confidence matrix"))?;
+        Ok(Tensors::from([(NAME.to_owned(), copy)]))
+    }
+
+    fn restore(&mut self, tensors: &Tensors) -> pipeline::error::Result<()> {
+        restore_tensor(tensors, NAME, &mut self.0)
+    }
+}

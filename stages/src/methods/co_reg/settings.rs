@@ -1,0 +1,142 @@
+//! The constants of Co-Reg (method §§5–9), and what of them makes sense.
+//!
+//! \[P\], \[I\]: see docs/method.md.
+
+use pipeline::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::divide;
+use crate::learn::contrastive::Positives;
+
+/// What p, the other network's share of a pseudo-label on 𝒫, is made of (method §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Partner {
+    /// Its prediction, rescaled to the candidates: the paper's formula \[P\].
+    Rescaled,
+    /// Its prediction after distribution alignment, not rescaled.
+    Aligned,
+    /// Its prediction after distribution alignment, rescaled to the candidates: the authors' implementation
+    /// \[I\]. In short runs on annotations that prefer some classes it keeps the others from vanishing.
+    AlignedRescaled,
+}
+
+/// Co-Reg with its constants. \[P\] is stated in the paper, \[I\] comes from the authors' implementation; see
+/// docs/method.md.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoReg {
+    /// Epochs after warm-up.
+    pub epochs: usize,
+    /// Samples of 𝒫 a step \[P\].
+    pub batch_partial: usize,
+    /// Samples of 𝒰 a step \[P\].
+    pub batch_unlabeled: usize,
+    /// The division (method §5).
+    pub divide: divide::Settings,
+    /// Weak views averaged for a pseudo-label, K \[P\].
+    pub weak_views: usize,
+    /// Sharpening temperature T \[P\].
+    pub temperature: f64,
+    /// What of the other network's prediction becomes p of a pseudo-label.
+    pub partner: Partner,
+    /// Learn from the other network's labels \[P\]; false is the ablation "w/o Co-PL".
+    pub co_pseudo_label: bool,
+    /// Use the unlabeled split \[P\]; false is the ablation "w/o 𝒰".
+    pub use_unlabeled: bool,
+    /// Both parameters of MixUp's Beta distribution \[I\].
+    pub mixup: f64,
+    /// Epochs over which the term of 𝒰 grows from 0 to 1 \[I\].
+    pub ramp: usize,
+    /// λ₁, weight of the prototype term \[P\].
+    pub lambda_proto: f64,
+    /// λ₂, weight of the contrastive term \[P\].
+    pub lambda_contrast: f64,
+    /// Epochs after warm-up before the prototype and contrastive terms enter \[I: 11\].
+    pub regularise_after: usize,
+    /// γ, momentum of the prototypes \[P\].
+    pub prototype_momentum: f64,
+    /// Temperature of the prototype logits \[I\].
+    pub prototype_temperature: f64,
+    /// Keys in the queue \[P\].
+    pub queue: usize,
+    /// Momentum of the key networks \[P\].
+    pub key_momentum: f64,
+    /// T″, temperature of the contrastive loss \[I\].
+    pub contrast_temperature: f64,
+    /// Which pairs attract each other \[P\]; `supervised` is the ablation "w/ SupCont".
+    pub positives: Positives,
+}
+
+impl Default for CoReg {
+    fn default() -> Self {
+        Self {
+            epochs: 750,
+            batch_partial: 256,
+            batch_unlabeled: 256,
+            divide: divide::Settings::default(),
+            weak_views: 2,
+            temperature: 0.5,
+            partner: Partner::Rescaled,
+            co_pseudo_label: true,
+            use_unlabeled: true,
+            mixup: 4.0,
+            ramp: 16,
+            lambda_proto: 0.1,
+            lambda_contrast: 0.1,
+            regularise_after: 10,
+            prototype_momentum: 0.999,
+            prototype_temperature: 0.3,
+            queue: 8192,
+            key_momentum: 0.999,
+            contrast_temperature: 0.07,
+            positives: Positives::Noisy,
+        }
+    }
+}
+
+impl CoReg {
+    /// Refuses constants that make no sense.
+    ///
+    /// # Errors
+    /// The first such constant by name.
+    pub(super) fn check_constants(&self) -> Result<()> {
+        let positive = |name: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::new(format!("co-reg.{name} = {value} must be a positive number"))),
+        };
+        let share = |name: &str, value: f64| match (0.0..=1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(Error::new(format!("co-reg.{name} = {value} must lie between 0 and 1"))),
+        };
+        let within = |name: &str, value: usize, least: usize, most: usize| match (least..=most)
+            .contains(&value)
+        {
+            true => Ok(()),
+            false => Err(Error::new(format!("co-reg.{name} = {value} must lie between {least} and {most}"))),
+        };
+        within("epochs", self.epochs, 1, 1_000_000)?;
+        within("batch_partial", self.batch_partial, 1, 1 << 16)?;
+        within("batch_unlabeled", self.batch_unlabeled, 1, 1 << 16)?;
+        within("weak_views", self.weak_views, 1, 64)?;
+        within("queue", self.queue, 0, 1 << 24)?;
+        within("divide.loss_history", self.divide.loss_history, 1, 1_000_000)?;
+        within("divide.mixture_steps", self.divide.mixture_steps, 1, 1_000_000)?;
+        positive("temperature", self.temperature)?;
+        positive("divide.mixture_tolerance", self.divide.mixture_tolerance)?;
+        positive("mixup", self.mixup)?;
+        positive("prototype_temperature", self.prototype_temperature)?;
+        positive("contrast_temperature", self.contrast_temperature)?;
+        positive("divide.variance_floor", self.divide.variance_floor)?;
+        share("prototype_momentum", self.prototype_momentum)?;
+        share("key_momentum", self.key_momentum)?;
+        share("divide.threshold", self.divide.threshold)?;
+        for (name, value) in [("lambda_proto", self.lambda_proto), ("lambda_contrast", self.lambda_contrast)]
+        {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::new(format!("co-reg.{name} = {value} must be zero or more")));
+            }
+        }
+        Ok(())
+    }
+}

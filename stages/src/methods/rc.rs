@@ -1,0 +1,130 @@
+//! RC, the risk-consistent method (method §14; Feng et al. 2020, "Provably Consistent Partial-Label Learning"): one
+//! network learns a distribution over each sample's candidates, which follows its own predictions.
+
+use candle_core::{D, Result as Computed, Tensor};
+use candle_nn::ops::softmax;
+use pipeline::error::{Error, OrFail, Result};
+use pipeline::graph::Handle;
+use pipeline::stage::Context;
+use serde::{Deserialize, Serialize};
+
+
+use super::{Wire, Wired};
+use crate::artifacts::annotation::Labels;
+use crate::artifacts::images::Images;
+use crate::artifacts::training::SampleLabels;
+use crate::learn::confidence::Confidence;
+use crate::learn::losses::cross_entropy;
+use crate::learn::method::{Figure, Method, Step};
+use crate::learn::metrics::{accuracy, argmax_rows};
+use crate::learn::one_view::{OneView, check_batch};
+use crate::learn::optimizer::Optimizer;
+use crate::learn::pseudo_labels::rescale;
+use crate::learn::step_losses::StepLosses;
+use crate::learn::train::Training;
+use crate::network::Pass;
+use crate::vision::View;
+
+/// RC with its constants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rc {
+    /// Epochs, over which the learning rate follows the whole cosine.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// Whether the batch is shown again after the step and its confidences follow that prediction, as the authors do;
+    /// otherwise they follow the prediction that the step was made with, which saves a pass.
+    pub post_step: bool,
+}
+
+impl Default for Rc {
+    fn default() -> Self {
+        Self { epochs: 100, batch: 256, post_step: false }
+    }
+}
+
+impl Method for Rc {
+    const NAME: &'static str = "rc";
+    const TITLE: &'static str = "RC";
+    const VERSION: u32 = 1;
+    const NETWORKS: &'static [&'static str] = &["network"];
+    const FIGURES: &'static [&'static str] = &["pseudo_label_accuracy"];
+    const TOLD: &'static [(&'static str, &'static str)] = &[("pseudo_label_accuracy", "pseudo-labels right")];
+
+    type Inputs = (Images, Labels);
+    /// P: starts uniform over the candidates.
+    type State = Confidence;
+    type Lesson<'a> = OneView<'a>;
+
+    fn check(&self) -> Result<()> {
+        check_batch(Self::NAME, self.batch)
+    }
+
+    fn epochs(&self) -> usize {
+        self.epochs
+    }
+
+    fn optimizer(&self, shared: &Optimizer) -> Optimizer {
+        Optimizer { horizon: self.epochs, ..shared.clone() }
+    }
+
+    fn start(&self, training: &Training<'_, Self, ()>) -> Result<Confidence> {
+        Confidence::uniform(training.set, &training.device)
+            .or_fail(|| Error::new("cannot make the confidence matrix"))
+    }
+
+    fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<OneView<'a>> {
+        let annotated = training.set.annotated_samples();
+        Ok(OneView::new(training, network, &annotated, training.stage.method.batch, View::Weak))
+    }
+
+    /// L = CE(P_i, f); then P_ij ← Y_ij f_j / Σ_k Y_ik f_k.
+    fn step(
+        training: &mut Training<'_, Self>,
+        lesson: &OneView<'_>,
+        step: Step,
+        views: Tensor,
+    ) -> Computed<StepLosses> {
+        let samples = lesson.samples(step.number);
+        let learner = &mut training.learners[step.network];
+        let images = views.to_device(&training.device)?; // (B, H, W, channels)
+        let mut logits = learner.network.forward(&images, Pass::Train)?.logits; // (B, C)
+        let losses = StepLosses::of(cross_entropy(&logits, &training.state.rows(samples)?)?);
+        learner.step(losses.total()?, step.rate)?;
+        if training.stage.method.post_step {
+            logits = learner.network.forward(&images, Pass::TrainNoGrad)?.logits;
+        }
+        let candidates = lesson.candidate_masks(step.number, &training.device)?; // (B, C)
+        let believed = rescale(&softmax(&logits.detach(), D::Minus1)?, &candidates)?;
+        training.state.replace(samples, &believed)?;
+        Ok(losses)
+    }
+
+    fn figures(training: &mut Training<'_, Self>, _: &OneView<'_>, _: usize) -> Result<Vec<Figure>> {
+        let labels = argmax_rows(&confidences(training)?, training.set.classes);
+        Ok(vec![("pseudo_label_accuracy", accuracy(labels, &training.set.truth))])
+    }
+
+    fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
+        let (confidences, classes) = (confidences(training)?, training.set.classes);
+        let labels = argmax_rows(&confidences, classes);
+        let confidence = (labels.iter().enumerate()).map(|(i, &label)| confidences[i * classes + label as usize]);
+        Ok(Some(SampleLabels {
+            ids: training.set.ids.clone(),
+            confidence: confidence.collect(),
+            labels: labels.into_iter().map(|label| label as u16).collect(),
+            division: None,
+        }))
+    }
+}
+
+fn confidences(training: &Training<'_, Rc>) -> Result<Vec<f32>> {
+    training.state.to_vec().or_fail(|| Error::new("cannot read the confidences from the device"))
+}
+
+impl Wired for Rc {
+    fn inputs(&self, wire: &mut Wire) -> Result<(Handle<Images>, Handle<Labels>)> {
+        Ok((wire.images, wire.labels))
+    }
+}
