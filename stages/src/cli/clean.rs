@@ -8,10 +8,11 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use pipeline::error::{Error, Result};
-use pipeline::stage::Cancel;
-use pipeline::store::{Freed, Item, ItemKind, Policy};
+use pipeline::stage::{Cancel, Machine};
+use pipeline::store::{Freed, Item, ItemKind, Policy, Store};
 
 use super::open_store;
+use crate::runtime::device::{Place, machine};
 
 #[derive(Args)]
 pub(super) struct CleanArgs {
@@ -140,12 +141,16 @@ fn why_more_stays(freed: &Freed, limit: ByteSize, args: &CleanArgs) -> String {
 }
 
 pub(super) fn verify(artifacts: &Path, cancel: &Cancel) -> Result<()> {
+    let store = open_store(artifacts)?;
     let bar = indicatif::ProgressBar::no_length();
-    let damaged = open_store(artifacts)?.verify(cancel, &mut |done, total| {
+    let damaged = store.verify(cancel, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
+    for line in made_elsewhere(&store)? {
+        out!("{line}");
+    }
     if damaged.is_empty() {
         out!("every kept result is whole");
         return Ok(());
@@ -157,10 +162,46 @@ pub(super) fn verify(artifacts: &Path, cancel: &Cancel) -> Result<()> {
         .help("run again: they are made anew"))
 }
 
+/// A line for each other kind of machine that made results which are kept here: this one might have made other bytes
+/// under the same keys.
+fn made_elsewhere(store: &Store) -> Result<Vec<String>> {
+    let places = [Place::Cpu, Place::Cuda].into_iter().filter(|place| place.device().is_ok());
+    let here: Vec<Machine> = places.map(machine).collect();
+    let mut lines = Vec::new();
+    for (labels, count) in store.count_by_machine()? {
+        if labels.is_empty() || here.iter().any(|machine| *machine.labels() == labels) {
+            continue;
+        }
+        let kind: Vec<String> = labels.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let results = if count == 1 { "result is" } else { "results are" };
+        lines.push(format!("{count} {results} from another kind of machine ({})", kind.join(", ")));
+    }
+    Ok(lines)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn results_of_another_kind_of_machine_are_counted_and_those_of_this_one_are_not() {
+        use pipeline::fingerprint::Manifest;
+        use pipeline::store::Lookup;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("store")).unwrap();
+        let other = Machine::default().label("device", "abacus").label("instructions", "beads");
+        for (seed, made_on) in [&other, &other, &machine(Place::Cpu), &Machine::default()].iter().enumerate()
+        {
+            let manifest = Manifest::new("stage", 1, &seed, Vec::new(), Vec::new()).unwrap();
+            let Lookup::Miss(slot) = store.lookup(&manifest, &Cancel::default(), &mut |_| ()).unwrap() else {
+                unreachable!("nothing is kept yet")
+            };
+            slot.commit(Duration::ZERO, 0, made_on).unwrap();
+        }
+        let told = made_elsewhere(&store).unwrap();
+        assert_eq!(told, ["2 results are from another kind of machine (device abacus, instructions beads)"]);
+    }
 
     #[test]
     fn ages_and_sizes_are_read_as_people_write_them() {

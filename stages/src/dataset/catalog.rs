@@ -68,7 +68,8 @@ pub enum Source {
     Hub(Repository),
     /// Pictures that the project draws itself.
     Drawn(DrawnImages),
-    /// The user's files. IMAGES names them; a description cannot.
+    /// The user's files. IMAGES names them; a description cannot. Under its first name, so that what was kept stays valid.
+    #[serde(rename = "own")]
     UserImages(UserImages),
 }
 

@@ -116,3 +116,21 @@ fn who_is_named_and_would_not_vote_is_refused() {
         assert!(error.contains("LABELS=clip+votes"), "{error}");
     }
 }
+
+#[test]
+fn every_stage_is_rebuilt_from_its_serialised_form() {
+    let registry = registry().unwrap();
+    let methods = crate::methods::METHODS.iter().map(|method| (method.name, "clip"));
+    for (method, labels) in methods.chain([("co-reg", "synthetic q=0.03 eta=0.2")]) {
+        let mut experiment =
+            experiment("quick", Some(labels), "seed=7 optimizer.learning_rate=0.013").unwrap();
+        experiment.settings.method = method.to_owned();
+        let graph = experiment.graph(&[experiment.branch()]).unwrap().graph;
+        for node in graph.nodes() {
+            let stage = graph.stage(&node.node).unwrap();
+            let settings = stage.settings().unwrap();
+            let rebuilt = registry.rebuild(stage.name(), stage.version(), &settings).unwrap();
+            assert_eq!(rebuilt.key().unwrap(), stage.key().unwrap(), "{} of {method}", node.node);
+        }
+    }
+}

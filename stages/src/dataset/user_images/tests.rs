@@ -44,9 +44,8 @@ fn found(set: &DataSet, folder: &Path) -> Found {
     own.rows(&set.classes, &Context::for_test(folder)).unwrap()
 }
 
-/// Of every image that the stage keeps its id and its split.
-fn kept(set: &DataSet, limit_train: usize, balanced: bool) -> BTreeMap<String, Split> {
-    let stage = Download {
+fn download(set: &DataSet, limit_train: usize, balanced: bool) -> Download {
+    Download {
         source: set.source.clone(),
         classes: set.classes.clone(),
         split: set.split,
@@ -55,10 +54,38 @@ fn kept(set: &DataSet, limit_train: usize, balanced: bool) -> BTreeMap<String, S
         balanced,
         seed: 0,
         import: Some(ImportImages { skip_unreadable: false, shrink: 0 }),
-    };
+    }
+}
+
+/// Of every image that the stage keeps its id and its split.
+fn kept(set: &DataSet, limit_train: usize, balanced: bool) -> BTreeMap<String, Split> {
     let folder = tempfile::tempdir().unwrap();
+    let stage = download(set, limit_train, balanced);
     let index = stage.run((), &Context::for_test(folder.path())).unwrap().index;
     index.ids.into_iter().zip(index.splits).collect()
+}
+
+#[test]
+fn images_that_were_moved_have_the_same_key_and_are_rebuilt_where_they_are() {
+    let files = ["train/cat/a.png", "train/dog/b.png", "test/cat/a.png"];
+    let (here, there) = (folder(&files), folder(&[&files[..], &["notes.csv"]].concat()));
+    let [here, there] =
+        [here, there].map(|folder| download(&describe(folder.path(), None).unwrap(), 0, false));
+    let key = here.key().unwrap();
+    assert_eq!(key, there.key().unwrap());
+    assert_eq!(
+        key["source"],
+        serde_json::json!({"kind": "own", "folder": {"parts": [
+            {"folder": "train/cat", "split": "train", "class": 0},
+            {"folder": "train/dog", "split": "train", "class": 1},
+            {"folder": "test/cat", "split": "test", "class": 0},
+        ]}})
+    );
+    let mut registry = pipeline::registry::Registry::default();
+    registry.register::<Download>().unwrap();
+    let settings = serde_json::to_value(&here).unwrap();
+    let rebuilt = registry.rebuild(Download::NAME, Download::VERSION, &settings).unwrap();
+    assert_eq!((rebuilt.key().unwrap(), rebuilt.files()), (key, here.files()));
 }
 
 #[test]
