@@ -36,16 +36,13 @@ const NOT_OF_THE_ENGINE: [&str; 6] =
     ["candle_core", "candle_nn", "candle_transformers", "arrow", "parquet", "image"];
 
 /// What "knows nothing of …" means: the claim, and the words that the code of such a file does not import.
-const CLAIMS: [(&str, &[&str]); 22] = [
+const CLAIMS: [(&str, &[&str]); 18] = [
     ("batches", &["Views", "views"]),
     ("caching", &["store", "Store"]),
-    ("candidate sets", &["candidates", "Label"]),
-    ("candle", &["candle_core", "candle_nn"]),
     ("clip", &["clip"]),
     ("data sets", &["dataset"]),
     ("files", &["fs", "File", "Path", "PathBuf"]),
     ("graphs", &["graph", "Graph", "Handle"]),
-    ("hubs", &["hub", "hf_hub", "ureq", "reqwest"]),
     ("images", &["image", "vision", "Images", "Pixels"]),
     ("labels", &["annotation", "Labels"]),
     ("locks", &["lock", "Lock"]),
@@ -53,7 +50,6 @@ const CLAIMS: [(&str, &[&str]); 22] = [
     ("networks", &["network", "Network", "Architecture"]),
     ("parquet", &["parquet", "arrow"]),
     ("records", &["record", "Record"]),
-    ("requests", &["request", "ureq", "reqwest"]),
     ("schedules", &["schedule", "Scheduler"]),
     ("stages", &["Stage"]),
     ("stores", &["store", "Store"]),

@@ -34,7 +34,8 @@ impl Moved {
         assert_eq!(self.project.bytes("download/images.parquet"), self.expected);
         words.iter().for_each(|word| assert!(run.stderr.contains(word), "no `{word}` in: {}", run.stderr));
         // What is in the cache now does without the hub.
-        let offline = self.project.on_shapes(self.project.coreg_into("offline"), &["run", "--only", "download"]);
+        let offline =
+            self.project.on_shapes(self.project.coreg_into("offline"), &["run", "--only", "download"]);
         offline.env("HF_HUB_OFFLINE", "1").env("HF_ENDPOINT", "http://127.0.0.1:1").ok();
     }
 

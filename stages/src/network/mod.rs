@@ -15,7 +15,7 @@
 //!
 //! On a CPU norm and ReLU are folded into the convolutions, on all cores; on a GPU they are kernels between cuDNN's
 //! convolutions. `reference.rs` is the trunk through candle's own operators, for the tests. The room knows nothing of
-//! data, losses or files.
+//! data sets, losses or files.
 //!
 //! All parameters of the trunk are one flat variable (`parameters.rs`), so that an optimizer step or a moving average
 //! is one pass over memory; [`Network::state`] gives them by name in PyTorch's layout.
