@@ -18,7 +18,7 @@ pub use cuda::explained;
     target_os = "linux",
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
-pub(crate) use loader::{absent as absent_libraries, files as library_files};
+pub(crate) use loader::files as library_files;
 
 /// What to say when a device's memory does not suffice.
 pub const TOO_LITTLE_MEMORY: &str = "the GPU has too little memory: use smaller batches \
