@@ -73,9 +73,9 @@ EVERY_25 = awk '/^status=/ { exit substr($$0, 8) } !/^ *Compiling/ { print } /^ 
 
 build:
 	@if [ ! -x "$(COREG)" ] || [ "$$(cat "$(BUILT)" 2>/dev/null)" != 'features: $(FEATURES)' ]; then \
-		echo 'builds coreg for the first time: about 330 crates, 5 minutes on two cores' >&2; quiet=; \
+		echo 'builds coreg for the first time: about 330 crates, five to eight minutes on two cores' >&2; quiet=; \
 	elif [ -n "$$(find $(SOURCES) -newer "$(BUILT)" -print | head -n 1)" ]; then \
-		echo 'builds coreg again, since its sources changed: about 20 seconds' >&2; quiet=; \
+		echo 'builds coreg again, since its sources changed: about a minute' >&2; quiet=; \
 	else quiet=--quiet; fi; \
 	if [ -n "$$quiet" ] || [ -t 2 ]; then $(BUILD) $$quiet; \
 	else { $(BUILD) 2>&1; echo "status=$$?"; } | $(EVERY_25) >&2; fi \
