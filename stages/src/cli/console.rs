@@ -15,11 +15,11 @@ const LINE_EVERY: Duration = Duration::from_secs(15);
 pub(super) struct Console {
     bars: MultiProgress,
     plain: bool,
-    state: Mutex<State>,
+    state: Mutex<BarState>,
 }
 
 #[derive(Default)]
-struct State {
+struct BarState {
     running: BTreeMap<String, Running>,
     cached: usize,
 }
@@ -128,7 +128,7 @@ impl Listener for Console {
 }
 
 impl Console {
-    fn end(&self, state: &mut State, node: &str) {
+    fn end(&self, state: &mut BarState, node: &str) {
         if let Some(running) = state.running.remove(node) {
             running.bar.finish_and_clear();
         }

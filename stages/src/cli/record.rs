@@ -12,11 +12,11 @@ use serde_json::json;
 use crate::experiment::Experiment;
 
 /// A record being written.
-pub(super) struct Record {
+pub(super) struct RunRecord {
     file: Mutex<File>,
 }
 
-impl Record {
+impl RunRecord {
     /// Begins a record in `folder` with the settings of `experiment`.
     pub(super) fn begin(experiment: &Experiment, folder: &Path) -> Result<Self> {
         let cannot = || {
@@ -41,7 +41,7 @@ impl Record {
     }
 }
 
-impl Listener for Record {
+impl Listener for RunRecord {
     fn on(&self, event: &Event) {
         if matches!(event, Event::Progress { .. }) {
             return;

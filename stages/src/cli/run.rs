@@ -10,7 +10,7 @@ use pipeline::schedule::{RunReport, Scheduler};
 use pipeline::store::Store;
 
 use super::console::Console;
-use super::record::Record;
+use super::record::RunRecord;
 use super::{on_interrupt, open_store, summary};
 use crate::experiment::{Experiment, ExperimentGraph};
 
@@ -31,7 +31,7 @@ pub(super) fn execute(
 ) -> Result<RunReport> {
     check_free_space(artifacts)?;
     let cancel = on_interrupt()?;
-    let record = Record::begin(experiment, &artifacts.join("runs"))?;
+    let record = RunRecord::begin(experiment, &artifacts.join("runs"))?;
     let console = Console::new();
     let listener = move |event: &Event| {
         record.on(event);

@@ -7,7 +7,7 @@ use pipeline::error::{OrFail, Result};
 
 use super::config::{Activation, TowerConfig};
 use super::ops;
-use super::weights::{Shapes, Weights};
+use super::weights::{ClipWeights, Shapes};
 
 /// Where and in which type a model's tensors live.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct Linear {
 impl Linear {
     /// One linear map from the outputs of several side by side, stored as (outputs, inputs) in the file.
     pub fn load(
-        weights: &Weights,
+        weights: &ClipWeights,
         names: &[String],
         [inputs, outputs]: [usize; 2],
         place: &TensorPlace,
@@ -50,7 +50,7 @@ impl Linear {
 
     /// One linear map without bias.
     pub fn load_unbiased(
-        weights: &Weights,
+        weights: &ClipWeights,
         name: &str,
         shape: &[usize],
         place: &TensorPlace,
@@ -89,7 +89,12 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// Reads `{name}.weight` and `{name}.bias`.
-    pub fn load(weights: &Weights, name: &str, config: &TowerConfig, place: &TensorPlace) -> Result<Self> {
+    pub fn load(
+        weights: &ClipWeights,
+        name: &str,
+        config: &TowerConfig,
+        place: &TensorPlace,
+    ) -> Result<Self> {
         let read = |part: &str| {
             let values = weights.read(&format!("{name}.{part}"), &[config.hidden])?;
             place.tensor(values, &[config.hidden]).or_fail(super::cannot_load)
@@ -103,7 +108,7 @@ impl LayerNorm {
     }
 }
 
-struct Block {
+struct TransformerBlock {
     norm1: LayerNorm,
     qkv: Linear,
     out: Linear,
@@ -113,8 +118,8 @@ struct Block {
     config: TowerConfig,
 }
 
-impl Block {
-    fn load(weights: &Weights, prefix: &str, config: &TowerConfig, place: &TensorPlace) -> Result<Self> {
+impl TransformerBlock {
+    fn load(weights: &ClipWeights, prefix: &str, config: &TowerConfig, place: &TensorPlace) -> Result<Self> {
         let name = |part: &str| format!("{prefix}.{part}");
         let (hidden, wide) = (config.hidden, config.intermediate);
         let qkv = ["q", "k", "v"].map(|part| name(&format!("self_attn.{part}_proj")));
@@ -143,20 +148,20 @@ impl Block {
 
 /// The stack of blocks.
 pub struct Encoder {
-    blocks: Vec<Block>,
+    blocks: Vec<TransformerBlock>,
     causal: bool,
 }
 
 impl Encoder {
     /// Reads the blocks `{prefix}.layers.0` and on. `causal`: no token looks at later ones.
     pub fn load(
-        weights: &Weights,
+        weights: &ClipWeights,
         prefix: &str,
         config: &TowerConfig,
         causal: bool,
         place: &TensorPlace,
     ) -> Result<Self> {
-        let load = |i| Block::load(weights, &format!("{prefix}.layers.{i}"), config, place);
+        let load = |i| TransformerBlock::load(weights, &format!("{prefix}.layers.{i}"), config, place);
         Ok(Self { blocks: (0..config.layers).map(load).collect::<Result<_>>()?, causal })
     }
 

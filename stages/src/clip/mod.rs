@@ -53,7 +53,7 @@ pub use tokenizer::{TokenizedText, Tokenizer};
 use encoder::TensorPlace;
 use text_tower::TextTower;
 use vision_tower::VisionTower;
-use weights::{Shapes, Weights};
+use weights::{ClipWeights, Shapes};
 
 /// The names of the weights in a folder or repository; the first that is there is read.
 pub const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -110,7 +110,7 @@ impl ClipFiles {
     /// shape, and how many numbers these tensors hold. Cheap: of the weights only the header is read.
     pub fn check(&self) -> Result<u64> {
         let config = Config::read(&self.config)?;
-        let weights = Weights::open(&self.weights)?;
+        let weights = ClipWeights::open(&self.weights)?;
         let towers = [VisionTower::shapes(&config), TextTower::shapes(&config)];
         towers.iter().try_for_each(|shapes| weights.check_all(shapes))?;
         self.preprocess(&config)?;
@@ -121,7 +121,7 @@ impl ClipFiles {
     /// The scale that the model was trained to multiply similarities by, for information: the paper fixes 100.
     /// `None` where the file has none.
     pub fn logit_scale(&self) -> Result<Option<f64>> {
-        let weights = Weights::open(&self.weights)?;
+        let weights = ClipWeights::open(&self.weights)?;
         if !weights.has("logit_scale") {
             return Ok(None);
         }
@@ -150,7 +150,7 @@ impl ImageEncoder {
     pub fn load(files: &ClipFiles, device: &Device, dtype: DType) -> Result<Self> {
         let place = tensor_place(device, dtype)?;
         let config = Config::read(&files.config)?;
-        let weights = Weights::open(&files.weights)?;
+        let weights = ClipWeights::open(&files.weights)?;
         weights.check_all(&VisionTower::shapes(&config))?;
         let tower = VisionTower::load(&weights, &config, &place)?;
         Ok(Self { preprocess: files.preprocess(&config)?, tower, place, width: config.projection })
@@ -212,7 +212,7 @@ impl TextEncoder {
         let place = tensor_place(device, dtype)?;
         let config = Config::read(&files.config)?;
         let tokenizer = Tokenizer::read(&files.tokenizer, &config.text)?;
-        let weights = Weights::open(&files.weights)?;
+        let weights = ClipWeights::open(&files.weights)?;
         weights.check_all(&TextTower::shapes(&config))?;
         let tower = TextTower::load(&weights, &config, &place)?;
         Ok(Self { tokenizer, tower, place, width: config.projection })

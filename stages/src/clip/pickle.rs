@@ -176,7 +176,7 @@ mod tests {
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
 
-    use super::super::weights::Weights;
+    use super::super::weights::ClipWeights;
     use super::*;
 
     fn golden(name: &str) -> PathBuf {
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_layout_that_pytorch_allows_is_read_in_row_major_order() {
-        let weights = Weights::open(&golden("odd.bin").into()).unwrap();
+        let weights = ClipWeights::open(&golden("odd.bin").into()).unwrap();
         let counted = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0];
         for name in ["half", "bfloat16", "double", "parameter"] {
             assert_eq!(weights.read(name, &[2, 3]).unwrap(), counted, "{name}");
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_holds_no_floats_is_refused_by_name() {
-        let weights = Weights::open(&golden("odd.bin").into()).unwrap();
+        let weights = ClipWeights::open(&golden("odd.bin").into()).unwrap();
         for (name, shape, word) in [
             ("eight bits", vec![5], "CharStorage"),
             ("ids", vec![5], "I64"),

@@ -8,7 +8,7 @@ use pipeline::error::{OrFail, Result};
 use super::config::Config;
 use super::encoder::{Encoder, LayerNorm, Linear, TensorPlace};
 use super::tokenizer::TokenizedText;
-use super::weights::{Shapes, Weights};
+use super::weights::{ClipWeights, Shapes};
 
 const ROOT: &str = "text_model";
 
@@ -24,7 +24,7 @@ pub struct TextTower {
 
 impl TextTower {
     /// Reads the tensors named by [`TextTower::shapes`].
-    pub fn load(weights: &Weights, config: &Config, place: &TensorPlace) -> Result<Self> {
+    pub fn load(weights: &ClipWeights, config: &Config, place: &TensorPlace) -> Result<Self> {
         let (text, tower) = (config.text, &config.text.tower);
         let table = |name: &str, rows: usize| {
             let shape = [rows, tower.hidden];

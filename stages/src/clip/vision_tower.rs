@@ -8,7 +8,7 @@ use pipeline::error::{OrFail, Result};
 use super::config::{Config, VisionConfig};
 use super::encoder::{Encoder, LayerNorm, Linear, TensorPlace};
 use super::ops;
-use super::weights::{Shapes, Weights};
+use super::weights::{ClipWeights, Shapes};
 
 const ROOT: &str = "vision_model";
 
@@ -26,7 +26,7 @@ pub struct VisionTower {
 
 impl VisionTower {
     /// Reads the tensors named by [`VisionTower::shapes`].
-    pub fn load(weights: &Weights, config: &Config, place: &TensorPlace) -> Result<Self> {
+    pub fn load(weights: &ClipWeights, config: &Config, place: &TensorPlace) -> Result<Self> {
         let (vision, tower) = (config.vision, &config.vision.tower);
         let embedding =
             |name: &str, shape: &[usize]| weights.read(&format!("{ROOT}.embeddings.{name}"), shape);

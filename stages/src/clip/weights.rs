@@ -13,12 +13,12 @@ use super::stored::{Kind, Stored, floats};
 use super::{header, pickle};
 
 /// A file of weights whose tensors are listed.
-pub struct Weights {
+pub struct ClipWeights {
     file: Content,
     tensors: BTreeMap<String, Stored>,
 }
 
-impl Weights {
+impl ClipWeights {
     /// Lists the tensors, by the file's name as a checkpoint of PyTorch (`.bin`) or as safetensors. A file that is cut
     /// short, malformed or at odds with itself is an error.
     pub fn open(content: &Content) -> Result<Self> {
@@ -37,7 +37,7 @@ impl Weights {
         self.find(name, shape).map(|_| ())
     }
 
-    /// [`Weights::check`] for each of these.
+    /// [`ClipWeights::check`] for each of these.
     pub fn check_all(&self, shapes: &Shapes) -> Result<()> {
         shapes.iter().try_for_each(|(name, shape)| self.check(name, shape))
     }
@@ -65,7 +65,7 @@ impl Weights {
         Ok(stored)
     }
 
-    /// The tensor's values in row-major order, after the checks of [`Weights::check`].
+    /// The tensor's values in row-major order, after the checks of [`ClipWeights::check`].
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let stored = self.find(name, shape)?;
         let cannot = || Error::new(format!("cannot read the tensor {name}")).at(&self.file);
@@ -169,7 +169,7 @@ mod tests {
         ]
         .concat();
         let (_folder, path) = file(header, &data);
-        let weights = Weights::open(&path).unwrap();
+        let weights = ClipWeights::open(&path).unwrap();
         assert_eq!(weights.read("a", &[2]).unwrap(), [1.5, -2.0]);
         assert_eq!(weights.read("b", &[1]).unwrap(), [0.25]);
         assert_eq!(weights.read("c", &[]).unwrap(), [3.0]);
@@ -180,7 +180,7 @@ mod tests {
     fn a_wrong_tensor_is_named_with_both_shapes() {
         let header = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"I32","shape":[1],"data_offsets":[8,12]}}"#;
         let (_folder, path) = file(header, &[0; 12]);
-        let weights = Weights::open(&path).unwrap();
+        let weights = ClipWeights::open(&path).unwrap();
         let error = weights.check("a", &[1, 2]).unwrap_err().to_string();
         assert!(error.contains("tensor a has shape [2]") && error.contains("[1, 2]"), "{error}");
         let error = weights.check("nought", &[3]).unwrap_err().to_string();
@@ -204,13 +204,13 @@ mod tests {
             ("", &[]),
         ] {
             let (_folder, path) = file(header, data);
-            assert!(Weights::open(&path).is_err(), "{header}");
+            assert!(ClipWeights::open(&path).is_err(), "{header}");
         }
         for bytes in [&[][..], &[1, 2, 3], &[255; 64], &[9, 0, 0, 0, 0, 0, 0, 0, b'{']] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("model.safetensors");
             std::fs::write(&path, bytes).unwrap();
-            assert!(Weights::open(&path.into()).is_err(), "{bytes:?}");
+            assert!(ClipWeights::open(&path.into()).is_err(), "{bytes:?}");
         }
     }
 
@@ -218,7 +218,7 @@ mod tests {
     fn weights_that_are_not_finite_are_refused() {
         let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
         let (_folder, path) = file(header, &f32::NAN.to_le_bytes());
-        let error = Weights::open(&path).unwrap().read("a", &[1]).unwrap_err().to_string();
+        let error = ClipWeights::open(&path).unwrap().read("a", &[1]).unwrap_err().to_string();
         assert!(error.contains("tensor a") && error.contains("NaN"), "{error}");
     }
 }

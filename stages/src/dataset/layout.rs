@@ -7,7 +7,7 @@ use pipeline::error::{Error, Result};
 
 use super::catalog::{Repository, SourceFile};
 use crate::hub::client::{Fetched, FileRequest, Hub, ProgressMonitor, RepoKind};
-use crate::hub::request::{Listed, shown};
+use crate::hub::request::{ListedFile, shown};
 
 /// The branch with the hub's own conversion to Parquet: `{config}/{split}/0000.parquet` and so on.
 const CONVERTED: &str = "refs/convert/parquet";
@@ -169,7 +169,7 @@ impl Search<'_> {
     }
 
     /// The files at a revision, where one is looked for in place of `missing`; none if there is no such revision.
-    fn list(&self, revision: &str, missing: &SourceFile) -> Result<Vec<Listed>> {
+    fn list(&self, revision: &str, missing: &SourceFile) -> Result<Vec<ListedFile>> {
         let request = FileRequest { revision, sha256: None, ..self.request(missing) };
         Ok(self.hub.list_if_there(&request, self.monitor)?.unwrap_or_default())
     }
@@ -213,8 +213,8 @@ impl Search<'_> {
         &self,
         missing: &SourceFile,
         name: Option<Name>,
-        here: &[Listed],
-        converted: &[Listed],
+        here: &[ListedFile],
+        converted: &[ListedFile],
     ) -> Error {
         if self.hub.settings.offline {
             return self.hub.missing_error(&self.request(missing), self.monitor);
@@ -237,13 +237,13 @@ impl Search<'_> {
                 ))
             }
         };
-        let there = |files: &[Listed]| if files.is_empty() { "nothing".to_owned() } else { shown(files) };
+        let there = |files: &[ListedFile]| if files.is_empty() { "nothing".to_owned() } else { shown(files) };
         error.help(format!("the repository has: {}; {CONVERTED} has: {}", there(here), there(converted)))
     }
 }
 
 /// All shards of the same split in the same folder, in order, if a whole set of them is there.
-fn other_shards(files: &[Listed], missing: Name) -> Option<Vec<String>> {
+fn other_shards(files: &[ListedFile], missing: Name) -> Option<Vec<String>> {
     // By how many there should be.
     let mut sets: BTreeMap<usize, BTreeMap<usize, &str>> = BTreeMap::new();
     for file in files {
@@ -258,7 +258,7 @@ fn other_shards(files: &[Listed], missing: Name) -> Option<Vec<String>> {
 
 /// The files of the split on the branch of the conversion: those of the configuration that the folder is called
 /// after, or of the only one that has the split.
-fn conversion(files: &[Listed], missing: Name) -> Option<Vec<String>> {
+fn conversion(files: &[ListedFile], missing: Name) -> Option<Vec<String>> {
     let mut configs: BTreeMap<&str, BTreeMap<usize, &str>> = BTreeMap::new();
     for file in files {
         let parts: Vec<&str> = file.path.split('/').collect();
@@ -288,8 +288,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn listed(paths: &[&str]) -> Vec<Listed> {
-        paths.iter().map(|path| Listed { path: (*path).to_owned(), size: 1 }).collect()
+    fn listed(paths: &[&str]) -> Vec<ListedFile> {
+        paths.iter().map(|path| ListedFile { path: (*path).to_owned(), size: 1 }).collect()
     }
 
     fn shards(missing: &str, there: &[&str]) -> Option<Vec<String>> {

@@ -8,7 +8,7 @@ use pipeline::graph::Handle;
 use pipeline::registry::Registry;
 use pipeline::shared_graph::SharedGraph;
 
-use super::settings::Clip;
+use super::settings::ClipSettings;
 use super::{ClipNodes, Experiment};
 use crate::annotation::annotate::{Annotate, templates};
 use crate::annotation::embed::Embed;
@@ -19,7 +19,7 @@ use crate::artifacts::annotation::Votes;
 use crate::artifacts::images::Images;
 
 /// A CLIP as the settings name it.
-struct Named {
+struct NamedClip {
     model: String,
     /// Part of the names of its nodes.
     slug: String,
@@ -40,7 +40,7 @@ impl Experiment {
         let alone = clips.len() + usize::from(settings.labels.imports_votes()) == 1;
         let name = |stage: &str, own: &str| if alone { stage.to_owned() } else { format!("{stage}.{own}") };
         let (mut sources, mut votes) = (Vec::new(), Vec::new());
-        for Named { model, slug, origin } in clips {
+        for NamedClip { model, slug, origin } in clips {
             let fetch = FetchClip { origin: origin.clone() };
             let clip = graph.add(&name("clip", &slug), suffix, fetch, ())?;
             let embed = Embed { clip: origin.clone(), precision: place.inference_type() };
@@ -93,10 +93,10 @@ impl Experiment {
 }
 
 /// The CLIPs that the setting names, in its order.
-fn clips(settings: &Clip) -> Result<Vec<Named>> {
+fn clips(settings: &ClipSettings) -> Result<Vec<NamedClip>> {
     let whole = Path::new(&settings.model).is_dir();
     let models: Vec<&str> = if whole { vec![&settings.model] } else { settings.model.split(',').collect() };
-    let mut clips: Vec<Named> = Vec::new();
+    let mut clips: Vec<NamedClip> = Vec::new();
     let mut slugs = BTreeSet::new();
     for model in models.into_iter().map(str::trim) {
         let wrong = |fault: &str| {
@@ -124,7 +124,7 @@ fn clips(settings: &Clip) -> Result<Vec<Named>> {
         while !slugs.insert(slug.clone()) {
             slug.push_str("-b");
         }
-        clips.push(Named { model: model.to_owned(), slug, origin });
+        clips.push(NamedClip { model: model.to_owned(), slug, origin });
     }
     Ok(clips)
 }

@@ -19,7 +19,7 @@ use crate::artifacts::images::Images;
 use crate::dataset::catalog::{Classes, DataSet, Source};
 use crate::dataset::download::Download;
 use crate::dataset::user_images::{ImportImages, UserDataSet};
-use crate::methods::{Entry, Shared, TrainingNode, Wire};
+use crate::methods::{Entry, SharedSettings, TrainingNode, Wire};
 use crate::network::Architecture;
 use crate::results::evaluate::Evaluate;
 use crate::runtime::device::{self, Place};
@@ -233,9 +233,9 @@ impl Experiment {
         }
     }
 
-    fn shared(&self) -> Shared {
+    fn shared(&self) -> SharedSettings {
         let Settings { seed, input, optimizer, .. } = &self.settings;
-        Shared {
+        SharedSettings {
             seed: *seed,
             optimizer: optimizer.clone(),
             input: input.clone(),

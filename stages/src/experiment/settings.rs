@@ -30,13 +30,13 @@ pub struct Settings {
     /// Where the candidates come from.
     pub labels: LabelSource,
     /// Which images.
-    pub download: Download,
+    pub download: DownloadSettings,
     /// Which CLIP.
-    pub clip: Clip,
+    pub clip: ClipSettings,
     /// Which prompts.
-    pub annotate: Annotate,
+    pub annotate: AnnotateSettings,
     /// Which votes from elsewhere.
-    pub votes: Votes,
+    pub votes: VotesSettings,
     /// Which candidates.
     pub label: Label,
     /// Synthetic candidates.
@@ -44,12 +44,12 @@ pub struct Settings {
     /// How images become input.
     pub input: Input,
     /// What the student looks like.
-    pub network: Network,
+    pub network: NetworkSettings,
     /// Stochastic gradient descent.
     pub optimizer: Optimizer,
     /// Every method's own settings, by its name.
     #[serde(flatten)]
-    pub methods: methods::Settings,
+    pub methods: methods::MethodSettings,
 }
 
 /// Where the candidates come from.
@@ -82,7 +82,7 @@ impl LabelSource {
 /// Which images are used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Download {
+pub struct DownloadSettings {
     /// Seed of a random split and of the limits.
     pub seed: u64,
     /// Most training images; 0 for all.
@@ -103,7 +103,7 @@ pub struct Download {
 /// Which CLIPs annotate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Clip {
+pub struct ClipSettings {
     /// `owner/name` or `owner/name@revision` on the hub, or a folder in hub format; several are separated by commas.
     pub model: String,
     /// Branch, tag or commit on the hub, of models that do not say theirs.
@@ -113,7 +113,7 @@ pub struct Clip {
 /// Which votes from elsewhere count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Votes {
+pub struct VotesSettings {
     /// A Parquet file: id, annotator, class (text, or a number from 0), and perhaps confidence.
     pub file: String,
     /// A text file of further words for classes, a class a line: `class: word | another`; none if empty.
@@ -129,7 +129,7 @@ pub struct Votes {
 /// Which prompts CLIP reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Annotate {
+pub struct AnnotateSettings {
     /// `photo27`, `imagenet80`, `data-set` (the data set's own), a file with one template a line, or several of
     /// them joined by `+` \[I\].
     pub prompts: String,
@@ -140,7 +140,7 @@ pub struct Annotate {
 /// The student's shape (method §3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Network {
+pub struct NetworkSettings {
     /// Channels of the first stage; the next have two, four and eight times as many \[P: 64\].
     pub width: usize,
     /// Blocks of each stage \[P: 2, 2, 2, 2\].
@@ -163,7 +163,7 @@ impl Settings {
             baselines: Vec::new(),
             labels: LabelSource::Clip,
             // CLIP looks at no more than 336 pixels, and a photograph has a hundred times as many.
-            download: Download {
+            download: DownloadSettings {
                 seed: 0,
                 limit_train: 0,
                 limit_test: 0,
@@ -172,9 +172,12 @@ impl Settings {
                 skip_unreadable: false,
                 shrink: 512,
             },
-            clip: Clip { model: "openai/clip-vit-base-patch32".to_owned(), revision: "main".to_owned() },
-            annotate: Annotate { prompts: "photo27".to_owned(), logit_scale: 100.0 },
-            votes: Votes::default(),
+            clip: ClipSettings {
+                model: "openai/clip-vit-base-patch32".to_owned(),
+                revision: "main".to_owned(),
+            },
+            annotate: AnnotateSettings { prompts: "photo27".to_owned(), logit_scale: 100.0 },
+            votes: VotesSettings::default(),
             label: Label::default(),
             synthetic: Synthesise::default(),
             input: Input {
@@ -185,9 +188,9 @@ impl Settings {
                 flip: true,
                 strong: true,
             },
-            network: Network { width: 64, blocks: [2; 4], first_stride: 1, embedding: 128 },
+            network: NetworkSettings { width: 64, blocks: [2; 4], first_stride: 1, embedding: 128 },
             optimizer: Optimizer::default(),
-            methods: methods::Settings::defaults()?,
+            methods: methods::MethodSettings::defaults()?,
         })
     }
 

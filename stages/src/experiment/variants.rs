@@ -88,14 +88,14 @@ impl Experiment {
 #[serde(deny_unknown_fields)]
 struct Written {
     #[serde(default)]
-    variant: Vec<Listed>,
+    variant: Vec<ListedVariant>,
     #[serde(default)]
     grid: Table,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Listed {
+struct ListedVariant {
     name: String,
     title: Option<String>,
     #[serde(default)]
@@ -118,7 +118,7 @@ impl Written {
             return Err(Error::new("there is no variant").help("write at least one [[variant]] or a [grid]"));
         }
         let mut variants = Vec::new();
-        for Listed { name, title, set } in self.variant {
+        for ListedVariant { name, title, set } in self.variant {
             let layers = vec![overrides(&[set])?];
             variants.push(Variant { title: title.unwrap_or_else(|| name.clone()), name, layers });
         }

@@ -14,7 +14,7 @@ use super::client::{Answer, FileRequest, Hub, RemoteFile, RepoKind};
 use super::monitor::ProgressMonitor;
 use super::refusal::{self, UNKNOWN_REPOSITORY};
 use super::retry::{Failure, retry};
-use super::transport::{Method, Reply};
+use super::transport::{HttpMethod, Reply};
 
 /// More redirects in a row than this are a circle.
 const REDIRECTS: usize = 10;
@@ -28,7 +28,7 @@ const PATH: &AsciiSet = &PART.remove(b'/');
 
 /// One file of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Listed {
+pub struct ListedFile {
     /// Path in the repository.
     pub path: String,
     /// Bytes.
@@ -42,7 +42,7 @@ struct TreeEntry {
     /// `file` or `directory`.
     r#type: String,
     #[serde(flatten)]
-    listed: Listed,
+    listed: ListedFile,
 }
 
 impl Hub {
@@ -51,7 +51,7 @@ impl Hub {
     ///
     /// # Errors
     /// Unreachable, unknown repository or revision, gated, a stop at the user's request.
-    pub fn list(&self, request: &FileRequest, monitor: &ProgressMonitor) -> Result<Vec<Listed>> {
+    pub fn list(&self, request: &FileRequest, monitor: &ProgressMonitor) -> Result<Vec<ListedFile>> {
         self.list_if_there(request, monitor)?.ok_or_else(|| {
             let endpoint = &self.settings.endpoint;
             Error::new(format!("{endpoint} knows no {} at {}", request.repo, request.revision))
@@ -64,7 +64,7 @@ impl Hub {
         &self,
         request: &FileRequest,
         monitor: &ProgressMonitor,
-    ) -> Result<Option<Vec<Listed>>> {
+    ) -> Result<Option<Vec<ListedFile>>> {
         let mut files = if self.settings.offline {
             let cache = RepoCache::new(&self.settings.cache, request);
             let mut files = Vec::new();
@@ -79,7 +79,11 @@ impl Hub {
         Ok(files)
     }
 
-    fn tree(&self, request: &FileRequest, monitor: &ProgressMonitor) -> Result<Option<Vec<Listed>>, Failure> {
+    fn tree(
+        &self,
+        request: &FileRequest,
+        monitor: &ProgressMonitor,
+    ) -> Result<Option<Vec<ListedFile>>, Failure> {
         let kind = match request.kind {
             RepoKind::Model => "models",
             RepoKind::Dataset => "datasets",
@@ -115,7 +119,7 @@ impl Hub {
     ) -> Result<Answer<RemoteFile>, Failure> {
         let mut address = self.file_address(request, request.revision);
         for _ in 0..REDIRECTS {
-            let reply = self.send(Method::Head, &address, None, monitor)?;
+            let reply = self.send(HttpMethod::Head, &address, None, monitor)?;
             let status = reply.status;
             // A relative redirect is the same repository under its present name.
             if status.is_redirection()
@@ -198,7 +202,7 @@ impl Hub {
         monitor: &ProgressMonitor,
     ) -> Result<Reply, Failure> {
         for _ in 0..REDIRECTS {
-            let reply = self.send(Method::Get, &address, range.as_deref(), monitor)?;
+            let reply = self.send(HttpMethod::Get, &address, range.as_deref(), monitor)?;
             match reply.header("location").filter(|_| reply.status.is_redirection()) {
                 Some(location) => address = redirected(&address, location),
                 None => return Ok(reply),
@@ -210,7 +214,7 @@ impl Hub {
     /// Sends a request, with the token if it goes to the hub: where large files lie is no concern of the token.
     fn send(
         &self,
-        method: Method,
+        method: HttpMethod,
         address: &str,
         range: Option<&str>,
         monitor: &ProgressMonitor,
@@ -313,7 +317,7 @@ fn next_page(link: &str) -> Option<String> {
 }
 
 /// The first of the files, and how many more there are.
-pub(crate) fn shown(files: &[Listed]) -> String {
+pub(crate) fn shown(files: &[ListedFile]) -> String {
     const MOST: usize = 20;
     let names: Vec<&str> = files.iter().take(MOST).map(|file| file.path.as_str()).collect();
     let more = files.len().saturating_sub(MOST);
@@ -321,12 +325,12 @@ pub(crate) fn shown(files: &[Listed]) -> String {
     format!("{}{more}", names.join(", "))
 }
 
-fn list_folder(folder: &Path, prefix: &str, files: &mut Vec<Listed>) {
+fn list_folder(folder: &Path, prefix: &str, files: &mut Vec<ListedFile>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
         match fs::metadata(entry.path()) {
             Ok(data) if data.is_dir() => list_folder(&entry.path(), &format!("{path}/"), files),
-            Ok(data) => files.push(Listed { path, size: data.len() }),
+            Ok(data) => files.push(ListedFile { path, size: data.len() }),
             Err(_) => {}
         }
     }

@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+pub(super) enum HttpMethod {
     /// The reply's head alone.
     Head,
     /// All of the reply.
@@ -82,20 +82,20 @@ impl Transport {
     /// Unreachable, nothing within the patience, a stop at the user's request.
     pub(super) fn send(
         &self,
-        method: Method,
+        method: HttpMethod,
         address: &str,
         headers: &[(&str, String)],
         monitor: &ProgressMonitor,
     ) -> Result<Reply, Failure> {
         let mut request = match method {
-            Method::Head => self.agent.head(address),
-            Method::Get => self.agent.get(address),
+            HttpMethod::Head => self.agent.head(address),
+            HttpMethod::Get => self.agent.get(address),
         };
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         let (send, parts) = sync_channel(QUEUED);
-        let body = method == Method::Get;
+        let body = method == HttpMethod::Get;
         thread::Builder::new()
             .name("hub".to_owned())
             .spawn(move || match request.call() {

@@ -23,7 +23,7 @@ use crate::dataset::catalog::Schedule;
 use crate::learn::method::Method;
 use crate::learn::train::Train;
 use crate::runtime::suggest::unknown;
-pub use wire::{Settings, Shared, TrainingNode, Wire};
+pub use wire::{MethodSettings, SharedSettings, TrainingNode, Wire};
 
 /// Every method, by the name that the command line and the settings have for it.
 pub const METHODS: &[Entry] = &[

@@ -18,9 +18,9 @@ use crate::network::Architecture;
 
 /// The settings of every method, by its name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Settings(Table);
+pub struct MethodSettings(Table);
 
-impl Settings {
+impl MethodSettings {
     /// Every method's defaults.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Settings {
     }
 }
 
-impl<'de> Deserialize<'de> for Settings {
+impl<'de> Deserialize<'de> for MethodSettings {
     /// Refuses what is no method, and settings that a method does not have.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let all = Table::deserialize(deserializer)?;
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Settings {
 
 /// What all trainings of an experiment have in common.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub struct SharedSettings {
     /// Seed of weights, orders, views and mixing.
     pub seed: u64,
     /// Stochastic gradient descent.
@@ -101,9 +101,9 @@ pub struct Wire<'a> {
     /// The annotators' votes; synthetic labels have none.
     pub votes: Option<Handle<Votes>>,
     /// What all trainings have in common.
-    pub shared: Shared,
+    pub shared: SharedSettings,
     /// Every method's settings.
-    pub settings: &'a Settings,
+    pub settings: &'a MethodSettings,
     /// The trainings so far, in the order in which they were added.
     pub trainings: Vec<TrainingNode>,
 }
@@ -129,7 +129,7 @@ impl Wire<'_> {
     pub fn train<M: Wired>(&mut self) -> Result<Handle<Trained>> {
         let method: M = self.settings.of()?;
         let inputs = method.inputs(self)?;
-        let Shared { seed, optimizer, input, architecture } = self.shared.clone();
+        let SharedSettings { seed, optimizer, input, architecture } = self.shared.clone();
         let (epochs, optimizer) = (method.epochs(), method.optimizer(&optimizer));
         let stage = Train { method, seed, optimizer, input, architecture };
         let trained = self.graph.add(M::NAME, self.suffix, stage, inputs)?;

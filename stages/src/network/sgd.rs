@@ -65,7 +65,7 @@ impl Sgd {
         if grad.shape() != var.shape() {
             bail!("the gradient of {name} is {:?}, the parameter {:?}", grad.shape(), var.shape());
         }
-        let step = Step {
+        let step = SgdStep {
             velocity,
             momentum: self.momentum as f32,
             weight_decay: self.weight_decay as f32,
@@ -125,14 +125,14 @@ impl Sgd {
     }
 }
 
-struct Step<'a> {
+struct SgdStep<'a> {
     velocity: &'a Velocity,
     momentum: f32,
     weight_decay: f32,
     lr: f32,
 }
 
-impl InplaceOp2 for Step<'_> {
+impl InplaceOp2 for SgdStep<'_> {
     fn name(&self) -> &'static str {
         "sgd-step"
     }

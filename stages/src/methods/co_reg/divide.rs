@@ -9,7 +9,7 @@ use crate::learn::gaussian_mixture::{Fit, posterior_of_smaller};
 /// Epochs over which normalised losses are averaged, and other constants of the division (method §5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub struct DivisionSettings {
     /// Whether predictions are aligned to a uniform prior before the loss \[I\].
     pub align: bool,
     /// Epochs whose losses are averaged \[I\].
@@ -24,7 +24,7 @@ pub struct Settings {
     pub variance_floor: f64,
 }
 
-impl Default for Settings {
+impl Default for DivisionSettings {
     fn default() -> Self {
         let Fit { max_steps, tolerance, variance_floor } = Fit::default();
         Self {
@@ -69,7 +69,7 @@ pub fn divide(
     (candidates, annotated): (&[u8], &[bool]),
     classes: usize,
     history: &mut LossHistory,
-    settings: &Settings,
+    settings: &DivisionSettings,
 ) -> Division {
     let mut aligned = probs.clone();
     if settings.align {

@@ -5,7 +5,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use super::divide::{LossHistory, Settings, align, divide, division_loss};
+use super::divide::{DivisionSettings, LossHistory, align, divide, division_loss};
 use crate::learn::golden_tests::{Golden, close, flat};
 use crate::learn::pseudo_labels::{fuse, mean_of_views, rescale, sharpen};
 
@@ -24,7 +24,7 @@ fn division_loss_and_alignment_are_pytorchs() {
 
 #[test]
 fn a_division_averages_the_last_epochs_only() {
-    let settings = Settings { loss_history: 2, align: false, ..Settings::default() };
+    let settings = DivisionSettings { loss_history: 2, align: false, ..DivisionSettings::default() };
     let mut history = LossHistory::default();
     for confident in [0, 1, 1] {
         let row = |i: usize| if i % 2 == confident { [0.9, 0.1] } else { [0.2, 0.8] };
@@ -40,7 +40,7 @@ fn a_division_averages_the_last_epochs_only() {
 
 #[test]
 fn what_nobody_annotated_is_unlabeled_and_changes_nothing_for_the_rest() {
-    let settings = Settings { align: false, ..Settings::default() };
+    let settings = DivisionSettings { align: false, ..DivisionSettings::default() };
     let row = |i: usize| {
         if i.is_multiple_of(3) { [0.9, 0.1] } else { [0.2 + i as f32 / 100.0, 0.8 - i as f32 / 100.0] }
     };

@@ -33,7 +33,7 @@ pub struct CoReg {
     /// Samples of 𝒰 a step \[P\].
     pub batch_unlabeled: usize,
     /// The division (method §5).
-    pub divide: divide::Settings,
+    pub divide: divide::DivisionSettings,
     /// Weak views averaged for a pseudo-label, K \[P\].
     pub weak_views: usize,
     /// Sharpening temperature T \[P\].
@@ -74,7 +74,7 @@ impl Default for CoReg {
             epochs: 750,
             batch_partial: 256,
             batch_unlabeled: 256,
-            divide: divide::Settings::default(),
+            divide: divide::DivisionSettings::default(),
             weak_views: 2,
             temperature: 0.5,
             partner: Partner::Rescaled,

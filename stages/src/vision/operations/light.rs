@@ -136,13 +136,13 @@ widest! {
     }
 }
 
-type Table = [u8; 256];
+type LookupTable = [u8; 256];
 
-fn unchanged() -> Table {
+fn unchanged() -> LookupTable {
     std::array::from_fn(|value| value as u8)
 }
 
-fn look_up(tables: &[Table; 3], image: &mut [u8]) {
+fn look_up(tables: &[LookupTable; 3], image: &mut [u8]) {
     for [red, green, blue] in image.as_chunks_mut::<3>().0 {
         *red = tables[0][usize::from(*red)];
         *green = tables[1][usize::from(*green)];
