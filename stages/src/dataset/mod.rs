@@ -5,6 +5,7 @@ pub mod demo;
 pub mod download;
 mod layout;
 pub mod limit;
+pub(crate) mod names;
 pub mod split;
 pub mod tables;
 pub mod user_images;

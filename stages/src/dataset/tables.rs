@@ -15,6 +15,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use pipeline::error::{Error, OrFail, Result};
 
 use super::catalog::Classes;
+use super::names::NameIndex;
 
 /// Rows that are in memory at a time.
 const BATCH: usize = 512;
@@ -332,13 +333,7 @@ fn label_order(source: Vec<String>, classes: &Classes) -> Result<LabelOrder> {
 fn class_of(name: &str, classes: &Classes) -> Option<usize> {
     let renamed =
         classes.renamed.iter().find(|renamed| renamed.from == name).map(|renamed| renamed.to.as_str());
-    let name = normalised(renamed.unwrap_or(name));
-    classes.names.iter().position(|known| normalised(known) == name)
-}
-
-/// A class name as it is compared: case, spaces, hyphens and underscores do not count.
-pub(crate) fn normalised(name: &str) -> String {
-    name.to_lowercase().replace([' ', '-', '_'], "")
+    NameIndex::new(&classes.names).find(renamed.unwrap_or(name)).one()
 }
 
 /// The first of the names, and how many there are.

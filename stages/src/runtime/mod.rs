@@ -1,10 +1,12 @@
 //! What every room may use: the device, checkpoints, prefetching, panics of libraries turned into errors, digests, the
-//! nearest known name, the allocator.
+//! nearest known name, text files, Git LFS pointers, the allocator.
 
 pub mod allocator;
 pub mod checkpoint;
 pub mod device;
 pub mod digest;
+pub mod lfs;
 pub mod panics;
 pub mod prefetch;
 pub mod suggest;
+pub mod text;

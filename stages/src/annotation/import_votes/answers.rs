@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use pipeline::error::{Error, Result};
 
 use crate::dataset::catalog::wordings;
-use crate::dataset::tables::normalised;
+use crate::dataset::names::normalised;
 use crate::runtime::suggest::unknown;
 
 /// What an answer was found to be.

@@ -14,7 +14,7 @@ use std::path::Path;
 use pipeline::error::{Error, OrFail, Result};
 
 use crate::dataset::catalog::{ALTERNATIVES, Classes};
-use crate::dataset::tables::normalised;
+use crate::dataset::names::normalised;
 
 /// The classes that the file lists.
 ///

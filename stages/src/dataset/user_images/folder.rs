@@ -15,8 +15,9 @@ use super::walk::Tree;
 use super::{Described, UserImages, classes, first_few};
 use crate::dataset::catalog::Classes;
 use crate::dataset::download::Found;
+use crate::dataset::names::normalised;
 use crate::dataset::split::{Split, SplitRule};
-use crate::dataset::tables::{ImageRow, normalised};
+use crate::dataset::tables::ImageRow;
 
 /// Image files, part by part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
