@@ -10,6 +10,7 @@ mod download;
 mod eurosat;
 mod full_disks;
 mod house;
+mod inputs;
 mod interrupt;
 mod kills;
 mod less_data;

@@ -11,10 +11,13 @@ use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::table::{self, ROW_GROUP, Rows, Table};
+use super::table::{self, ROW_GROUP, Rows, Table, TableWriter};
 use crate::runtime::panics::guarded;
 
 const FILE: &str = "images.parquet";
+/// Bytes of images after which a row group ends, should it have fewer than [`ROW_GROUP`] rows: what writing needs of
+/// memory, and what whoever reads a group needs.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 /// The entry in which Hugging Face `datasets` looks for the columns' features; the class names are in it
 /// too, as `classes`.
 const FEATURES: &str = "huggingface";
@@ -104,7 +107,12 @@ pub struct Images {
 }
 
 enum ImageStorage {
-    Memory { encoded: Vec<Vec<u8>>, paths: Vec<Option<String>> },
+    Memory {
+        encoded: Vec<Vec<u8>>,
+        paths: Vec<Option<String>>,
+    },
+    /// In the file that [`ImagesWriter`] wrote, until the store has it.
+    Written(PathBuf),
     Folder(PathBuf),
 }
 
@@ -125,11 +133,117 @@ impl Images {
                 let starts = (0..=chunks.len()).map(|n| (n * ROW_GROUP).min(encoded.len())).collect();
                 Ok(Encoded { starts, chunks })
             }
-            ImageStorage::Folder(folder) => {
-                let path = folder.join(FILE);
+            ImageStorage::Folder(_) | ImageStorage::Written(_) => {
+                let path = match &self.source {
+                    ImageStorage::Folder(folder) => folder.join(FILE),
+                    ImageStorage::Memory { .. } => PathBuf::new(),
+                    ImageStorage::Written(path) => path.clone(),
+                };
                 guarded(|| Encoded::read(&path)).or_fail(|| Error::new("cannot read the images").at(&path))?
             }
         }
+    }
+}
+
+/// A table of images being written. No more of them are in memory than a row group holds.
+pub struct ImagesWriter {
+    path: PathBuf,
+    inner: TableWriter,
+    features: String,
+    index: Index,
+    /// The images of the row group that is being filled, and how many bytes they have.
+    waiting: Vec<(Vec<u8>, Option<String>)>,
+    bytes: usize,
+}
+
+impl ImagesWriter {
+    /// Writes into `folder`, which is made, until the store takes the table over.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn create(folder: &Path, classes: Vec<String>) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .or_fail(|| Error::new("cannot write the table of images").at(folder))?;
+        Ok(Self::to(&folder.join(FILE), classes))
+    }
+
+    fn to(path: &Path, classes: Vec<String>) -> Self {
+        let text = |dtype| json!({"dtype": dtype, "_type": "Value"});
+        let features = json!({"info": {"features": {
+            "id": text("string"),
+            "split": text("string"),
+            "label": text("int32"),
+            "image": {"_type": "Image"},
+        }}, "classes": classes});
+        Self {
+            path: path.to_owned(),
+            inner: TableWriter::new(path),
+            features: features.to_string(),
+            index: Index { classes, ..Index::default() },
+            waiting: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Appends an image: its file as it came, and that file's name where it is known.
+    ///
+    /// # Errors
+    /// The table cannot be written.
+    pub fn push(
+        &mut self,
+        id: String,
+        split: Split,
+        label: Option<i32>,
+        image: (Vec<u8>, Option<String>),
+    ) -> Result<()> {
+        self.index.ids.push(id);
+        self.index.splits.push(split);
+        self.index.labels.push(label);
+        self.bytes += image.0.len();
+        self.waiting.push(image);
+        if self.waiting.len() == ROW_GROUP || self.bytes >= ROW_GROUP_BYTES {
+            self.end_row_group()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn end_row_group(&mut self) -> Result<()> {
+        let (images, paths): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().unzip();
+        self.bytes = 0;
+        let Index { ids, splits, labels, .. } = &self.index;
+        let rows = ids.len() - images.len()..ids.len();
+        // Nullable throughout: `datasets` takes a column for an image only if it is declared so.
+        let image = StructArray::from(vec![
+            (
+                Arc::new(Field::new("bytes", DataType::Binary, true)),
+                Arc::new(BinaryArray::from_iter_values(&images)) as _,
+            ),
+            (
+                Arc::new(Field::new("path", DataType::Utf8, true)),
+                Arc::new(paths.into_iter().collect::<StringArray>()) as _,
+            ),
+        ]);
+        let table = Table::new()
+            .strings("id", &ids[rows.clone()])
+            .strings("split", splits[rows.clone()].iter().map(|split| split.name()))
+            .i32_or_null("label", labels[rows].iter().copied())
+            .column("image", Arc::new(image), true)
+            .metadata(FEATURES, self.features.clone());
+        self.inner.write(table)?;
+        self.inner.end_row_group()
+    }
+
+    /// Writes the table's end, and gives the images.
+    ///
+    /// # Errors
+    /// The table cannot be written.
+    pub fn finish(mut self) -> Result<Images> {
+        if !self.waiting.is_empty() || self.index.ids.is_empty() {
+            self.end_row_group()?;
+        }
+        self.inner.finish()?;
+        Ok(Images { index: self.index, source: ImageStorage::Written(self.path) })
     }
 }
 
@@ -175,41 +289,26 @@ impl Encoded {
 
 impl Artifact for Images {
     fn save(&self, folder: &Path) -> Result<()> {
-        let ImageStorage::Memory { encoded, paths } = &self.source else {
-            return Err(Error::new("these images are stored already").at(folder));
+        let (encoded, paths) = match &self.source {
+            ImageStorage::Memory { encoded, paths } => (encoded, paths),
+            ImageStorage::Written(written) => {
+                let path = folder.join(FILE);
+                let cannot = || Error::new("cannot keep the table of images").at(&path);
+                return match std::fs::rename(written, &path) {
+                    // Another file system: a test's.
+                    Err(_) => std::fs::copy(written, &path).map(drop).or_fail(cannot),
+                    Ok(()) => Ok(()),
+                };
+            }
+            ImageStorage::Folder(_) => return Err(Error::new("these images are stored already").at(folder)),
         };
         let Index { ids, splits, labels, classes } = &self.index;
-        let text = |dtype| json!({"dtype": dtype, "_type": "Value"});
-        let features = json!({"info": {"features": {
-            "id": text("string"),
-            "split": text("string"),
-            "label": text("int32"),
-            "image": {"_type": "Image"},
-        }}, "classes": classes});
-        let features = features.to_string();
-        // Piece by piece: one Arrow array holds no more than 2 GiB.
-        let starts = (0..ids.len().max(1)).step_by(ROW_GROUP);
-        let tables = starts.map(|start| {
-            let rows = start..(start + ROW_GROUP).min(ids.len());
-            // Nullable throughout: `datasets` takes a column for an image only if it is declared so.
-            let image = StructArray::from(vec![
-                (
-                    Arc::new(Field::new("bytes", DataType::Binary, true)),
-                    Arc::new(BinaryArray::from_iter_values(&encoded[rows.clone()])) as _,
-                ),
-                (
-                    Arc::new(Field::new("path", DataType::Utf8, true)),
-                    Arc::new(paths[rows.clone()].iter().cloned().collect::<StringArray>()) as _,
-                ),
-            ]);
-            Table::new()
-                .strings("id", &ids[rows.clone()])
-                .strings("split", splits[rows.clone()].iter().map(|split| split.name()))
-                .i32_or_null("label", labels[rows].iter().copied())
-                .column("image", Arc::new(image), true)
-                .metadata(FEATURES, features.clone())
-        });
-        Table::write_all(&folder.join(FILE), tables)
+        let mut writer = ImagesWriter::to(&folder.join(FILE), classes.clone());
+        for row in 0..ids.len() {
+            let image = (encoded[row].clone(), paths[row].clone());
+            writer.push(ids[row].clone(), splits[row], labels[row], image)?;
+        }
+        writer.finish().map(drop)
     }
 
     fn load(folder: &Path) -> Result<Self> {

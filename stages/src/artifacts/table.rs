@@ -1,7 +1,7 @@
 //! Parquet files whose bytes depend on their rows alone, and columns read back with their types checked.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -131,36 +131,66 @@ impl Table {
 
     /// Writes tables of one schema to `path`, one after the other, so that not all need be held at once.
     pub(crate) fn write_all(path: &Path, tables: impl IntoIterator<Item = Self>) -> Result<()> {
-        let cannot = || Error::new("cannot write the table").at(path);
-        let mut writer = None;
-        for table in tables {
-            let schema = Arc::new(Schema::new(table.fields));
-            let batch = RecordBatch::try_new(schema.clone(), table.columns).or_fail(cannot)?;
-            let writer = match &mut writer {
-                Some(writer) => writer,
-                empty => {
-                    // `created_by` would otherwise name the library's version, and the Arrow schema is a
-                    // second entry.
-                    let properties = WriterProperties::builder()
-                        .set_created_by("coreg".to_owned())
-                        .set_compression(Compression::SNAPPY)
-                        .set_max_row_group_row_count(Some(ROW_GROUP))
-                        .set_key_value_metadata(
-                            table.metadata.map(|(key, value)| vec![KeyValue::new(key.to_owned(), value)]),
-                        )
-                        .build();
-                    let options =
-                        ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-                    let file = File::create(path).or_fail(cannot)?;
-                    empty.insert(ArrowWriter::try_new_with_options(file, schema, options).or_fail(cannot)?)
-                }
-            };
-            writer.write(&batch).or_fail(cannot)?;
-        }
-        if let Some(writer) = writer {
-            writer.close().or_fail(cannot)?;
-        }
-        Ok(())
+        let mut writer = TableWriter::new(path);
+        tables.into_iter().try_for_each(|table| writer.write(table))?;
+        writer.finish()
+    }
+}
+
+/// A Parquet file being written, table after table of one schema.
+pub(crate) struct TableWriter {
+    path: PathBuf,
+    inner: Option<ArrowWriter<File>>,
+}
+
+impl TableWriter {
+    /// The file appears with the first table.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), inner: None }
+    }
+
+    fn cannot(&self) -> Error {
+        Error::new("cannot write the table").at(&self.path)
+    }
+
+    /// Appends a table's rows.
+    pub(crate) fn write(&mut self, table: Table) -> Result<()> {
+        let schema = Arc::new(Schema::new(table.fields));
+        let batch = RecordBatch::try_new(schema.clone(), table.columns).or_fail(|| self.cannot())?;
+        let writer = match self.inner.take() {
+            Some(writer) => writer,
+            None => {
+                // `created_by` would otherwise name the library's version, and the Arrow schema is a second entry.
+                let properties = WriterProperties::builder()
+                    .set_created_by("coreg".to_owned())
+                    .set_compression(Compression::SNAPPY)
+                    .set_max_row_group_row_count(Some(ROW_GROUP))
+                    .set_key_value_metadata(
+                        table.metadata.map(|(key, value)| vec![KeyValue::new(key.to_owned(), value)]),
+                    )
+                    .build();
+                let options =
+                    ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+                let file = File::create(&self.path).or_fail(|| self.cannot())?;
+                ArrowWriter::try_new_with_options(file, schema, options).or_fail(|| self.cannot())?
+            }
+        };
+        self.inner
+            .insert(writer)
+            .write(&batch)
+            .or_fail(|| Error::new("cannot write the table").at(&self.path))
+    }
+
+    /// Ends the row group, so that what was written so far leaves memory.
+    pub(crate) fn end_row_group(&mut self) -> Result<()> {
+        let flushed = self.inner.as_mut().map_or(Ok(()), ArrowWriter::flush);
+        flushed.or_fail(|| self.cannot())
+    }
+
+    /// Writes the file's end.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let closed = self.inner.take().map_or(Ok(()), |writer| writer.close().map(drop));
+        closed.or_fail(|| self.cannot())
     }
 }
 

@@ -95,7 +95,7 @@ struct ChoiceArgs {
     /// A data set of the catalog, or a TOML file that describes one.
     #[arg(long, default_value = "demo", value_name = "NAME|FILE")]
     dataset: String,
-    /// Images of your own: a folder of them, Parquet files or IDX files.
+    /// Images of your own: a folder of them, Parquet, Arrow, IDX or tar files, or a pattern in quotes.
     #[arg(long, value_name = "PATH", conflicts_with = "dataset")]
     images: Option<PathBuf>,
     /// A text file with a class a line: `name`, or `name: what CLIP is told | another wording`.
@@ -131,7 +131,7 @@ impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
         let Self { dataset, images, classes, name, profile, method, clip, votes, labels, set, .. } = self;
-        let own = images.map(|images| UserDataSet { images, classes, name });
+        let own = images.map(|images| UserDataSet { images, classes, name, ..UserDataSet::default() });
         Experiment::new(&Choice { data_set: dataset, own, profile, method, clip, votes, labels, set }, place)
     }
 }

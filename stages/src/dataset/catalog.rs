@@ -37,6 +37,9 @@ pub struct DataSet {
     pub title: String,
     /// What people should know who see a result on it.
     pub note: Option<String>,
+    /// What was assumed of images of one's own, and what overrides it. A description cannot say it.
+    #[serde(skip)]
+    pub notes: Vec<String>,
     /// The CLIP that annotates it unless another is named; left out where that is the usual one.
     pub clip: Option<String>,
     /// Prompt templates for its kind of images, which `annotate.prompts=data-set` takes.

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::catalog::{Classes, Repository, Source};
+use super::import::{Import, ImportImages};
+use super::labels::{LabelColumn, LabelOrder, listed};
 use super::layout::{self, Piece};
 use super::limit::{limit, limit_evenly};
-use super::split::{Shuffle, Split, SplitRule, id, prefixes, split};
-use super::tables::{ImageRow, ImageRows, LabelOrder, listed};
-use super::user_images::ImportImages;
-use crate::artifacts::images::{Images, Index};
+use super::listing::{EncodedImage, ImageSource, Listing};
+use super::split::{Shuffle, Split, SplitRule, prefixes, split};
+use super::table_rows::{ImageTable, TableRows};
+use crate::artifacts::images::{Images, ImagesWriter};
 use crate::hub::client::{Hub, ProgressMonitor};
 use crate::hub::environment::HubSettings;
 
@@ -32,7 +34,7 @@ pub struct Download {
     pub balanced: bool,
     /// Seed of a random split and of the limits.
     pub seed: u64,
-    /// How images of one's own are taken over.
+    /// How images are taken over. Those of a hub are looked at only if unreadable ones are to be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportImages>,
 }
@@ -42,12 +44,12 @@ pub struct Download {
 const NO_PART_OF_THE_KEY: [&str; 8] = [
     "/source/instead_of",
     "/source/folder/root",
-    "/source/folder/notes",
     "/source/folder/parts/*/files",
-    "/source/tables/notes",
     "/source/tables/files/*/path",
+    "/source/tables/files/*/beside",
     "/source/idx/pairs/*/images",
     "/source/idx/pairs/*/labels",
+    "/source/tar/archives/*/path",
 ];
 
 impl Stage for Download {
@@ -75,71 +77,72 @@ impl Stage for Download {
     }
 
     fn run(&self, (): (), context: &Context) -> Result<Images> {
-        let mut found = match &self.source {
-            Source::Hub(repository) => self.fetch(repository, context)?,
-            Source::Drawn(drawn) => {
-                let mut found = Found::default();
-                for part in Split::ALL {
-                    for (number, row) in drawn.rows(part, context)?.into_iter().enumerate() {
-                        found.push(row, id(part.name(), number), Some(part));
-                    }
-                }
-                found
-            }
-            Source::UserImages(images) => images.rows(&self.classes, context)?,
+        let source: Box<dyn ImageSource> = match &self.source {
+            Source::Hub(repository) => Box::new(self.fetch(repository, context)?),
+            Source::Drawn(drawn) => Box::new(*drawn),
+            Source::UserImages(images) => images.open(&self.classes)?,
         };
+        let Listing { mut ids, labels, given } = source.list(context)?;
         let shuffle = match self.source {
             // People add to their images, and what was put aside for testing should stay there.
-            Source::UserImages(_) => Shuffle::by_id(self.seed, &found.ids),
+            Source::UserImages(_) => Shuffle::by_id(self.seed, &ids),
             Source::Hub(_) | Source::Drawn(_) => Shuffle::by_place(self.seed),
         };
-        let splits = split(&self.split, &found.given, &shuffle)?;
+        let splits = split(&self.split, &given, &shuffle)?;
         let [train, test] = [self.limit_train, self.limit_test].map(|limit| (limit > 0).then_some(limit));
-        let mut kept = if self.balanced {
-            let labels: Vec<Option<i32>> = found.rows.iter().map(|row| row.label).collect();
+        let kept = if self.balanced {
             limit_evenly(&splits, &labels, train, test, &shuffle)?
         } else {
             limit(&splits, train, test, &shuffle)
         };
-        if let (Source::UserImages(images), Some(import)) = (&self.source, self.import) {
-            kept = import.run(images, &mut found, kept, context)?;
+        let mut import = Import::new(self.import, kept.len());
+        let mut writer = ImagesWriter::create(context.checkpoint(), self.classes.names.clone())?;
+        context.progress().begin(kept.len() as u64, "images");
+        source.read(&kept, context, &mut |images| {
+            let count = images.len() as u64;
+            for (row, EncodedImage { bytes, path }) in import.good(images, &ids) {
+                writer.push(std::mem::take(&mut ids[row]), splits[row], labels[row], (bytes, path))?;
+            }
+            context.progress().advance(count);
+            Ok(())
+        })?;
+        import.finish(context)?;
+        let images = writer.finish()?;
+        for part in Split::ALL {
+            if images.index.of(part).is_empty() {
+                return Err(Error::new(format!("no image of {part} is left")).help(
+                    "both splits need images: mend those that cannot be read, or check the split rule",
+                ));
+            }
         }
-        let Found { mut rows, mut ids, .. } = found;
-        let mut index = Index { classes: self.classes.names.clone(), ..Index::default() };
-        let (mut encoded, mut paths) = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
-        for row in kept {
-            let image = &mut rows[row];
-            index.ids.push(std::mem::take(&mut ids[row]));
-            index.splits.push(splits[row]);
-            index.labels.push(image.label);
-            encoded.push(std::mem::take(&mut image.bytes));
-            paths.push(image.path.take());
-        }
-        Ok(Images::new(index, encoded, paths))
+        Ok(images)
     }
 }
 
 impl Download {
-    /// All rows of a repository, in the order of its files. Ids are the same however the hub divides
-    /// what the description has in one file a split.
-    fn fetch(&self, source: &Repository, context: &Context) -> Result<Found> {
+    /// The rows of a repository, in the order of its files. Ids are the same however the hub divides what the
+    /// description has in one file a split.
+    fn fetch(&self, source: &Repository, context: &Context) -> Result<TableRows> {
         let hub = Hub::open(HubSettings::from_env()?)?;
         let pieces = layout::fetch(&hub, source, &ProgressMonitor::of(context))?;
         let paths: Vec<&str> = source.files.iter().map(|file| file.path.as_str()).collect();
         let prefixes = prefixes(&paths);
-        let mut found = Found::default();
+        let label = source.label_column.clone().map(|name| LabelColumn { name, first: 0 });
+        let mut all = Vec::new();
         for Piece { first, rows, shards } in pieces {
             let mut tables = Vec::new();
             for shard in &shards {
-                let label = source.label_column.as_deref();
-                tables.push(ImageRows::open(
-                    &shard.fetched.path,
+                let path = &shard.fetched.path;
+                tables.push(ImageTable::open(
+                    path,
                     &source.image_column,
-                    label,
+                    label.as_ref(),
                     &self.classes,
+                    "correct the data set's description: its columns, classes.names, or classes.renamed for names that \
+                     the source writes differently",
                 )?);
             }
-            let count: u64 = tables.iter().map(ImageRows::row_count).sum();
+            let count: u64 = tables.iter().map(|table| table.rows() as u64).sum();
             if rows.is_some_and(|expected| expected != count) {
                 let path = shards.first().map(|shard| shard.fetched.path.clone()).unwrap_or_default();
                 let files =
@@ -162,48 +165,11 @@ impl Download {
                         .progress()
                         .note(format!("{} names its classes {names}; taken in this order", shard.path));
                 }
-                let rows = table.row_count() as usize;
-                let id = |row| id(&prefixes[first], before + row);
-                found.take(table, id, source.files[first].split, context)?;
+                let rows = table.rows();
+                all.push(table.called(&prefixes[first], before, source.files[first].split));
                 before += rows;
             }
         }
-        Ok(found)
-    }
-}
-
-/// What a source has.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) rows: Vec<ImageRow>,
-    pub(super) ids: Vec<String>,
-    /// The split that the source gives each row.
-    pub(super) given: Vec<Option<Split>>,
-}
-
-impl Found {
-    /// Takes all rows of a table.
-    pub(super) fn take(
-        &mut self,
-        table: ImageRows,
-        id: impl Fn(usize) -> String,
-        split: Option<Split>,
-        context: &Context,
-    ) -> Result<()> {
-        context.progress().begin(table.row_count(), "images read");
-        for (number, row) in table.enumerate() {
-            self.push(row?, id(number), split);
-            if number % 256 == 255 {
-                context.safe_point()?;
-                context.progress().advance(256);
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn push(&mut self, row: ImageRow, id: String, split: Option<Split>) {
-        self.rows.push(row);
-        self.ids.push(id);
-        self.given.push(split);
+        Ok(TableRows(all))
     }
 }

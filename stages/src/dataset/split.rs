@@ -85,11 +85,13 @@ pub fn split(rule: &SplitRule, given: &[Option<Split>], shuffle: &Shuffle) -> Re
     Ok(splits)
 }
 
-/// A name for each source file that starts the ids of its rows: the file's name without `.parquet`
-/// and `-of-00001`, or, should two files share that, the whole path without `.parquet`.
+/// A name for each source file that starts the ids of its rows: the file's name without its ending
+/// and `-of-00001`, or, should two files share that, the whole path without the ending.
 pub fn prefixes(files: &[&str]) -> Vec<String> {
-    let whole: Vec<String> =
-        files.iter().map(|path| path.strip_suffix(".parquet").unwrap_or(path).to_owned()).collect();
+    let endings = [".parquet", ".arrow", ".feather"];
+    let without =
+        |path: &str| endings.iter().find_map(|ending| path.strip_suffix(ending)).unwrap_or(path).to_owned();
+    let whole: Vec<String> = files.iter().map(|path| without(path)).collect();
     let short: Vec<String> = whole
         .iter()
         .map(|path| {

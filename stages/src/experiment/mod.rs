@@ -16,14 +16,15 @@ use crate::annotation::statistics::{Summarise, SummariseLabels};
 use crate::annotation::synthetic::Synthesise;
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Images;
+use crate::dataset::ImportImages;
 use crate::dataset::catalog::{Classes, DataSet, Source};
 use crate::dataset::download::Download;
-use crate::dataset::user_images::{ImportImages, UserDataSet};
+use crate::dataset::user_images::UserDataSet;
 use crate::methods::{Entry, SharedSettings, TrainingNode, Wire};
 use crate::network::Architecture;
 use crate::results::evaluate::Evaluate;
 use crate::runtime::device::{self, Place};
-use settings::{LabelSource, Settings};
+use settings::{LabelSource, Settings, overrides};
 use variants::Branch;
 
 /// A graph, and the nodes of its branches, in their order.
@@ -103,7 +104,11 @@ impl Experiment {
     /// An unknown data set, profile or setting, by its nearest known name.
     pub fn new(choice: &Choice, place: Place) -> Result<Self> {
         let data_set = match &choice.own {
-            Some(own) => own.describe()?,
+            Some(own) => {
+                // How images are read must be known before the data set is, of which other settings depend.
+                let download = Settings::layered([("SET", overrides(&choice.set)?)])?.download;
+                UserDataSet { reading: download.reading(), ..own.clone() }.describe()?
+            }
             None => DataSet::find(&choice.data_set)?,
         };
         let settings = Settings::layered(layers::of(choice, &data_set)?)?;
@@ -215,8 +220,16 @@ impl Experiment {
             limit_test: limits.limit_test,
             balanced: limits.balanced,
             seed: limits.seed,
-            import: matches!(self.data_set.source, Source::UserImages(_))
-                .then_some(ImportImages { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink }),
+            import: match self.data_set.source {
+                Source::UserImages(_) => {
+                    Some(ImportImages { skip_unreadable: limits.skip_unreadable, shrink: limits.shrink })
+                }
+                // What a hub publishes is taken as it is, unless the user expects some of it to be damaged.
+                Source::Hub(_) => {
+                    limits.skip_unreadable.then_some(ImportImages { skip_unreadable: true, shrink: 0 })
+                }
+                Source::Drawn(_) => None,
+            },
         }
     }
 

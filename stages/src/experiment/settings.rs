@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 use crate::annotation::candidates::Label;
 use crate::annotation::synthetic::Synthesise;
+use crate::dataset::user_images::reading::{Format, LabelsFrom, Reading};
 use crate::learn::method::Method;
 use crate::learn::optimizer::Optimizer;
 use crate::learn::training_set::Input;
@@ -94,10 +95,40 @@ pub struct DownloadSettings {
     /// Of a hub's data set: another branch, tag or commit than the catalog has, whose checksums and numbers of rows
     /// are then not demanded; empty for the catalog's.
     pub revision: String,
-    /// Of images of one's own: leave out what cannot be read, where it would otherwise be an error.
+    /// Leave out images that cannot be read, where that would otherwise be an error.
     pub skip_unreadable: bool,
     /// Of images of one's own: those whose shorter side has more pixels are made smaller; 0 for none.
     pub shrink: usize,
+    /// Of images of one's own: in what they are; `auto` for whatever holds most of them.
+    pub format: Format,
+    /// Of images of one's own: where their labels come from.
+    pub labels: LabelsFrom,
+    /// Of images of one's own: the folders or files that train, separated by commas; found by their names if empty.
+    pub train: String,
+    /// Of images of one's own: the folders or files that test.
+    pub test: String,
+    /// Of tables: the column of images; of tar archives: the ending of the images' names.
+    pub image_column: String,
+    /// Of tables: the column of labels.
+    pub label_column: String,
+    /// Of labels that are numbers: the number of the first class; −1 finds it out.
+    pub first_label: i64,
+}
+
+impl DownloadSettings {
+    /// How images of one's own are to be read.
+    pub fn reading(&self) -> Reading {
+        Reading {
+            format: self.format,
+            labels: self.labels,
+            train: self.train.clone(),
+            test: self.test.clone(),
+            image_column: self.image_column.clone(),
+            label_column: self.label_column.clone(),
+            first_label: (self.first_label >= 0).then_some(self.first_label),
+            skip_unreadable: self.skip_unreadable,
+        }
+    }
 }
 
 /// Which CLIPs annotate.
@@ -171,6 +202,13 @@ impl Settings {
                 revision: String::new(),
                 skip_unreadable: false,
                 shrink: 512,
+                format: Format::Auto,
+                labels: LabelsFrom::Auto,
+                train: String::new(),
+                test: String::new(),
+                image_column: String::new(),
+                label_column: String::new(),
+                first_label: -1,
             },
             clip: ClipSettings {
                 model: "openai/clip-vit-base-patch32".to_owned(),

@@ -19,7 +19,8 @@ use serde_json::Value;
 use crate::artifacts::annotation::{Names, Unmatched, Votes};
 use crate::artifacts::images::{Images, Index, Split};
 use crate::dataset::catalog::{Classes, wordings};
-use crate::dataset::user_images::{classes, first_few};
+use crate::dataset::first_few;
+use crate::dataset::user_images::classes;
 use answers::{Match, Vocabulary};
 use rows::{VoteAnswer, VoteRow};
 

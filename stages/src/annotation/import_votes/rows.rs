@@ -12,7 +12,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pipeline::error::{Error, OrFail, Result};
 
-use crate::dataset::tables::is_text;
+use crate::dataset::labels::is_text;
 use crate::runtime::panics::guarded;
 
 /// One row.

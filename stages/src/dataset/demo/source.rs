@@ -1,6 +1,6 @@
 //! The data set `demo` as rows: pictures encoded as PNG, with their true classes.
 //!
-//! It knows the row that the stage `download` reads from any source, and nothing of how pictures are drawn.
+//! It is a source of images like any other, and knows nothing of how pictures are drawn.
 
 use std::io::Cursor;
 
@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Rendering, class_of, classes, tile};
-use crate::dataset::split::Split;
-use crate::dataset::tables::ImageRow;
+use crate::dataset::listing::{EncodedImage, ImageSource, Listing, Taker};
+use crate::dataset::split::{Split, id};
 
 /// Which pictures are drawn. The same seed gives the same ones, and more of them leave the first as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,25 +44,33 @@ impl DrawnImages {
         }
     }
 
-    /// The pictures of one split.
-    pub(crate) fn rows(&self, part: Split, context: &Context) -> Result<Vec<ImageRow>> {
-        let count = match part {
-            Split::Train => self.train,
-            Split::Test => self.test,
-        };
-        context.progress().begin(count as u64, "images drawn");
-        let mut rows = Vec::with_capacity(count);
-        for start in (0..count).step_by(AT_ONCE) {
-            context.safe_point()?;
-            let end = (start + AT_ONCE).min(count);
-            let more = (start..end).into_par_iter().map(|number| {
-                let image = tile(Rendering::Demo, part.name(), self.seed, number);
-                Ok(ImageRow { bytes: png(&image)?, path: None, label: Some(class_of(number) as i32) })
-            });
-            rows.extend(more.collect::<Result<Vec<_>>>()?);
-            context.progress().advance((end - start) as u64);
+    /// The split of a row and its number in it: first those to train, then those to test.
+    fn place(&self, row: usize) -> (Split, usize) {
+        if row < self.train { (Split::Train, row) } else { (Split::Test, row - self.train) }
+    }
+}
+
+impl ImageSource for DrawnImages {
+    fn list(&self, _: &Context) -> Result<Listing> {
+        let mut listing = Listing::default();
+        for row in 0..self.train + self.test {
+            let (part, number) = self.place(row);
+            listing.push(id(part.name(), number), Some(class_of(number) as i32), Some(part));
         }
-        Ok(rows)
+        Ok(listing)
+    }
+
+    fn read(&self, rows: &[usize], context: &Context, take: &mut Taker) -> Result<()> {
+        for rows in rows.chunks(AT_ONCE) {
+            context.safe_point()?;
+            let draw = |&row: &usize| {
+                let (part, number) = self.place(row);
+                let image = png(&tile(Rendering::Demo, part.name(), self.seed, number))?;
+                Ok((row, Ok(EncodedImage { bytes: image, path: None })))
+            };
+            take(rows.par_iter().map(draw).collect::<Result<_>>()?)?;
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::dataset::split::Split;
+use crate::dataset::listing::{ImageSource, Read};
 
 fn bytes(rendering: Rendering, part: &str, seed: u64, number: usize) -> Vec<u8> {
     tile(rendering, part, seed, number).into_raw()
@@ -78,14 +78,24 @@ fn the_mean_colour_does_not_tell_the_class() {
 fn more_pictures_leave_the_first_as_they_are_and_each_is_a_png_with_its_class() {
     let folder = tempfile::tempdir().unwrap();
     let context = pipeline::stage::Context::for_test(folder.path());
-    let rows = |train| DrawnImages { seed: 0, train, test: 10 }.rows(Split::Train, &context).unwrap();
+    let rows = |train: usize| {
+        let mut images = Vec::new();
+        let drawn = DrawnImages { seed: 0, train, test: 10 };
+        let mut take = |batch: Vec<Read>| {
+            images.extend(batch.into_iter().map(|(row, image)| (row, image.unwrap())));
+            Ok(())
+        };
+        drawn.read(&(0..train).collect::<Vec<_>>(), &context, &mut take).unwrap();
+        images
+    };
     let (few, many) = (rows(20), rows(270));
+    let labels = DrawnImages { seed: 0, train: 270, test: 10 }.list(&context).unwrap().labels;
     assert_eq!((few.len(), many.len()), (20, 270));
     assert_eq!(few, many[..20]);
     for (number, row) in few.iter().enumerate() {
-        let image = crate::vision::decode::decode(&row.bytes).unwrap();
+        let image = crate::vision::decode::decode(&row.1.bytes).unwrap();
         assert_eq!(image, tile(Rendering::Demo, "train", 0, number));
-        assert_eq!(row.label, Some(class_of(number) as i32));
+        assert_eq!(labels[number], Some(class_of(number) as i32));
     }
 }
 

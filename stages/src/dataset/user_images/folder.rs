@@ -1,30 +1,37 @@
-//! Image files in a folder: in folders of classes, in folders of splits, in both, or loose.
-//!
-//! Everything here goes by names; no image is opened but a few, for their form.
+//! Image files in a folder: what [`layout`](super::layout) finds of their splits and classes, and what a table of labels
+//! beside them says, as a source of images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pipeline::error::{Error, Result};
+use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Reads};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::form::Form;
-use super::part::{SplitRole, assign_splits};
+use super::found_classes::classes_of;
+use super::layout::{self, Layout, Part, Question};
+use super::metadata::{self, Metadata};
+use super::reading::{LabelsFrom, Reading};
+use super::tables::{first_label, of_names};
 use super::walk::Tree;
-use super::{Described, UserImages, classes, first_few};
+use super::{Described, UserImages};
 use crate::dataset::catalog::Classes;
-use crate::dataset::download::Found;
-use crate::dataset::names::normalised;
-use crate::dataset::split::{Split, SplitRule};
-use crate::dataset::tables::ImageRow;
+use crate::dataset::first_few;
+use crate::dataset::labels::{LabelReader, Written};
+use crate::dataset::listing::{EncodedImage, ImageSource, Listing, Taker};
+use crate::dataset::names::canonical;
+use crate::dataset::split::Split;
 
 /// Image files, part by part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Folder {
     root: PathBuf,
     parts: Vec<FolderPart>,
-    notes: Vec<String>,
+    /// Tables that have the labels, where it is not folders that have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata: Option<MetadataLabels>,
 }
 
 /// The image files in and below one folder, which are of one split and of one class.
@@ -38,47 +45,74 @@ struct FolderPart {
     files: Vec<String>,
 }
 
-/// Which folders are splits and which are classes.
-#[derive(Debug, PartialEq)]
-struct Layout<'a> {
-    /// Folders around everything, with a slash at the end: `photos/`.
-    wrapping: String,
-    parts: Vec<PartLayout<'a>>,
-    rule: SplitRule,
-    notes: Vec<String>,
+/// Where labels are that lie in tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct MetadataLabels {
+    /// The column, if the user names one.
+    column: String,
+    /// The number of the first class.
+    first: i64,
+    /// Paths of the tables, from the root.
+    tables: Vec<String>,
 }
 
-/// A part before the classes are numbered: its class is a folder's name.
-#[derive(Debug, PartialEq)]
-struct PartLayout<'a> {
-    folder: String,
-    split: Option<Split>,
-    class: Option<&'a str>,
-    files: Vec<&'a str>,
-}
+/// Images that are read at a time. Photographs have megabytes.
+const AT_ONCE: usize = 64;
 
 impl Folder {
-    pub(super) fn describe(root: &Path, tree: &Tree, list: Option<Classes>) -> Result<Described> {
+    pub(super) fn describe(
+        root: &Path,
+        tree: &Tree,
+        list: Option<Classes>,
+        reading: &Reading,
+    ) -> Result<Described> {
         let images: Vec<&str> = tree.images.iter().map(String::as_str).collect();
-        let mut layout = lay_out(&images).map_err(|error| error.at(root))?;
-        if !tree.others.is_empty() {
-            layout.notes.push(tree.left_out());
-        }
-        let empty_folders = empty_folders(&layout, &tree.folders);
-        let (classes, indices) =
-            resolve_classes(&mut layout, list, &empty_folders).map_err(|error| error.at(root))?;
-        let Layout { wrapping, parts, rule, notes } = layout;
-        let root = root.join(wrapping);
-        let part = |PartLayout { folder, split, class, files }: PartLayout| FolderPart {
-            class: class.and_then(|class| indices.get(&normalised(class)).copied()),
-            files: files.into_iter().map(str::to_owned).collect(),
-            folder,
-            split,
+        let mut notes = Vec::new();
+        let found = labels_of_metadata(root, tree, reading, &mut notes)?;
+        let labels = match reading.labels {
+            _ if found.is_some() => LabelsFrom::None,
+            labels => labels,
         };
-        let parts: Vec<FolderPart> = parts.into_iter().map(part).collect();
-        let folder = Self { root, parts, notes };
+        let names = list.as_ref().map(|list| list.names.as_slice());
+        let question = Question {
+            images: &images,
+            folders: &tree.folders,
+            classes: names,
+            labels: labels.into(),
+            train: &reading.train,
+            test: &reading.test,
+        };
+        let Layout { parts, classes, rule, notes: assumed, .. } =
+            layout::lay_out(&question).map_err(|error| error.at(root))?;
+        // That no folder is a label was not asked of the user where a table has the labels.
+        notes.extend(assumed);
+        if !tree.others.is_empty() {
+            notes.push(tree.left_out());
+        }
+        let mut metadata = None;
+        let classes = match (list, classes, found) {
+            (list, _, Some((written, tables))) => {
+                let classes = match list {
+                    Some(list) => list,
+                    None => of_names(classes_of_metadata(&written, root, &mut notes)?),
+                };
+                let first = first_label(range(&written), classes.names.len(), reading, &mut notes);
+                metadata = Some(MetadataLabels { column: reading.label_column.clone(), first, tables });
+                classes
+            }
+            (Some(list), _, None) => list,
+            (None, Some(names), None) => of_names(names),
+            (None, None, None) => {
+                return Err(Error::new("it is not known which classes there are").at(root).help(
+                    "list them in a text file, one a line, and name it: CLASSES=classes.txt; \
+                     or put the images into folders that are called as the classes are",
+                ));
+            }
+        };
+        let part = |Part { folder, split, class, files }: Part| FolderPart { folder, split, class, files };
+        let folder = Self { root: root.to_owned(), parts: parts.into_iter().map(part).collect(), metadata };
         let form = Form::of_files(folder.paths().collect());
-        Ok(Described { source: UserImages::Folder(folder), classes, form, split: rule })
+        Ok(Described { source: UserImages::Folder(folder), classes, form, split: rule, notes })
     }
 
     /// All files: ids, and where they are.
@@ -98,277 +132,154 @@ impl Folder {
             folder: self.root.join(&part.folder),
             files: part.files.clone(),
         };
-        self.parts.iter().map(reads).collect()
+        let tables = self.metadata.iter().flat_map(|metadata| &metadata.tables);
+        self.parts.iter().map(reads).chain(tables.map(|table| Reads::All(self.root.join(table)))).collect()
     }
 
-    /// A row for each file, without its bytes; its id is the file's path from the root.
-    pub(super) fn rows(&self, context: &Context) -> Found {
-        self.notes.iter().for_each(|note| context.progress().note(note));
-        let mut found = Found::default();
-        let of_part = self.parts.iter().flat_map(|part| part.files.iter().map(move |_| part));
-        for ((id, _), part) in self.paths().zip(of_part) {
-            let label = part.class.map(|class| class as i32);
-            found.push(ImageRow { bytes: Vec::new(), path: Some(id.clone()), label }, id, part.split);
+    pub(super) fn open(&self, classes: &Classes) -> FolderRows {
+        FolderRows { folder: self.clone(), classes: classes.clone() }
+    }
+}
+
+/// Labels by the images' paths from the root.
+type LabelsByImage = BTreeMap<String, Written>;
+
+/// What tables beside the images say of their labels, by the images' paths from the root, and those tables. None if there
+/// is no such table, or it is not to count.
+fn labels_of_metadata(
+    root: &Path,
+    tree: &Tree,
+    reading: &Reading,
+    notes: &mut Vec<String>,
+) -> Result<Option<(LabelsByImage, Vec<String>)>> {
+    if !matches!(reading.labels, LabelsFrom::Auto | LabelsFrom::Metadata) {
+        return Ok(None);
+    }
+    if tree.metadata.is_empty() && reading.labels == LabelsFrom::Metadata {
+        return Err(Error::new(
+            "download.labels = metadata: there is no metadata.csv, .tsv, .jsonl or .parquet",
+        )
+        .at(root)
+        .help("call the table so, or take the labels from elsewhere"));
+    }
+    let (written, labelled) = read_metadata(root, &tree.metadata, &reading.label_column)?;
+    if tree.metadata.is_empty() || labelled.is_empty() {
+        if !tree.metadata.is_empty() {
+            notes.push(format!("{} has no column of labels, and is passed over", first_few(&tree.metadata)));
         }
-        found
+        return Ok(None);
     }
-
-    /// Where the file of a row is.
-    pub(super) fn path(&self, id: &str) -> PathBuf {
-        self.root.join(id)
+    let images: BTreeSet<String> = tree.images.iter().map(|image| canonical(image)).collect();
+    let without: Vec<&String> = written.keys().filter(|name| !images.contains(*name)).collect();
+    if !without.is_empty() {
+        notes.push(format!(
+            "{} rows of {} name no image: {}",
+            without.len(),
+            first_few(&tree.metadata),
+            first_few(without)
+        ));
     }
+    let unlabeled = images.iter().filter(|image| !written.contains_key(*image)).count();
+    if unlabeled == images.len() {
+        return Err(Error::new(format!("no row of {} names one of the images", first_few(&tree.metadata)))
+            .at(root)
+            .because(format!("it names {}, and images are {}", first_few(written.keys()), first_few(&tree.images)))
+            .help("file_name holds paths from the table's folder; SET=download.labels=none passes the table over"));
+    }
+    let mut note = format!(
+        "the labels are in column {} of {}; download.labels=top-folder, parent-folder or none takes others",
+        first_few(&labelled),
+        first_few(&tree.metadata)
+    );
+    if unlabeled > 0 {
+        note += &format!("; {unlabeled} images have no row, and no label");
+    }
+    notes.push(note);
+    Ok(Some((written, tree.metadata.clone())))
 }
 
-/// Paths by their first folder, and those that are in none.
-fn by_folder<'a>(files: &[&'a str]) -> (Vec<&'a str>, BTreeMap<&'a str, Vec<&'a str>>) {
-    let (mut loose, mut folders) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
-    for file in files {
-        match file.split_once('/') {
-            None => loose.push(*file),
-            Some((folder, rest)) => folders.entry(folder).or_default().push(rest),
-        }
+/// The labels in these tables by the images' paths from the root, and the names of their columns.
+fn read_metadata(root: &Path, tables: &[String], column: &str) -> Result<(LabelsByImage, BTreeSet<String>)> {
+    let (mut all, mut columns) = (BTreeMap::new(), BTreeSet::new());
+    for table in tables {
+        let folder = table.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        let Metadata { label, rows } = metadata::read(&root.join(table), column)?;
+        columns.extend(label);
+        all.extend(rows.into_iter().map(|(file, label)| (canonical(&format!("{folder}{file}")), label)));
     }
-    (loose, folders)
+    Ok((all, columns))
 }
 
-/// Finds out which folders are splits and which are classes.
-fn lay_out<'a>(files: &[&'a str]) -> Result<Layout<'a>> {
-    let mut layout =
-        Layout { wrapping: String::new(), parts: Vec::new(), rule: SplitRule::Standard, notes: Vec::new() };
-    let (mut loose, mut folders) = by_folder(files);
-    // What an archive was unpacked into: one folder that holds nothing but folders.
-    while loose.is_empty()
-        && let [(name, inner)] = folders.iter().collect::<Vec<_>>()[..]
-        && SplitRole::of_word(name).is_none()
-        && inner.iter().all(|file| file.contains('/'))
-    {
-        layout.wrapping += &format!("{name}/");
-        (loose, folders) = by_folder(&inner.clone());
-    }
-    if !folders.keys().any(|name| SplitRole::of_word(name) == Some(SplitRole::Train)) {
-        layout.rule = SplitRule::Random { test_share: super::TEST_SHARE };
-        layout.parts = classes_of("", None, loose, folders)?;
-        return Ok(layout);
-    }
-    if !loose.is_empty() {
-        return Err(Error::new(format!("{} are beside the folder of training images", first_few(&loose)))
-            .help("put every image into the folder train or the folder test"));
-    }
-    let roles: Vec<_> = folders.keys().map(|name| (*name, SplitRole::of_word(name))).collect();
-    let (splits, rule) = assign_splits(&roles)?;
-    for ((name, files), split) in folders.into_iter().zip(splits) {
-        let Some(split) = split else {
-            let count = files.len();
-            layout
-                .notes
-                .push(format!("{count} images in `{name}` are left out: there are test images besides"));
-            continue;
-        };
-        let (loose, folders) = by_folder(&files);
-        layout.parts.extend(classes_of(name, split, loose, folders)?);
-    }
-    layout.parts.sort_by_key(|part| part.split);
-    layout.rule = rule;
-    Ok(layout)
-}
-
-/// The parts of one split: the folders of its classes, or its loose files.
-fn classes_of<'a>(
-    within: &str,
-    split: Option<Split>,
-    loose: Vec<&'a str>,
-    folders: BTreeMap<&'a str, Vec<&'a str>>,
-) -> Result<Vec<PartLayout<'a>>> {
-    let below = |name: &str| if within.is_empty() { name.to_owned() } else { format!("{within}/{name}") };
-    match (loose.is_empty(), folders.is_empty()) {
-        (false, true) => Ok(vec![PartLayout { folder: within.to_owned(), split, class: None, files: loose }]),
-        (true, _) => Ok(folders
-            .into_iter()
-            .map(|(name, files)| PartLayout { folder: below(name), split, class: Some(name), files })
-            .collect()),
-        (false, false) => {
-            let loose: Vec<String> = loose.iter().map(|name| below(name)).collect();
-            Err(Error::new(format!(
-                "{} {} in no class's folder, beside the folders {}",
-                first_few(&loose),
-                if loose.len() == 1 { "is" } else { "are" },
-                first_few(folders.keys())
-            ))
-            .help(
-                "put every image into the folder of its class, or all of them into one folder without others",
-            ))
-        }
-    }
-}
-
-/// Folders beside those of the classes that hold no image.
-fn empty_folders(layout: &Layout, folders: &[String]) -> BTreeSet<String> {
-    let labelled = layout.parts.iter().filter(|part| part.class.is_some());
-    let parents: BTreeSet<&str> =
-        labelled.map(|part| part.folder.rsplit_once('/').map_or("", |(parent, _)| parent)).collect();
-    let used: BTreeSet<String> = layout.parts.iter().filter_map(|part| part.class).map(normalised).collect();
-    let inside = folders.iter().filter_map(|folder| folder.strip_prefix(layout.wrapping.as_str()));
-    let name = |folder: &str| {
-        let (parent, name) = folder.rsplit_once('/').unwrap_or(("", folder));
-        (parents.contains(parent) && !used.contains(&normalised(name))).then(|| name.to_owned())
+fn range(written: &LabelsByImage) -> Option<(i64, i64)> {
+    let numbers = || {
+        written.values().filter_map(|label| match label {
+            Written::Number(number) if *number != -1 => Some(*number),
+            _ => None,
+        })
     };
-    inside.filter_map(name).collect()
+    numbers().min().zip(numbers().max())
 }
 
-/// The classes, and the index of each by its normalised name.
-fn resolve_classes(
-    layout: &mut Layout,
-    list: Option<Classes>,
-    empty_folders: &BTreeSet<String>,
-) -> Result<(Classes, BTreeMap<String, usize>)> {
-    // `Cat` of the training images and `cat` of the test images are one class.
-    let mut folders: BTreeMap<String, &str> = BTreeMap::new();
-    for class in layout.parts.iter().filter_map(|part| part.class) {
-        let name = folders.entry(normalised(class)).or_insert(class);
-        *name = class.min(name);
-    }
-    let Some(list) = list else {
-        if folders.is_empty() {
-            return Err(Error::new("it is not known which classes there are").help(
-                "list them in a text file, one a line, and name it: CLASSES=classes.txt; \
-                 or put the images into folders that are called as the classes are",
-            ));
-        }
-        if !empty_folders.is_empty() {
-            return Err(Error::new(format!(
-                "no image is in the folder of a class: {}",
-                first_few(empty_folders)
-            ))
-            .help("put images there, take the folder away, or list the classes in CLASSES=classes.txt"));
-        }
-        let mut names: Vec<String> = folders.into_values().map(str::to_owned).collect();
-        names.sort_unstable();
-        let texts = names.iter().map(|name| classes::default_text(name)).collect();
-        let indices = indices(&names);
-        return Ok((Classes { names, texts, renamed: Vec::new() }, indices));
-    };
-    let indices = indices(&list.names);
-    let unknown: Vec<&str> = folders
-        .iter()
-        .filter(|(normalised, _)| !indices.contains_key(*normalised))
-        .map(|(_, name)| *name)
+fn classes_of_metadata(written: &LabelsByImage, root: &Path, notes: &mut Vec<String>) -> Result<Vec<String>> {
+    let names: BTreeSet<String> = written
+        .values()
+        .filter_map(|label| match label {
+            Written::Name(name) => Some(name.clone()),
+            _ => None,
+        })
         .collect();
-    let without: Vec<&String> =
-        list.names.iter().filter(|name| !folders.contains_key(&normalised(name))).collect();
-    if !unknown.is_empty() {
-        let (of, classes) = match without.len() {
-            0 => ("all classes have a folder", String::new()),
-            _ => ("classes without a folder: ", first_few(&without)),
-        };
-        return Err(Error::new(format!(
-            "folders that are no class: {}; {of}{classes}",
-            first_few(unknown)
-        ))
-        .help("call the folders as CLASSES calls the classes, or the other way round; images without labels belong into one folder"));
+    if names.is_empty() {
+        return Err(Error::new("the labels beside the images are numbers, and nothing says which classes they are")
+            .at(root)
+            .help("list the classes in the order of their numbers, one a line, and name the file: CLASSES=classes.txt"));
     }
-    if !folders.is_empty() && !without.is_empty() {
-        layout.notes.push(format!("classes without an image of their own: {}", first_few(&without)));
-    }
-    Ok((list, indices))
+    let (names, alike) = classes_of(&[names], "labels");
+    notes.extend(alike);
+    Ok(names)
 }
 
-fn indices(names: &[String]) -> BTreeMap<String, usize> {
-    names.iter().enumerate().map(|(index, name)| (normalised(name), index)).collect()
+/// Image files as a source of images. An image's id is its path from the root.
+pub(super) struct FolderRows {
+    folder: Folder,
+    classes: Classes,
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    /// `split class: files` of each part.
-    fn parts(files: &[&str]) -> Vec<String> {
-        let layout = lay_out(files).unwrap();
-        let part = |part: &PartLayout| {
-            let split = part.split.map_or("-", Split::name);
-            format!("{split} {} in {}: {}", part.class.unwrap_or("-"), part.folder, part.files.join(" "))
-        };
-        layout.parts.iter().map(part).collect()
-    }
-
-    #[test]
-    fn loose_files_have_no_class_and_files_in_folders_that_of_the_folder() {
-        assert_eq!(parts(&["a.png", "b.png"]), ["- - in : a.png b.png"]);
-        assert_eq!(
-            parts(&["cat/a.png", "cat/old/b.png", "dog/a.png"]),
-            ["- cat in cat: a.png old/b.png", "- dog in dog: a.png"]
-        );
-    }
-
-    #[test]
-    fn folders_of_splits_hold_folders_of_classes_or_loose_files() {
-        assert_eq!(
-            parts(&["Train/a.png", "Train/b.png", "test/cat/a.png"]),
-            ["train - in Train: a.png b.png", "test cat in test/cat: a.png"]
-        );
-        assert_eq!(parts(&["train/a.png", "val/b.png"]), ["train - in train: a.png", "test - in val: b.png"]);
-        assert_eq!(parts(&["train/cat/a.png", "train/dog/a.png"]).len(), 2);
-    }
-
-    #[test]
-    fn validation_images_beside_test_images_are_left_out_with_a_note() {
-        let layout = lay_out(&["test/a.png", "train/a.png", "valid/a.png", "valid/b.png"]).unwrap();
-        assert_eq!(layout.parts.len(), 2);
-        assert!(layout.notes[0].contains("2 images in `valid`"), "{:?}", layout.notes);
-    }
-
-    #[test]
-    fn a_folder_around_everything_is_passed_through() {
-        let layout = lay_out(&["set/v1/cat/a.png", "set/v1/dog/a.png"]).unwrap();
-        assert_eq!((layout.wrapping.as_str(), layout.parts.len()), ("set/v1/", 2));
-        let layout = lay_out(&["set/train/a.png", "set/test/a.png"]).unwrap();
-        assert_eq!((layout.wrapping.as_str(), layout.rule), ("set/", SplitRule::Standard));
-        assert_eq!(parts(&["train/cat/a.png", "train/dog/a.png"])[0], "- cat in train/cat: a.png");
-    }
-
-    #[test]
-    fn an_image_without_a_class_or_a_split_among_others_is_refused_by_name() {
-        for (files, words) in [
-            (&["cat/a.png", "b.png"][..], "`b.png` is in no class's folder, beside the folders `cat`"),
-            (&["train/cat/a.png", "train/b.png"], "`train/b.png` is in no"),
-            (&["train/a.png", "test/a.png", "b.png"], "`b.png` are beside"),
-            (&["train/a.png", "test/a.png", "more/a.png"], "`more`"),
-        ] {
-            let error = lay_out(files).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
+impl ImageSource for FolderRows {
+    fn list(&self, context: &Context) -> Result<Listing> {
+        let mut listing = Listing::default();
+        let of_part = self.folder.parts.iter().flat_map(|part| part.files.iter().map(move |_| part));
+        for ((id, _), part) in self.folder.paths().zip(of_part) {
+            listing.push(id, part.class.map(|class| class as i32), part.split);
         }
+        let Some(MetadataLabels { column, first, tables }) = &self.folder.metadata else {
+            return Ok(listing);
+        };
+        context.safe_point()?;
+        let reader = LabelReader::new(&self.classes, None, *first)?;
+        let (written, _) = read_metadata(&self.folder.root, tables, column)?;
+        for (id, label) in listing.ids.iter().zip(&mut listing.labels) {
+            let Some(written) = written.get(&canonical(id)) else { continue };
+            *label = reader.class(written).map_err(|fault| {
+                Error::new(format!("`{id}` {fault}")).at(self.folder.root.join(&tables[0])).help(
+                    "list every class in CLASSES=classes.txt, as the labels call it or in the order of their numbers; \
+                     numbers that begin elsewhere than at 0: SET=download.first_label=1",
+                )
+            })?;
+        }
+        Ok(listing)
     }
 
-    fn resolved(
-        files: &[&str],
-        list: Option<&[&str]>,
-        folders: &[&str],
-    ) -> Result<(Vec<String>, Vec<String>)> {
-        let mut layout = lay_out(files).unwrap();
-        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let list = list.map(|list| Classes { names: names(list), texts: names(list), renamed: Vec::new() });
-        let empty_folders = empty_folders(&layout, &names(folders));
-        let (classes, _) = resolve_classes(&mut layout, list, &empty_folders)?;
-        Ok((classes.texts, layout.notes))
-    }
-
-    #[test]
-    fn folders_that_are_no_classes_are_refused_with_both_sides() {
-        let files = ["cat/a.png", "hound/a.png"];
-        let error = resolved(&files, Some(&["Cat", "Dog"]), &[]).unwrap_err().to_string();
-        assert!(error.contains("no class: `hound`; classes without a folder: `Dog`"), "{error}");
-        let (_, notes) = resolved(&["cat/a.png"], Some(&["Cat", "Dog"]), &[]).unwrap();
-        assert!(notes[0].contains("`Dog`"), "{notes:?}");
-    }
-
-    #[test]
-    fn without_a_list_the_folders_are_the_classes_and_an_empty_one_is_refused() {
-        let files = ["train/sea_lake/a.png", "train/Forest/a.png", "test/forest/a.png"];
-        let folders = ["test", "test/forest", "train", "train/Forest", "train/sea_lake", "docs"];
-        assert_eq!(resolved(&files, None, &folders).unwrap().0, ["Forest", "sea lake"]);
-        let error = resolved(&files, None, &["train", "train/desert"]).unwrap_err().to_string();
-        assert!(error.contains("`desert`"), "{error}");
-        let error = resolved(&["a.png"], None, &[]).unwrap_err().to_string();
-        assert!(error.contains("CLASSES=classes.txt"), "{error}");
+    fn read(&self, rows: &[usize], context: &Context, take: &mut Taker) -> Result<()> {
+        let paths: Vec<(String, PathBuf)> = self.folder.paths().collect();
+        for rows in rows.chunks(AT_ONCE) {
+            context.safe_point()?;
+            let read = |&row: &usize| {
+                let (id, path) = &paths[row];
+                let bytes = std::fs::read(path).or_fail(|| Error::new("cannot read the file").at(path));
+                (row, bytes.map(|bytes| EncodedImage { bytes, path: Some(id.clone()) }))
+            };
+            take(rows.par_iter().map(read).collect())?;
+        }
+        Ok(())
     }
 }

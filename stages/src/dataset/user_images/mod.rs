@@ -1,46 +1,58 @@
-//! The user's images: a folder of them, Parquet tables or IDX files, and a text file of classes, become a
+//! The user's images: a folder of them, tables, IDX files or tar archives, and a text file of classes, become a
 //! [`DataSet`] like those of the catalog.
 //!
-//! Everything that can be known from names and headers is decided and checked here, before any stage runs.
-//! The images themselves are read by the stage `download`, through [`UserImages`].
+//! Everything that can be known from names, headers and labels is decided and checked here, before any stage runs; what
+//! is assumed is said. The images themselves are read by the stage `download`, through [`UserImages`].
 
 pub(crate) mod classes;
+mod columns;
 mod folder;
 mod form;
+mod found_classes;
 mod idx;
-mod import;
+mod layout;
+mod metadata;
 mod part;
+mod place;
+pub mod reading;
+mod split_names;
 mod tables;
+mod tar;
 mod walk;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Reads};
-use pipeline::store::Store;
+use pipeline::stage::Reads;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Classes, DataSet, Schedule, Source};
-use super::download::Found;
+use super::first_few;
+use super::listing::ImageSource;
 use super::split::SplitRule;
+use super::table_file::TableFile;
 use form::Form;
+use place::Place;
+use reading::{Format, LabelsFrom, Reading};
 use walk::Tree;
 
 pub use folder::Folder;
 pub use idx::Idx;
-pub use import::ImportImages;
 pub use tables::Tables;
+pub use tar::TarArchives;
 
 /// The arguments by which the user names images.
 #[derive(Clone, Debug, Default)]
 pub struct UserDataSet {
-    /// A folder, or a Parquet file.
+    /// A folder, a table, an archive, or a pattern of such.
     pub images: PathBuf,
     /// A text file with a class a line; where folders or tables name the classes it may be left out.
     pub classes: Option<PathBuf>,
     /// The data set's name; by default the folder's.
     pub name: Option<String>,
+    /// How the images are to be read.
+    pub reading: Reading,
 }
 
 /// Where the rows of a data set of one's own are. Of all paths only what lies below the place that the user named
@@ -50,10 +62,12 @@ pub struct UserDataSet {
 pub enum UserImages {
     /// Image files.
     Folder(Folder),
-    /// Parquet files in the hub's image schema.
+    /// Parquet or Arrow files in the hub's image schema.
     Tables(Tables),
     /// IDX files, as MNIST and its like are published.
     Idx(Idx),
+    /// Tar archives, as WebDataset writes them.
+    Tar(TarArchives),
 }
 
 /// What is at the place that the user named.
@@ -62,6 +76,8 @@ struct Described {
     classes: Classes,
     form: Form,
     split: SplitRule,
+    /// What is assumed, and what overrides it.
+    notes: Vec<String>,
 }
 
 /// Share of the images that test where the user has put none aside.
@@ -79,7 +95,7 @@ impl UserDataSet {
     pub fn describe(&self) -> Result<DataSet> {
         let (name, title) = self.names()?;
         let list = self.classes.as_deref().map(classes::read).transpose()?;
-        let Described { source, classes, form, split } = self.find_images(list)?;
+        let Described { source, classes, form, split, notes } = self.find_images(list)?;
         if classes.names.len() < 2 {
             let only = classes.names.first().map_or_else(String::new, |name| format!(": `{name}`"));
             return Err(Error::new(format!("{} class is nothing to tell apart{only}", classes.names.len()))
@@ -90,6 +106,7 @@ impl UserDataSet {
             name,
             title,
             note: None,
+            notes,
             clip: None,
             prompts: Vec::new(),
             source: Source::UserImages(source),
@@ -104,33 +121,99 @@ impl UserDataSet {
     }
 
     fn find_images(&self, list: Option<Classes>) -> Result<Described> {
-        let path = &self.images;
-        let metadata = std::fs::metadata(path).map_err(|error| {
-            Error::new("cannot find the images")
-                .at(path)
-                .because(error)
-                .help("IMAGES names a folder of images, or a Parquet file")
-        })?;
-        if metadata.is_file() {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if walk::kind(&name) != Some(walk::FileKind::Table) {
-                return Err(Error::new("this is neither a folder nor a Parquet file")
-                    .at(path)
-                    .help("name the folder that the images are in, or a file whose name ends in .parquet"));
-            }
-            let folder = path.parent().unwrap_or(Path::new(""));
-            return Tables::describe(folder, &[name], list);
+        let Place { root, tree } = place::look(&self.images, self.reading.skip_unreadable)?;
+        let mut notes: Vec<String> = tree.unusable_in_words().into_iter().collect();
+        let format = self.format(&root, &tree, &mut notes)?;
+        if matches!(
+            self.reading.labels,
+            LabelsFrom::TopFolder | LabelsFrom::ParentFolder | LabelsFrom::Metadata
+        ) && format != Format::Files
+        {
+            return Err(Error::new(format!(
+                "download.labels asks for folders or a table of labels, and the images are in {}",
+                format.name()
+            ))
+            .at(&self.images)
+            .help("SET=download.labels=auto takes the labels that are with the images, =none takes none"));
         }
-        let tree = walk::walk(path, &holds_artifacts)?;
-        match &tree {
-            Tree { images, .. } if !images.is_empty() => Folder::describe(path, &tree, list),
-            Tree { idx, .. } if !idx.is_empty() => Idx::describe(path, &tree.idx, list),
-            Tree { tables, .. } if !tables.is_empty() => Tables::describe(path, &tree.tables, list),
-            _ => Err(Error::new("there is no image").at(path).because(tree.left_out()).help(format!(
-                "images are files that end in {}; Parquet and IDX files are read as well",
+        let mut described = match format {
+            Format::Files | Format::Auto => Folder::describe(&root, &tree, list, &self.reading)?,
+            Format::Tables => Tables::describe(&root, &self.tables(&tree), list, &self.reading)?,
+            Format::Idx => Idx::describe(&root, &tree.idx, list, &self.reading)?,
+            Format::Tar => TarArchives::describe(&root, &tree.tars, list, &self.reading)?,
+        };
+        notes.append(&mut described.notes);
+        Ok(Described { notes, ..described })
+    }
+
+    /// The tables that may hold images: `metadata.parquet` where it is the only one.
+    fn tables(&self, tree: &Tree) -> Vec<String> {
+        let metadata = tree.metadata.iter().filter(|name| name.ends_with(".parquet"));
+        if tree.tables.is_empty() { metadata.cloned().collect() } else { tree.tables.clone() }
+    }
+
+    /// In what the images are: what holds most of them, if what holds others has half as many at most.
+    fn format(&self, root: &Path, tree: &Tree, notes: &mut Vec<String>) -> Result<Format> {
+        let mut counts = vec![
+            (Format::Files, tree.images.len(), &tree.images),
+            (Format::Idx, idx::count(root, &tree.idx), &tree.idx),
+            (Format::Tar, tree.tars.len(), &tree.tars),
+        ];
+        let tables = self.tables(tree);
+        let rows = |name: &String| match TableFile::open(&root.join(name)) {
+            Ok(table) if columns::may_hold_images(&table) => table.rows(),
+            Ok(_) => 0,
+            // A damaged table is for its reader to refuse.
+            Err(_) => 1,
+        };
+        let others_hold = counts.iter().any(|(_, count, _)| *count > 0);
+        let in_tables = if others_hold { tables.iter().map(rows).sum() } else { tables.len() };
+        counts.push((Format::Tables, in_tables, &tables));
+        if self.reading.format != Format::Auto {
+            let there =
+                counts.iter().any(|(format, _, files)| *format == self.reading.format && !files.is_empty());
+            return match there {
+                true => Ok(self.reading.format),
+                false => {
+                    let format = self.reading.format.name();
+                    Err(Error::new(format!("download.format = {format}, and there is nothing of the kind"))
+                        .at(&self.images)
+                        .because(tree.left_out())
+                        .help("SET=download.format=auto takes what is there"))
+                }
+            };
+        }
+        counts.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
+        let (format, most, _) = counts[0];
+        if most == 0 {
+            return Err(Error::new("there is no image").at(&self.images).because(tree.left_out()).help(format!(
+                "images are files that end in {} or begin as such; Parquet, Arrow, IDX and tar files are read as well",
                 walk::EXTENSIONS.join(", ")
-            ))),
+            )));
         }
+        for (other, count, files) in counts.into_iter().skip(1).filter(|(_, count, _)| *count > 0) {
+            let words = format!("{} ({count})", first_few(files));
+            // An archive's images are not counted.
+            if 2 * count > most || format == Format::Tar || other == Format::Tar {
+                return Err(Error::new(format!(
+                    "images are in {} and in {}: {words}",
+                    format.name(),
+                    other.name()
+                ))
+                .at(&self.images)
+                .help(format!(
+                    "say which are meant: SET=download.format={} or SET=download.format={}",
+                    format.name(),
+                    other.name()
+                )));
+            }
+            notes.push(format!(
+                "the images are in {}; passed over: {words}; download.format={} takes those",
+                format.name(),
+                other.name()
+            ));
+        }
+        Ok(format)
     }
 
     /// The name for folders, and the name for people.
@@ -164,23 +247,19 @@ impl UserImages {
             Self::Folder(folder) => folder.files(),
             Self::Tables(tables) => tables.files(),
             Self::Idx(idx) => idx.files(),
+            Self::Tar(archives) => archives.files(),
         }
     }
 
-    /// All rows; those of a folder are without their bytes until [`ImportImages`] reads the ones that are kept.
-    pub(super) fn rows(&self, classes: &Classes, context: &Context) -> Result<Found> {
-        match self {
-            Self::Folder(folder) => Ok(folder.rows(context)),
-            Self::Tables(tables) => tables.rows(classes, context),
-            Self::Idx(idx) => idx.rows(classes, context),
-        }
+    /// The images as a source.
+    pub(super) fn open(&self, classes: &Classes) -> Result<Box<dyn ImageSource>> {
+        Ok(match self {
+            Self::Folder(folder) => Box::new(folder.open(classes)),
+            Self::Tables(tables) => Box::new(tables.open(classes)?),
+            Self::Idx(idx) => Box::new(idx.open(classes)),
+            Self::Tar(archives) => Box::new(archives.open(classes)?),
+        })
     }
-}
-
-/// Whether a folder is where results are kept, with their readable view: it would count as images, and change with each
-/// run.
-fn holds_artifacts(folder: &Path) -> bool {
-    Store::is_at(folder.join("store"))
 }
 
 /// Lower-case letters, digits, and single hyphens for everything else.
@@ -195,15 +274,6 @@ fn slug(title: &str) -> String {
     }
     name.truncate(60);
     name.trim_end_matches('-').to_owned()
-}
-
-/// The first few of a list, each in quotes, and how many more there are.
-pub(crate) fn first_few<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> String {
-    const FEW: usize = 5;
-    let all: Vec<S> = list.into_iter().collect();
-    let shown: Vec<String> = all.iter().take(FEW).map(|name| format!("`{}`", name.as_ref())).collect();
-    let more = if all.len() > FEW { format!(" and {} more", all.len() - FEW) } else { String::new() };
-    shown.join(", ") + &more
 }
 
 #[cfg(test)]

@@ -1,192 +1,348 @@
-//! Parquet files in the hub's image schema: which columns hold the images and the labels, and what the classes are.
+//! Tables of images, Parquet or Arrow: which columns hold the images and the labels, and what the classes are.
 //!
-//! The rows themselves are read as a hub's are, by `read.rs`.
+//! Each table is looked at for itself: one may have labels or name its classes where another has or does not. The rows
+//! themselves are read by [`TableRows`].
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow::array::AsArray;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use pipeline::error::{Error, OrFail, Result};
-use pipeline::stage::{Context, Reads};
+use arrow::array::Array;
+use pipeline::error::{Error, Result};
+use pipeline::stage::Reads;
 use serde::{Deserialize, Serialize};
 
+use super::columns::{Columns, choose, may_hold_images, name_of, no_labels};
 use super::form::Form;
-use super::part::{SplitRole, assign_splits};
-use super::{Described, UserImages, classes, first_few};
+use super::found_classes::classes_of;
+use super::reading::{LabelsFrom, Reading};
+use super::split_names::{AssignedFiles, assign_files};
+use super::{Described, UserImages, classes};
 use crate::dataset::catalog::Classes;
-use crate::dataset::download::Found;
-use crate::dataset::split::{Split, id, prefixes};
-use crate::dataset::tables::{ImageRows, class_names, decode, is_binary, is_text};
+use crate::dataset::first_few;
+use crate::dataset::labels::{LabelColumn, Written, class_names, listed, written};
+use crate::dataset::names::NameIndex;
+use crate::dataset::split::{Split, SplitRule, prefixes};
+use crate::dataset::table_file::{TableFile, decode};
+use crate::dataset::table_rows::{EncodedBatch, ImageTable, TableRows};
 
-/// Columns that are taken for labels if the table does not say itself which one it is; the first that is there counts.
-const LABELS: [&str; 6] = ["label", "labels", "class", "target", "fine_label", "category"];
-
-/// Parquet files.
+/// Tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tables {
-    image: String,
-    label: Option<String>,
-    files: Vec<TableFile>,
-    notes: Vec<String>,
+    files: Vec<UserTable>,
 }
 
-/// One file.
+/// One table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct TableFile {
+struct UserTable {
     /// How the ids of its rows begin.
     prefix: String,
     split: Option<Split>,
+    image: String,
+    label: Option<LabelColumn>,
     path: PathBuf,
+    /// Files of images that the table names by their paths.
+    beside: Vec<PathBuf>,
+}
+
+/// What to do about a label that is no class.
+const HELP: &str = "list every class in CLASSES=classes.txt, as the labels call it or in the order of their numbers; \
+                    numbers that begin elsewhere than at 0: SET=download.first_label=1";
+
+/// A table and what it says of its labels.
+struct Candidate {
+    file: TableFile,
+    prefix: String,
+    split: Option<Split>,
+    columns: Columns,
+    /// The classes that the table itself names.
+    names: Option<Vec<String>>,
+    labels: LabelSummary,
+}
+
+/// The labels of a table, without their order.
+#[derive(Default)]
+struct LabelSummary {
+    names: BTreeSet<String>,
+    numbers: Option<(i64, i64)>,
+    unknown: bool,
 }
 
 impl Tables {
-    pub(super) fn describe(root: &Path, files: &[String], list: Option<Classes>) -> Result<Described> {
-        let parts: Vec<_> = files.iter().map(|file| (file.as_str(), SplitRole::of_path(file))).collect();
-        let (splits, split) = assign_splits(&parts).map_err(|error| error.at(root))?;
-        let paths: Vec<&str> = files.iter().map(String::as_str).collect();
-        let (mut used, mut left_out) = (Vec::new(), Vec::new());
-        for ((file, prefix), split) in files.iter().zip(prefixes(&paths)).zip(splits) {
-            match split {
-                Some(split) => used.push(TableFile { prefix, split, path: root.join(file) }),
-                None => left_out.push(file),
-            }
-        }
-        used.sort_by_key(|table| table.split);
+    /// `files` are tables, from `root`.
+    pub(super) fn describe(
+        root: &Path,
+        files: &[String],
+        list: Option<Classes>,
+        reading: &Reading,
+    ) -> Result<Described> {
         let mut notes = Vec::new();
-        if !left_out.is_empty() {
-            notes.push(format!("{} left out: there are test images besides", first_few(left_out)));
-        }
-        let Some(first) = used.first() else { return Err(Error::new("there is no table").at(root)) };
-        let Columns { image, label, names } = columns(&first.path)?;
-        let tables = Self { image, label, files: used, notes };
-        let classes = match (list, names) {
-            (Some(list), _) => list,
-            (None, Some(names)) => named(names),
-            (None, None) => named(tables.labels_that_are_names()?.ok_or_else(|| {
-                Error::new("the tables do not name their classes")
-                    .at(root)
-                    .help("list the classes in a text file, one a line, in the order of the label numbers if there are \
-                           any, and name the file: CLASSES=classes.txt")
-            })?),
-        };
-        let mut sample = Vec::new();
-        for file in &tables.files {
-            let rows = ImageRows::open(&file.path, &tables.image, tables.label.as_deref(), &classes)?;
-            if sample.is_empty() {
-                // What is wrong with a row is for the stage to say.
-                sample.extend(rows.take(64).map_while(Result::ok).map(|row| row.bytes));
+        let (rule, tables) = candidates(root, files, reading, &mut notes)?;
+        let (classes, first) = classes_and_first(root, &tables, list, reading, &mut notes)?;
+        let mut all = Vec::new();
+        for Candidate { file, prefix, split, columns, .. } in &tables {
+            let beside = if columns.files_beside { files_beside(file, &columns.image)? } else { Vec::new() };
+            if !beside.is_empty() {
+                notes.push(format!(
+                    "{} images of {} are files of their own, which it names",
+                    beside.len(),
+                    name_of(file)
+                ));
             }
+            let label = columns.label.clone().map(|name| LabelColumn { name, first });
+            // What contradicts the classes is said before anything runs.
+            ImageTable::open(file.path(), &columns.image, label.as_ref(), &classes, HELP)?;
+            all.push(UserTable {
+                prefix: prefix.clone(),
+                split: *split,
+                image: columns.image.clone(),
+                label,
+                path: file.path().to_owned(),
+                beside,
+            });
         }
-        let form = Form::of_encoded(sample.iter().map(Vec::as_slice));
-        Ok(Described { source: UserImages::Tables(tables), classes, form, split })
+        let form = Form::of_encoded(sample(&tables)?.iter().map(Vec::as_slice));
+        Ok(Described { source: UserImages::Tables(Self { files: all }), classes, form, split: rule, notes })
     }
 
     pub(super) fn files(&self) -> Vec<Reads> {
-        self.files.iter().map(|file| Reads::All(file.path.clone())).collect()
+        let files = self.files.iter().flat_map(|table| std::iter::once(&table.path).chain(&table.beside));
+        files.cloned().map(Reads::All).collect()
     }
 
-    pub(super) fn rows(&self, classes: &Classes, context: &Context) -> Result<Found> {
-        self.notes.iter().for_each(|note| context.progress().note(note));
-        let mut found = Found::default();
-        for file in &self.files {
-            let table = ImageRows::open(&file.path, &self.image, self.label.as_deref(), classes)?;
-            found.take(table, |row| id(&file.prefix, row), file.split, context)?;
-        }
-        Ok(found)
-    }
-
-    /// The classes of a label column of text, in alphabetical order; `None` where the labels are numbers.
-    fn labels_that_are_names(&self) -> Result<Option<Vec<String>>> {
-        let Some(label) = &self.label else { return Ok(None) };
-        let mut names = BTreeSet::new();
-        for TableFile { path, .. } in &self.files {
-            let builder = open(path)?;
-            let Some((at, field)) = builder.schema().column_with_name(label) else { return Ok(None) };
-            if !is_text(values(field)) {
-                return Ok(None);
-            }
-            let mask = ProjectionMask::roots(builder.parquet_schema(), [at]);
-            let mut reader = decode(path, || builder.with_projection(mask).build())?;
-            while let Some(batch) = decode(path, || reader.next().transpose())? {
-                let column = decode(path, || cast(batch.column(0), &DataType::Utf8))?;
-                names.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
-            }
-        }
-        Ok(Some(names.into_iter().collect()))
+    pub(super) fn open(&self, classes: &Classes) -> Result<TableRows> {
+        let open = |table: &UserTable| {
+            let opened = ImageTable::open(&table.path, &table.image, table.label.as_ref(), classes, HELP)?;
+            Ok(opened.called(&table.prefix, 0, table.split))
+        };
+        self.files.iter().map(open).collect::<Result<_>>().map(TableRows)
     }
 }
 
-/// Classes of these names.
-fn named(names: Vec<String>) -> Classes {
-    let texts = names.iter().map(|name| classes::default_text(name)).collect();
+/// The tables that hold images, with the split of each.
+fn candidates(
+    root: &Path,
+    files: &[String],
+    reading: &Reading,
+    notes: &mut Vec<String>,
+) -> Result<(SplitRule, Vec<Candidate>)> {
+    let (mut opened, mut without) = (Vec::new(), Vec::new());
+    for file in files {
+        let table = TableFile::open(&root.join(file))?;
+        match may_hold_images(&table) || files.len() == 1 {
+            true => opened.push((file.as_str(), table)),
+            false => without.push(file),
+        }
+    }
+    if !without.is_empty() && !opened.is_empty() {
+        notes.push(format!("{} left out: no column holds images", first_few(without)));
+    }
+    let paths: Vec<&str> = opened.iter().map(|(file, _)| *file).collect();
+    if paths.is_empty() {
+        return Err(Error::new("no table has a column of images: a struct of bytes and path, or binary")
+            .at(root)
+            .help("name tables of images, or a folder of image files"));
+    }
+    let AssignedFiles { splits, rule, notes: assumed } =
+        assign_files(&paths, reading).map_err(|error| error.at(root))?;
+    notes.extend(assumed);
+    let mut tables = Vec::new();
+    for (((_, file), prefix), split) in opened.iter().zip(prefixes(&paths)).zip(splits) {
+        let Some(split) = split else { continue };
+        let use_labels = reading.labels != LabelsFrom::None;
+        let columns = choose(file, &reading.image_column, &reading.label_column, use_labels)?;
+        notes.extend(columns.notes.iter().cloned());
+        if columns.label.is_none() && use_labels {
+            notes.extend(no_labels(file, &columns.image));
+        }
+        let names = columns.label.as_deref().and_then(|label| class_names(file.features()?, label));
+        let labels = columns
+            .label
+            .as_deref()
+            .map_or_else(|| Ok(LabelSummary::default()), |label| summary(file, label))?;
+        let names = names.or_else(|| own_names(file));
+        tables.push(Candidate { file: file.clone(), prefix, split, columns, names, labels });
+    }
+    tables.sort_by_key(|table| table.split);
+    Ok((rule, tables))
+}
+
+/// The class names of a table that coreg made: they lie beside the features.
+fn own_names(file: &TableFile) -> Option<Vec<String>> {
+    let json: serde_json::Value = serde_json::from_str(file.features()?).ok()?;
+    json.get("classes")?.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+fn summary(file: &TableFile, label: &str) -> Result<LabelSummary> {
+    let mut summary = LabelSummary::default();
+    for batch in file.batches(&[label], None, 8192)? {
+        let batch = batch?;
+        for label in decode(file.path(), || written(batch.column(0)))? {
+            match label {
+                Written::Unknown => summary.unknown = true,
+                // A row will say what is wrong with it.
+                Written::Fraction(_) => {}
+                Written::Number(number) => summary.add(number),
+                Written::Name(name) => {
+                    summary.names.insert(name);
+                }
+            }
+        }
+    }
+    Ok(summary)
+}
+
+impl LabelSummary {
+    fn add(&mut self, number: i64) {
+        if number == -1 {
+            self.unknown = true;
+            return;
+        }
+        let (low, high) = self.numbers.unwrap_or((number, number));
+        self.numbers = Some((low.min(number), high.max(number)));
+    }
+}
+
+/// The classes of all tables, and the number that the first of them has.
+fn classes_and_first(
+    root: &Path,
+    tables: &[Candidate],
+    list: Option<Classes>,
+    reading: &Reading,
+    notes: &mut Vec<String>,
+) -> Result<(Classes, i64)> {
+    let named = tables.iter().find_map(|table| Some((table, table.names.clone()?)));
+    let texts: Vec<BTreeSet<String>> = tables.iter().map(|table| table.labels.names.clone()).collect();
+    let classes = match (list, named) {
+        (Some(list), _) => list,
+        (None, Some((table, names))) => {
+            let unnamed =
+                tables.iter().filter(|other| other.names.is_none() && other.columns.label.is_some());
+            let unnamed: Vec<_> = unnamed.map(|other| name_of(&other.file)).collect();
+            if !unnamed.is_empty() {
+                notes.push(format!(
+                    "the labels of {} are taken as the classes that {} names: {}; CLASSES=… lists others",
+                    unnamed.join(", "),
+                    name_of(&table.file),
+                    listed(&names)
+                ));
+            }
+            of_names(names)
+        }
+        (None, None) if texts.iter().any(|names| !names.is_empty()) => {
+            let (names, alike) = classes_of(&texts, "labels");
+            notes.extend(alike);
+            of_names(names)
+        }
+        (None, None) => {
+            let labelled = tables.iter().any(|table| table.columns.label.is_some());
+            let why = match labelled {
+                true => "the labels are numbers, and no table says which classes they stand for",
+                false => "no table has labels or names classes",
+            };
+            return Err(Error::new("the tables do not name their classes").at(root).because(why).help(
+                "list the classes in a text file, one a line, in the order of the label numbers if there are any, and \
+                 name the file: CLASSES=classes.txt",
+            ));
+        }
+    };
+    // Of two labels that one class of a list takes, the list decides, and it is said.
+    let index = NameIndex::new(&classes.names);
+    let mut taken = std::collections::BTreeMap::<usize, BTreeSet<&String>>::new();
+    for name in texts.iter().flatten() {
+        if let Some(class) = index.find(name).one() {
+            taken.entry(class).or_default().insert(name);
+        }
+    }
+    for (class, names) in taken.into_iter().filter(|(_, names)| names.len() > 1) {
+        notes.push(format!(
+            "the labels {} are all of the class `{}`",
+            first_few(names),
+            classes.names[class]
+        ));
+    }
+    let numbered = classes.names.iter().any(|name| name.trim().parse::<i64>().is_ok());
+    let numerals = || texts.iter().flatten().map(|name| name.parse::<i64>().ok());
+    let mut numbers = LabelSummary::default();
+    for table in tables.iter().filter(|table| table.names.is_none()) {
+        for number in table.labels.numbers.into_iter().flat_map(|(low, high)| [low, high]) {
+            numbers.add(number);
+        }
+    }
+    if !numbered && numerals().any(|number| number.is_some()) {
+        numerals().flatten().for_each(|number| numbers.add(number));
+        notes.push("labels that are numerals in text are taken as the numbers of classes".to_owned());
+    }
+    Ok((classes.clone(), first_label(numbers.numbers, classes.names.len(), reading, notes)))
+}
+
+/// The number that the first class has: what the user says, else 1 where the labels go from 1 to the number of classes,
+/// else 0.
+pub(super) fn first_label(
+    numbers: Option<(i64, i64)>,
+    classes: usize,
+    reading: &Reading,
+    notes: &mut Vec<String>,
+) -> i64 {
+    match (reading.first_label, numbers) {
+        (Some(first), _) => first,
+        (None, Some((low, high))) if low >= 1 && usize::try_from(high) == Ok(classes) => {
+            notes.push(format!(
+                "the labels are numbered from 1: they go from {low} to {high}, and there are {classes} classes; \
+                 download.first_label=0 takes them as places from 0"
+            ));
+            1
+        }
+        _ => 0,
+    }
+}
+
+/// Classes of these names. CLIP is told a name with blanks for underscores, or as it is where two names would then be one.
+pub(super) fn of_names(names: Vec<String>) -> Classes {
+    let told: Vec<String> = names.iter().map(|name| classes::default_text(name)).collect();
+    let mut times = std::collections::HashMap::<&str, usize>::new();
+    told.iter().for_each(|text| *times.entry(text).or_default() += 1);
+    let once = |text: &String| times.get(text.as_str()) == Some(&1);
+    let texts =
+        names.iter().zip(&told).map(|(name, text)| if once(text) { text.clone() } else { name.clone() });
+    let texts = texts.collect();
     Classes { names, texts, renamed: Vec::new() }
 }
 
-/// What a table says of itself.
-struct Columns {
-    image: String,
-    label: Option<String>,
-    names: Option<Vec<String>>,
-}
-
-fn columns(path: &Path) -> Result<Columns> {
-    let builder = open(path)?;
-    let schema: &Schema = builder.schema();
-    let image = image_column(schema).ok_or_else(|| {
-        let there: Vec<_> =
-            schema.fields().iter().map(|f| format!("{} ({})", f.name(), f.data_type())).collect();
-        Error::new("no column holds images: a struct of bytes and path, or binary")
-            .at(path)
-            .help(format!("the table has: {}", there.join(", ")))
-    })?;
-    let features = builder.metadata().file_metadata().key_value_metadata();
-    let features =
-        features.and_then(|entries| entries.iter().find(|entry| entry.key == "huggingface")?.value.clone());
-    let names = |column: &str| features.as_ref().and_then(|json| class_names(json, column));
-    let is_label = |field: &Field| values(field).is_integer() || is_text(values(field));
-    let there = |name: &str| schema.column_with_name(name).is_some_and(|(_, field)| is_label(field));
-    let declared = schema.fields().iter().map(|field| field.name()).find(|name| names(name).is_some());
-    let usual = || LABELS.iter().find(|name| there(name)).map(|name| (*name).to_owned());
-    let label = if there(LABELS[0]) { Some(LABELS[0].to_owned()) } else { declared.cloned().or_else(usual) };
-    // A table that coreg made: its class names lie beside the features.
-    let own = || {
-        let json: serde_json::Value = serde_json::from_str(features.as_ref()?).ok()?;
-        json.get("classes")?.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
-    };
-    let names = label.as_deref().and_then(names).or_else(own);
-    Ok(Columns { image, label, names })
-}
-
-/// The first column of structs that hold `bytes`; without one, the only column of bytes.
-fn image_column(schema: &Schema) -> Option<String> {
-    let holds_bytes = |field: &&std::sync::Arc<Field>| match field.data_type() {
-        DataType::Struct(fields) => fields.iter().any(|f| f.name() == "bytes" && is_binary(f.data_type())),
-        _ => false,
-    };
-    if let Some(field) = schema.fields().iter().find(holds_bytes) {
-        return Some(field.name().clone());
+/// The files that a table names in place of images.
+fn files_beside(file: &TableFile, image: &str) -> Result<Vec<PathBuf>> {
+    let folder = file.path().parent().unwrap_or(Path::new(""));
+    let mut files = BTreeSet::new();
+    for batch in file.batches(&[image], None, 64)? {
+        let batch = batch?;
+        let images = decode(file.path(), || EncodedBatch::of(&batch))?;
+        let Some(paths) = images.paths else { continue };
+        let without = (0..batch.num_rows()).filter(|at| images.bytes.is_null(*at));
+        let paths = without.filter(|at| paths.is_valid(*at)).map(|at| folder.join(paths.value(at)));
+        // A file that is not there is a row without an image.
+        files.extend(paths.filter(|path| path.is_file()));
     }
-    let mut binary = schema.fields().iter().filter(|field| is_binary(field.data_type()));
-    match (binary.next(), binary.next()) {
-        (Some(field), None) => Some(field.name().clone()),
-        _ => None,
-    }
+    Ok(files.into_iter().collect())
 }
 
-/// The type of a column's values, whether or not they are kept in a dictionary.
-fn values(field: &Field) -> &DataType {
-    match field.data_type() {
-        DataType::Dictionary(_, values) => values,
-        kind => kind,
+/// Some images of the tables that are used.
+fn sample(tables: &[Candidate]) -> Result<Vec<Vec<u8>>> {
+    let mut images = Vec::new();
+    for Candidate { file, columns, .. } in tables {
+        let folder = file.path().parent().unwrap_or(Path::new(""));
+        let Some(batch) = file.batches(&[&columns.image], None, 64)?.next().transpose()? else { continue };
+        let encoded = decode(file.path(), || EncodedBatch::of(&batch))?;
+        for at in 0..batch.num_rows() {
+            if encoded.bytes.is_valid(at) {
+                images.push(encoded.bytes.value(at).to_vec());
+            } else if let Some(paths) = &encoded.paths
+                && paths.is_valid(at)
+            {
+                images.extend(std::fs::read(folder.join(paths.value(at))).ok());
+            }
+        }
+        if !images.is_empty() {
+            break;
+        }
     }
-}
-
-fn open(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-    let file = File::open(path).or_fail(|| Error::new("cannot open a table of images").at(path))?;
-    decode(path, || ParquetRecordBatchReaderBuilder::try_new(file))
+    Ok(images)
 }

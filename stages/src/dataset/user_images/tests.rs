@@ -4,10 +4,12 @@
 use std::fs;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
-use pipeline::stage::Stage;
+use pipeline::stage::{Context, Stage};
 
 use super::*;
 use crate::dataset::download::Download;
+use crate::dataset::import::{Import, ImportImages};
+use crate::dataset::listing::{EncodedImage, Listing};
 use crate::dataset::split::Split;
 
 /// A folder with files of these names: images get a PNG of 8×6 pixels, the others a few bytes.
@@ -32,16 +34,21 @@ fn describe(folder: &Path, classes: Option<&str>) -> Result<DataSet> {
     let list = tempfile::NamedTempFile::new().unwrap();
     fs::write(list.path(), classes.unwrap_or_default()).unwrap();
     let classes = classes.map(|_| list.path().to_owned());
-    UserDataSet { images: folder.to_owned(), classes, name: Some("mine".to_owned()) }.describe()
+    let name = Some("mine".to_owned());
+    UserDataSet { images: folder.to_owned(), classes, name, ..UserDataSet::default() }.describe()
+}
+
+fn walked(folder: &Path) -> Result<Tree> {
+    walk::Walk { excluded: &place::holds_artifacts, skip_unusable: false }.all(folder)
 }
 
 fn refused(folder: &Path, classes: Option<&str>) -> String {
     describe(folder, classes).unwrap_err().to_string()
 }
 
-fn found(set: &DataSet, folder: &Path) -> Found {
+fn found(set: &DataSet, folder: &Path) -> Listing {
     let Source::UserImages(own) = &set.source else { unreachable!() };
-    own.rows(&set.classes, &Context::for_test(folder)).unwrap()
+    own.open(&set.classes).unwrap().list(&Context::for_test(folder)).unwrap()
 }
 
 fn download(set: &DataSet, limit_train: usize, balanced: bool) -> Download {
@@ -125,7 +132,7 @@ fn hidden_files_and_files_that_are_no_images_are_passed_over() {
         folder(&["b.PNG", "a.Jpeg", ".hidden.png", "Thumbs.db", "list.csv", "@eaDir/a.png", ".git/a.png"]);
     pipeline::store::Store::open(folder.path().join("artifacts/store")).unwrap();
     fs::write(folder.path().join("artifacts/store/objects/a.png"), "").unwrap();
-    let tree = walk::walk(folder.path(), &holds_artifacts).unwrap();
+    let tree = walked(folder.path()).unwrap();
     assert_eq!(tree.images, ["a.Jpeg", "b.PNG"]);
     assert_eq!(tree.left_out(), "2 files are no images by the ending of the name (.csv: 1, .db: 1)");
 }
@@ -141,7 +148,7 @@ fn files_of_one_name_in_two_folders_are_two_images_and_any_language_may_name_the
     let found = found(&set, folder.path());
     assert_eq!(found.ids, ["train/Hund/猫.png", "train/été/猫.png", "test/Hund/猫.png"]);
     assert_eq!(found.given, [Some(Split::Train), Some(Split::Train), Some(Split::Test)]);
-    assert_eq!(found.rows.iter().map(|row| row.label).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
+    assert_eq!(found.labels, [Some(0), Some(1), Some(0)]);
 }
 
 #[cfg(unix)]
@@ -153,10 +160,7 @@ fn links_are_followed_unless_they_lead_back_or_nowhere() {
     symlink(elsewhere.path(), folder.path().join("cat")).unwrap();
     symlink(elsewhere.path().join("a.png"), folder.path().join("dog/b.png")).unwrap();
     symlink("nowhere", folder.path().join("notes.txt")).unwrap();
-    assert_eq!(
-        walk::walk(folder.path(), &|_| false).unwrap().images,
-        ["cat/a.png", "dog/a.png", "dog/b.png"]
-    );
+    assert_eq!(walked(folder.path()).unwrap().images, ["cat/a.png", "dog/a.png", "dog/b.png"]);
     symlink("nowhere", folder.path().join("dog/c.png")).unwrap();
     assert!(refused(folder.path(), None).contains("dog/c.png"));
     fs::remove_file(folder.path().join("dog/c.png")).unwrap();
@@ -189,7 +193,7 @@ fn the_name_is_the_users_or_the_folders_and_no_other_data_sets() {
     let names = |folder: &str, name: Option<&str>| {
         let images = parent.path().join(folder);
         fs::create_dir_all(&images).unwrap();
-        UserDataSet { images, classes: None, name: name.map(str::to_owned) }.names()
+        UserDataSet { images, name: name.map(str::to_owned), ..UserDataSet::default() }.names()
     };
     let pair = |name: &str, title: &str| (name.to_owned(), title.to_owned());
     assert_eq!(names("My Photos (2024)", None).unwrap(), pair("my-photos-2024", "My Photos (2024)"));
@@ -212,15 +216,13 @@ fn ten_thousand_classes_are_described_at_once() {
     assert_eq!(set.classes.texts[9_999], "wording 9999 | text 9999");
 }
 
-/// Imports the only image of a folder.
-fn imported(bytes: &[u8], import: ImportImages) -> Result<Vec<u8>> {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a.jpg"), bytes).unwrap();
-    let set = describe(folder.path(), Some("one\ntwo\n")).unwrap();
-    let Source::UserImages(own) = &set.source else { unreachable!() };
-    let mut found = found(&set, folder.path());
-    let kept = import.run(own, &mut found, vec![0], &Context::for_test(folder.path()))?;
-    Ok(if kept.is_empty() { Vec::new() } else { std::mem::take(&mut found.rows[0].bytes) })
+/// Imports an image: nothing if it is left out.
+fn imported(bytes: &[u8], settings: ImportImages) -> Result<Vec<u8>> {
+    let mut import = Import::new(Some(settings), 1);
+    let image = EncodedImage { bytes: bytes.to_vec(), path: None };
+    let good = import.good(vec![(0, Ok(image))], &["a.jpg".to_owned()]);
+    import.finish(&Context::for_test("nowhere"))?;
+    Ok(good.into_iter().next().map(|(_, image)| image.bytes).unwrap_or_default())
 }
 
 fn jpeg(width: u32, height: u32) -> Vec<u8> {

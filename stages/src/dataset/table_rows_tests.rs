@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{BinaryArray, Float32Array, Int8Array, StringArray, StructArray, UInt64Array};
+use arrow::array::{BinaryArray, Int8Array, StringArray, StructArray, UInt64Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::Field;
+use std::fs::File;
+
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+
+use pipeline::stage::Context;
 
 use super::*;
 
@@ -52,8 +56,39 @@ fn numbers(labels: &[Option<i8>]) -> ArrayRef {
     Arc::new(Int8Array::from(labels.to_vec()))
 }
 
-fn read(path: &Path) -> Result<Vec<ImageRow>> {
-    ImageRows::open(path, "image", Some("label"), &classes())?.collect()
+/// A row as the stage takes it.
+#[derive(Debug, PartialEq)]
+struct Row {
+    bytes: Vec<u8>,
+    path: Option<String>,
+    label: Option<i32>,
+}
+
+/// The rows of a table: those of which an image is missing are an error.
+fn rows_of(table: ImageTable) -> Result<Vec<Row>> {
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context::for_test(folder.path());
+    let source = TableRows(vec![table.called("rows", 0, None)]);
+    let labels = source.list(&context)?.labels;
+    let mut rows = Vec::new();
+    source.read(&(0..labels.len()).collect::<Vec<_>>(), &context, &mut |batch| {
+        for (row, image) in batch {
+            let EncodedImage { bytes, path } = image?;
+            rows.push(Row { bytes, path, label: labels[row] });
+        }
+        Ok(())
+    })?;
+    assert_eq!(rows.len(), labels.len());
+    Ok(rows)
+}
+
+fn opened(path: &Path, label: Option<&str>) -> Result<ImageTable> {
+    let label = label.map(|name| LabelColumn { name: name.to_owned(), first: 0 });
+    ImageTable::open(path, "image", label.as_ref(), &classes(), "correct the description")
+}
+
+fn read(path: &Path) -> Result<Vec<Row>> {
+    rows_of(opened(path, Some("label"))?)
 }
 
 fn labels(path: &Path) -> Vec<Option<i32>> {
@@ -64,22 +99,18 @@ fn labels(path: &Path) -> Vec<Option<i32>> {
 fn rows_have_image_path_and_label_as_the_table_has_them() {
     let (_folder, path) = table(vec![("image", images(2, None)), ("label", numbers(&[Some(2), None]))], None);
     let rows = read(&path).unwrap();
-    assert_eq!(
-        rows[0],
-        ImageRow { bytes: b"image 0".to_vec(), path: Some("0.png".to_owned()), label: Some(2) }
-    );
-    assert_eq!(rows[1], ImageRow { bytes: b"image 1".to_vec(), path: None, label: None });
+    assert_eq!(rows[0], Row { bytes: b"image 0".to_vec(), path: Some("0.png".to_owned()), label: Some(2) });
+    assert_eq!(rows[1], Row { bytes: b"image 1".to_vec(), path: None, label: None });
     assert_eq!(rows.len(), 2);
 }
 
 #[test]
 fn rows_come_in_order_across_batches() {
-    let count = 2 * BATCH + 3;
+    let count = 2 * IMAGES_AT_ONCE + 3;
     let labels = vec![Some(1); count];
     let (_folder, path) = table(vec![("label", numbers(&labels)), ("image", images(count, None))], None);
-    let rows = ImageRows::open(&path, "image", Some("label"), &classes()).unwrap();
-    assert_eq!(rows.row_count(), count as u64);
-    let rows: Vec<_> = rows.map(|row| row.unwrap().bytes).collect();
+    assert_eq!(opened(&path, Some("label")).unwrap().rows(), count);
+    let rows: Vec<_> = read(&path).unwrap().into_iter().map(|row| row.bytes).collect();
     assert!(rows.iter().enumerate().all(|(i, bytes)| *bytes == format!("image {i}").into_bytes()));
     assert_eq!(rows.len(), count);
 }
@@ -89,7 +120,7 @@ fn plain_binary_images_and_labels_of_any_integer_type_are_read() {
     let bytes: BinaryArray = [Some(b"png")].into_iter().collect();
     let label = UInt64Array::from(vec![1]);
     let (_folder, path) = table(vec![("image", Arc::new(bytes)), ("label", Arc::new(label))], None);
-    assert_eq!(read(&path).unwrap(), [ImageRow { bytes: b"png".to_vec(), path: None, label: Some(1) }]);
+    assert_eq!(read(&path).unwrap(), [Row { bytes: b"png".to_vec(), path: None, label: Some(1) }]);
 }
 
 #[test]
@@ -102,8 +133,7 @@ fn labels_may_be_class_names_in_the_source_s_spelling() {
 #[test]
 fn a_source_without_labels_is_read_without_them() {
     let (_folder, path) = table(vec![("image", images(1, None))], None);
-    let rows: Vec<_> = ImageRows::open(&path, "image", None, &classes()).unwrap().collect();
-    assert_eq!(rows[0].as_ref().unwrap().label, None);
+    assert_eq!(rows_of(opened(&path, None).unwrap()).unwrap()[0].label, None);
 }
 
 #[test]
@@ -113,7 +143,7 @@ fn the_source_s_order_of_class_names_decides_what_its_numbers_mean() {
             vec![("image", images(3, None)), ("label", numbers(&[Some(0), Some(1), Some(2)]))],
             Some(names),
         );
-        let order = ImageRows::open(&path, "image", Some("label"), &classes())?.label_order().clone();
+        let order = opened(&path, Some("label"))?.label_order().clone();
         let labels = labels(&path);
         drop(folder);
         Ok::<_, Error>((order, labels))
@@ -175,10 +205,9 @@ fn a_missing_column_is_named_together_with_what_is_there() {
 
 #[test]
 fn a_column_of_the_wrong_type_is_refused_by_type() {
-    let floats = Float32Array::from(vec![0.0]);
-    let (_folder, path) = table(vec![("image", images(1, None)), ("label", Arc::new(floats))], None);
+    let (_folder, path) = table(vec![("image", images(1, None)), ("label", images(1, None))], None);
     let error = read(&path).unwrap_err().to_string();
-    assert!(error.contains("holds no labels") && error.contains("label (Float32)"), "{error}");
+    assert!(error.contains("holds no labels") && error.contains("label (Struct"), "{error}");
     let (_folder, path) = table(vec![("image", numbers(&[Some(0)])), ("label", numbers(&[Some(0)]))], None);
     assert!(read(&path).unwrap_err().to_string().contains("holds no images"));
 }
@@ -202,6 +231,49 @@ fn what_is_no_parquet_file_is_refused_and_damage_never_panics() {
         let mut bent = whole.clone();
         bent[at] ^= 0xFF;
         std::fs::write(&page, &bent).unwrap();
-        let _: Result<Vec<ImageRow>> = read(&page);
+        let _: Result<Vec<Row>> = read(&page);
     }
+}
+
+#[test]
+fn chosen_rows_of_several_tables_are_read_in_order() {
+    let tables: Vec<_> = (0..3).map(|_| table(vec![("image", images(100, None))], None)).collect();
+    let open = |(number, (_, path)): (usize, &(tempfile::TempDir, PathBuf))| {
+        opened(path, None).unwrap().called(&format!("t{number}"), 0, None)
+    };
+    let source = TableRows(tables.iter().enumerate().map(open).collect());
+    let context = Context::for_test("nowhere");
+    assert_eq!(source.list(&context).unwrap().ids[205], "t2/000005");
+    let (wanted, mut given) = ([3, 99, 100, 205, 299], Vec::new());
+    source
+        .read(&wanted, &context, &mut |batch| {
+            given.extend(batch.into_iter().map(|(row, image)| (row, image.unwrap().bytes)));
+            Ok(())
+        })
+        .unwrap();
+    let image = |row: usize| format!("image {}", row % 100).into_bytes();
+    assert_eq!(given, wanted.map(|row| (row, image(row))));
+}
+
+#[test]
+fn where_the_bytes_are_null_the_path_names_a_file_beside_the_table() {
+    let bytes: BinaryArray = vec![Some(&b"within"[..]), None, None].into_iter().collect();
+    let paths = StringArray::from(vec![Some("no/file.png"), Some("a.png"), Some("none.png")]);
+    let fields =
+        vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)].into();
+    let column = StructArray::try_new(fields, vec![Arc::new(bytes), Arc::new(paths)], None).unwrap();
+    let (folder, path) = table(vec![("image", Arc::new(column))], None);
+    std::fs::write(folder.path().join("a.png"), b"beside").unwrap();
+    let source = TableRows(vec![opened(&path, None).unwrap()]);
+    let mut given = Vec::new();
+    source
+        .read(&[0, 1, 2], &Context::for_test("nowhere"), &mut |batch| {
+            given.extend(
+                batch.into_iter().map(|(_, image)| image.map(|image| image.bytes).map_err(|e| e.to_string())),
+            );
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(given[..2], [Ok(b"within".to_vec()), Ok(b"beside".to_vec())]);
+    assert!(given[2].as_ref().unwrap_err().contains("none.png"), "{given:?}");
 }

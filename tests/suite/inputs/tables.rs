@@ -1,0 +1,335 @@
+//! Tables of images, and what lies beside them.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, StructArray,
+};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::ipc::writer::StreamWriter;
+use parquet::arrow::ArrowWriter;
+use serde_json::json;
+
+use super::{Files, Input, Refused, Taken, check_all, picture};
+
+const LIST: Option<&str> = Some("cat\ndog\n");
+
+/// Pictures `{name} 0`, `{name} 1`, … as hubs have them; null where `null` says so.
+fn images(name: &str, count: usize, null: Option<usize>) -> ArrayRef {
+    let bytes: BinaryArray =
+        (0..count).map(|i| (null != Some(i)).then(|| picture(&format!("{name} {i}")))).collect();
+    encoded(bytes, (0..count).map(|_| None).collect())
+}
+
+fn encoded(bytes: BinaryArray, paths: StringArray) -> ArrayRef {
+    let fields =
+        vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)].into();
+    Arc::new(StructArray::try_new(fields, vec![Arc::new(bytes), Arc::new(paths)], None).unwrap())
+}
+
+fn numbers(labels: &[i64]) -> ArrayRef {
+    Arc::new(Int64Array::from(labels.to_vec()))
+}
+
+fn words(labels: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from(labels.to_vec()))
+}
+
+/// A batch of columns with what the `datasets` library would say of them, if anything.
+fn batch(columns: Vec<(&str, ArrayRef)>, features: Option<serde_json::Value>) -> RecordBatch {
+    let batch =
+        RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
+    let entry = features
+        .map(|features| ("huggingface".to_owned(), json!({"info": {"features": features}}).to_string()));
+    let schema = Schema::new_with_metadata(batch.schema().fields().clone(), entry.into_iter().collect());
+    RecordBatch::try_new(Arc::new(schema), batch.columns().to_vec()).unwrap()
+}
+
+fn parquet(files: &Files, name: &str, batch: &RecordBatch) {
+    let mut writer =
+        ArrowWriter::try_new(File::create(files.path(name)).unwrap(), batch.schema(), None).unwrap();
+    for (key, value) in batch.schema().metadata() {
+        writer.append_key_value_metadata(parquet::file::metadata::KeyValue::new(key.clone(), value.clone()));
+    }
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// `{prefix}/000000` and so on, with these splits and classes.
+fn rows(of: &[(&str, &[&str])]) -> Vec<(String, String)> {
+    let numbered = of.iter().flat_map(|(prefix, labels)| {
+        labels.iter().enumerate().map(move |(row, label)| (format!("{prefix}/{row:06}"), (*label).to_owned()))
+    });
+    numbered.collect()
+}
+
+/// One table `t.parquet` of three pictures and these labels.
+fn labelled(labels: ArrayRef) -> impl Fn(&Files) {
+    move |files| {
+        parquet(
+            files,
+            "t.parquet",
+            &batch(vec![("image", images("t", 3, None)), ("label", labels.clone())], None),
+        )
+    }
+}
+
+/// Checks inputs whose rows are given as [`rows`] gives them.
+fn check(
+    name: &str,
+    put: &dyn Fn(&Files),
+    classes: Option<&str>,
+    set: &str,
+    want: (&[&str], &[(&str, &[&str])], &[&str]),
+) {
+    let owned = rows(want.1);
+    let expected: Vec<(&str, &str)> = owned.iter().map(|(id, label)| (id.as_str(), label.as_str())).collect();
+    check_all(&[Input { name, put, classes, set, want: Taken(want.0, &expected, want.2) }]);
+}
+
+fn refused(name: &str, put: &dyn Fn(&Files), classes: Option<&str>, set: &str, words: &[&str]) {
+    check_all(&[Input { name, put, classes, set, want: Refused(words) }]);
+}
+
+fn classes(names: &[&str]) -> serde_json::Value {
+    json!({"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}})
+}
+
+#[test]
+fn each_table_is_looked_at_for_itself() {
+    let put = |files: &Files| {
+        parquet(files, "train.parquet", &batch(vec![("image", images("a", 3, None))], None));
+        let test = vec![("image", images("b", 2, None)), ("label", numbers(&[1, 0]))];
+        parquet(files, "test.parquet", &batch(test, Some(classes(&["cat", "dog"]))));
+    };
+    let want: &[(&str, &[&str])] = &[("train", &["train ?"; 3]), ("test", &["test dog", "test cat"])];
+    check("labels of the test images alone", &put, None, "", (&["cat", "dog"], want, &[]));
+    let want: &[(&str, &[&str])] = &[("train", &["train ?"; 3]), ("test", &["test dog", "test cat"])];
+    check(
+        "the same with a list in another order",
+        &put,
+        Some("dog\ncat\n"),
+        "",
+        (&["dog", "cat"], want, &[]),
+    );
+    let unlabeled: &[(&str, &[&str])] = &[("train", &["train ?"; 3]), ("test", &["test ?"; 2])];
+    check("no labels wanted", &put, LIST, "download.labels=none", (&["cat", "dog"], unlabeled, &[]));
+}
+
+#[test]
+fn whole_numbers_and_flags_are_labels_however_they_are_kept() {
+    let floats = Arc::new(Float64Array::from(vec![1.0, f64::NAN, 0.0]));
+    let want: &[(&str, &[&str])] = &[("t", &["- dog", "- ?", "- cat"])];
+    check("pandas' floats", &labelled(floats), LIST, "", (&["cat", "dog"], want, &[]));
+    let flags = Arc::new(BooleanArray::from(vec![true, false, true]));
+    let want: &[(&str, &[&str])] = &[("t", &["- dog", "- cat", "- dog"])];
+    check("flags", &labelled(flags), LIST, "", (&["cat", "dog"], want, &[]));
+    check(
+        "numerals in text",
+        &labelled(words(&["1", "0", "1"])),
+        LIST,
+        "",
+        (&["cat", "dog"], want, &["numerals"]),
+    );
+    check(
+        "numbered from one",
+        &labelled(numbers(&[2, 1, 2])),
+        LIST,
+        "",
+        (&["cat", "dog"], want, &["numbered from 1"]),
+    );
+    let half = Arc::new(Float64Array::from(vec![0.5, 1.0, 0.0]));
+    refused("no whole number", &labelled(half), LIST, "", &["row 0", "0.5", "no whole number"]);
+    let lists = images("label", 3, None);
+    let want: &[(&str, &[&str])] = &[("t", &["- ?"; 3])];
+    check(
+        "a column that cannot hold labels",
+        &labelled(lists),
+        LIST,
+        "",
+        (&["cat", "dog"], want, &["label (Struct", "left out"]),
+    );
+}
+
+#[test]
+fn names_of_classes_are_compared_by_one_rule() {
+    let want: &[(&str, &[&str])] = &[("t", &["- Cat", "- cat", "- dog"])];
+    let put = labelled(words(&["Cat", "cat", "dog"]));
+    check(
+        "two spellings side by side",
+        &put,
+        None,
+        "",
+        (&["Cat", "cat", "dog"], want, &["`Cat`, `cat`", "CLASSES"]),
+    );
+    let want: &[(&str, &[&str])] = &[("t", &["- cat", "- cat", "- dog"])];
+    check("a list with one of them", &put, LIST, "", (&["cat", "dog"], want, &["`Cat`, `cat`"]));
+    let want: &[(&str, &[&str])] = &[("t", &["- cat", "- ?", "- dog"])];
+    check("an empty label", &labelled(words(&["cat", " ", "dog"])), None, "", (&["cat", "dog"], want, &[]));
+    refused(
+        "a label that is no class",
+        &labelled(words(&["cat", "cow", "dog"])),
+        LIST,
+        "",
+        &["`cow`", "cat, dog", "CLASSES"],
+    );
+}
+
+#[test]
+fn the_column_of_images_is_found_or_asked_for() {
+    let both = |first: &'static str, second: &'static str, features: Option<serde_json::Value>| {
+        move |files: &Files| {
+            let columns = vec![(first, images("mask", 3, None)), (second, images("photo", 3, None))];
+            parquet(files, "t.parquet", &batch(columns, features.clone()));
+        }
+    };
+    let want: &[(&str, &[&str])] = &[("t", &["- ?"; 3])];
+    let said = &["column `image`", "`annotation`", "download.image_column"];
+    check(
+        "a mask before the image",
+        &both("annotation", "image", None),
+        LIST,
+        "",
+        (&["cat", "dog"], want, said),
+    );
+    let both_declared = json!({"annotation": {"_type": "Image"}, "image": {"_type": "Image"}});
+    check(
+        "both are declared",
+        &both("annotation", "image", Some(both_declared)),
+        LIST,
+        "",
+        (&["cat", "dog"], want, said),
+    );
+    refused(
+        "two of no usual name",
+        &both("left", "right", None),
+        LIST,
+        "",
+        &["`left`, `right`", "download.image_column"],
+    );
+    check(
+        "the user says which",
+        &both("left", "right", None),
+        LIST,
+        "download.image_column=right",
+        (&["cat", "dog"], want, &[]),
+    );
+    refused(
+        "the user's column is none",
+        &both("left", "right", None),
+        LIST,
+        "download.image_column=up",
+        &["`up`", "left"],
+    );
+    let hashes = |files: &Files| {
+        let hashes: ArrayRef = Arc::new(BinaryArray::from_iter_values([[7u8; 16]; 3]));
+        let audio =
+            encoded([Some(&b"RIFF....WAVE"[..]); 3].into_iter().collect(), (0..3).map(|_| None).collect());
+        let columns = vec![("md5", hashes), ("audio", audio), ("picture_bytes", images("p", 3, None))];
+        parquet(files, "t.parquet", &batch(columns, None));
+    };
+    check(
+        "hashes and sounds beside the images",
+        &hashes,
+        LIST,
+        "",
+        (&["cat", "dog"], want, &["`picture_bytes`"]),
+    );
+}
+
+#[test]
+fn rows_without_an_image_are_named_or_left_out() {
+    let put = |files: &Files| {
+        let columns = vec![("image", images("t", 4, Some(1))), ("label", numbers(&[0, 1, 1, 0]))];
+        parquet(files, "t.parquet", &batch(columns, None));
+    };
+    refused(
+        "a null image",
+        &put,
+        LIST,
+        "",
+        &["1 of 4 images", "`t/000001`", "download.skip_unreadable=true"],
+    );
+    let rows = [("t/000000", "- cat"), ("t/000002", "- dog"), ("t/000003", "- cat")];
+    check_all(&[Input {
+        name: "the same, left out",
+        put: &put,
+        classes: LIST,
+        set: "download.skip_unreadable=true",
+        want: Taken(&["cat", "dog"], &rows, &["1 unreadable image is left out: `t/000001`"]),
+    }]);
+    let beside = |files: &Files| {
+        files.pictures(&["pictures/a.png", "pictures/b.png", "pictures/c.png"]);
+        let paths = StringArray::from(vec!["pictures/a.png", "pictures/b.png", "pictures/c.png"]);
+        let bytes: BinaryArray = [None::<&[u8]>; 3].into_iter().collect();
+        let columns = vec![("image", encoded(bytes, paths)), ("label", words(&["cat", "dog", "cat"]))];
+        parquet(files, "t.parquet", &batch(columns, None));
+    };
+    let want: &[(&str, &[&str])] = &[("t", &["- cat", "- dog", "- cat"])];
+    check(
+        "paths in place of bytes",
+        &beside,
+        None,
+        "download.format=tables",
+        (&["cat", "dog"], want, &["3 images"]),
+    );
+}
+
+#[test]
+fn tables_win_over_the_pictures_of_their_cards() {
+    let put = |files: &Files| {
+        files.bytes("README.md", "---\nlicense: mit\n---\n");
+        files.pictures(&["thumbnail.png"]);
+        let part = |name: &str, labels: &[i64]| {
+            let columns = vec![("image", images(name, labels.len(), None)), ("label", numbers(labels))];
+            batch(columns, Some(classes(&["cat", "dog"])))
+        };
+        parquet(files, "data/train-00000-of-00001.parquet", &part("train", &[0, 1, 1]));
+        parquet(files, "data/test-00000-of-00001.parquet", &part("test", &[1]));
+    };
+    let want: &[(&str, &[&str])] =
+        &[("train-00000", &["train cat", "train dog", "train dog"]), ("test-00000", &["test dog"])];
+    check(
+        "a clone of a hub's repository",
+        &put,
+        None,
+        "",
+        (&["cat", "dog"], want, &["`thumbnail.png`", "download.format=files"]),
+    );
+    let pointer = |files: &Files| {
+        files.bytes(
+            "data/train-00000-of-00001.parquet",
+            "version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n",
+        );
+    };
+    refused(
+        "a clone without its large files",
+        &pointer,
+        LIST,
+        "",
+        &["Git LFS pointer", "git lfs pull", "train-00000"],
+    );
+}
+
+#[test]
+fn what_datasets_saves_to_disk_is_read() {
+    let put = |files: &Files| {
+        for (part, labels) in [("train", &[0i64, 1, 1][..]), ("test", &[1])] {
+            let columns = vec![("image", images(part, labels.len(), None)), ("label", numbers(labels))];
+            let batch = batch(columns, Some(classes(&["cat", "dog"])));
+            let file = File::create(files.path(&format!("{part}/data-00000-of-00001.arrow"))).unwrap();
+            let mut writer = StreamWriter::try_new(file, &batch.schema()).unwrap();
+            writer.write(&batch).unwrap();
+            writer.finish().unwrap();
+            files.bytes(&format!("{part}/state.json"), "{}");
+            files.bytes(&format!("{part}/cache-1234.arrow"), "what a map left");
+        }
+        files.bytes("dataset_dict.json", "{\"splits\": [\"train\", \"test\"]}");
+    };
+    let want: &[(&str, &[&str])] = &[
+        ("train/data-00000-of-00001", &["train cat", "train dog", "train dog"]),
+        ("test/data-00000-of-00001", &["test dog"]),
+    ];
+    check("save_to_disk", &put, None, "", (&["cat", "dog"], want, &[]));
+}
