@@ -9,6 +9,7 @@ mod folder;
 mod form;
 mod idx;
 mod import;
+mod layout;
 mod part;
 mod tables;
 mod walk;
@@ -30,6 +31,7 @@ use walk::Tree;
 pub use folder::Folder;
 pub use idx::Idx;
 pub use import::ImportImages;
+pub use layout::LabelsFrom;
 pub use tables::Tables;
 
 /// The arguments by which the user names images.

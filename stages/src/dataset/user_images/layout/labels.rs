@@ -1,0 +1,476 @@
+//! Where the labels of images are: in the top folder around them, in the innermost one, or in none.
+//!
+//! Each of these readings is compared with the list of classes. One is taken if it alone fits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipeline::error::{Error, Result};
+
+use super::arrangement::{Arrangement, Place, Shape};
+use super::branch::{Branch, joined};
+use super::{LabelsFrom, List, they, wrappers};
+use crate::dataset::names::Found;
+use crate::dataset::split::Split;
+use crate::dataset::user_images::first_few;
+use crate::dataset::user_images::part::{SplitRole, Spoken, says_nothing};
+
+/// Images of one split and one class.
+pub(super) struct Set {
+    /// From the root.
+    pub folder: String,
+    pub split: Option<Split>,
+    /// The name of the folder that is their label.
+    pub class: Option<String>,
+    /// Of which part they are: folders in one part lie side by side.
+    pub part: usize,
+    /// Paths from the folder.
+    pub files: Vec<String>,
+}
+
+/// All sets, and names of folders beside those of classes that hold no image.
+pub(super) struct Read {
+    pub sets: Vec<Set>,
+    pub empty: BTreeSet<String>,
+}
+
+/// How folders are read as labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Top,
+    Parent,
+}
+
+impl Reading {
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Top => "top-folder",
+            Self::Parent => "parent-folder",
+        }
+    }
+}
+
+/// A setting by which the user overrules what was made of the names.
+const NO_LABELS: &str = "if the folders' names are no labels: SET=download.labels=none";
+
+/// The labels that the folders tell.
+pub(super) fn read(
+    arrangement: Arrangement,
+    list: &List,
+    labels: LabelsFrom,
+    notes: &mut Vec<String>,
+) -> Result<Read> {
+    match arrangement.shape {
+        Shape::ClassesOutside { level, parts } => classes_outside(&level, &parts, list, labels, notes),
+        Shape::PartsOutside(mut places) => {
+            wrappers::pass_within(&mut places, list, labels, notes);
+            let forced = match labels {
+                LabelsFrom::Auto => None,
+                LabelsFrom::None => return Ok(unlabeled(&places)),
+                LabelsFrom::TopFolder => Some(Reading::Top),
+                LabelsFrom::ParentFolder => Some(Reading::Parent),
+            };
+            if places.iter().all(|place| place.at.is_flat()) {
+                return match forced {
+                    None => Ok(unlabeled(&places)),
+                    Some(reading) => Err(Error::new(format!(
+                        "download.labels is {}, but no image is in a folder of a class",
+                        reading.setting()
+                    ))
+                    .help("put the images of each class into a folder, or leave the setting at `auto`")),
+                };
+            }
+            match (forced, list.names) {
+                (Some(reading), _) => by_setting(&places, reading, list),
+                (None, Some(_)) => by_list(&places, list, notes),
+                (None, None) => by_names(&places, notes),
+            }
+        }
+    }
+}
+
+fn unlabeled(places: &[Place]) -> Read {
+    let sets = places.iter().enumerate().map(|(part, place)| all_of(place, part)).collect();
+    Read { sets, empty: BTreeSet::new() }
+}
+
+/// All images of a part, without a label.
+fn all_of(place: &Place, part: usize) -> Set {
+    let (folder, files) = (place.at.path.clone(), place.at.files());
+    Set { folder, split: place.split, class: None, part, files }
+}
+
+/// The images of a part by the folder that a reading takes for their label. A part without folders has no labels.
+fn sets(place: &Place, part: usize, reading: Reading) -> Vec<Set> {
+    if place.at.is_flat() {
+        return vec![all_of(place, part)];
+    }
+    let set = |folder: &Branch, files| Set {
+        folder: folder.path.clone(),
+        split: place.split,
+        class: Some(folder.name().to_owned()),
+        part,
+        files,
+    };
+    match reading {
+        Reading::Top => place.at.folders.iter().map(|folder| set(folder, folder.files())).collect(),
+        Reading::Parent => {
+            let all = place.at.descendants().into_iter().filter(|folder| !folder.loose.is_empty());
+            all.map(|folder| set(folder, folder.loose.iter().map(|file| (*file).to_owned()).collect()))
+                .collect()
+        }
+    }
+}
+
+/// Sets of all parts, and the empty folders among them.
+fn read_as(places: &[Place], reading: Reading) -> Read {
+    let all = places.iter().enumerate().flat_map(|(part, place)| sets(place, part, reading)).collect();
+    let mut empty = BTreeSet::new();
+    for place in places.iter().filter(|place| !place.at.is_flat()) {
+        empty.extend(place.at.empty.iter().map(|name| (*name).to_owned()));
+        if reading == Reading::Parent {
+            let inner = place.at.descendants();
+            empty.extend(inner.iter().flat_map(|folder| &folder.empty).map(|name| (*name).to_owned()));
+        }
+    }
+    Read { sets: all, empty }
+}
+
+/// Images beside folders have no class.
+fn refuse_loose(place: &Place) -> Result<()> {
+    let Branch { loose, .. } = &place.at;
+    if loose.is_empty() || place.at.is_flat() {
+        return Ok(());
+    }
+    let loose: Vec<String> = loose.iter().map(|name| joined(&place.at.path, name)).collect();
+    Err(Error::new(format!(
+        "{} in no class's folder, beside the folders {}",
+        they(&loose, "is", "are"),
+        first_few(place.at.names())
+    ))
+    .help(format!(
+        "put every image into the folder of its class, or all of them into one folder without others; {NO_LABELS}"
+    )))
+}
+
+fn by_setting(places: &[Place], reading: Reading, list: &List) -> Result<Read> {
+    places.iter().try_for_each(refuse_loose)?;
+    let read = read_as(places, reading);
+    let fit = Fit::of(&read.sets, places.len(), list)?;
+    if list.names.is_some() && !fit.unknown.is_empty() {
+        return Err(fit.refusal(list));
+    }
+    Ok(read)
+}
+
+/// How the folders of a reading fit the list of classes.
+struct Fit {
+    /// Whether each part has folders of classes.
+    has_classes: Vec<bool>,
+    /// Folders that are no class.
+    unknown: BTreeSet<String>,
+    /// Classes that are folders.
+    known: BTreeSet<usize>,
+    /// Whether a part has both.
+    mixed: bool,
+}
+
+impl Fit {
+    fn of(sets: &[Set], parts: usize, list: &List) -> Result<Self> {
+        let mut fit = Self {
+            has_classes: vec![false; parts],
+            unknown: BTreeSet::new(),
+            known: BTreeSet::new(),
+            mixed: false,
+        };
+        let mut has_others = vec![false; parts];
+        for set in sets {
+            let Some(class) = &set.class else { continue };
+            match list.index.find(class) {
+                Found::One(index) => {
+                    fit.known.insert(index);
+                    fit.has_classes[set.part] = true;
+                }
+                Found::Nothing => {
+                    fit.unknown.insert(class.clone());
+                    has_others[set.part] = true;
+                }
+                Found::Several(several) => {
+                    let names = list.names.unwrap_or_default();
+                    let several = several.iter().filter_map(|index| names.get(*index));
+                    return Err(Error::new(format!(
+                        "the folder `{}` is like several classes in CLASSES: {}",
+                        set.folder,
+                        first_few(several)
+                    ))
+                    .help("call it exactly as one of them is written"));
+                }
+            }
+        }
+        fit.mixed = fit.has_classes.iter().zip(&has_others).any(|(classes, others)| *classes && *others);
+        Ok(fit)
+    }
+
+    fn fits(&self) -> bool {
+        !self.mixed && self.has_classes.contains(&true)
+    }
+
+    fn has_none(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    fn refusal(&self, list: &List) -> Error {
+        let names = list.names.unwrap_or_default().iter().enumerate();
+        let without: Vec<&String> =
+            names.filter(|(index, _)| !self.known.contains(index)).map(|(_, name)| name).collect();
+        let (of, classes) = match without.len() {
+            0 => ("all classes have a folder", String::new()),
+            _ => ("classes without a folder: ", first_few(&without)),
+        };
+        Error::new(format!("folders that are no class: {}; {of}{classes}", first_few(&self.unknown))).help(
+            format!("call the folders as CLASSES calls the classes, or the other way round; {NO_LABELS}"),
+        )
+    }
+}
+
+/// The reading that the list of classes decides for.
+fn by_list(places: &[Place], list: &List, notes: &mut Vec<String>) -> Result<Read> {
+    let (top, parent) = (read_as(places, Reading::Top), read_as(places, Reading::Parent));
+    let of_top = Fit::of(&top.sets, places.len(), list)?;
+    let of_parent = Fit::of(&parent.sets, places.len(), list)?;
+    let nested = places.iter().any(|place| place.at.folders.iter().any(|top| !top.is_flat()));
+    let (read, fit, reading) = match (of_top.fits(), of_parent.fits()) {
+        (true, true) => {
+            let differ = nested && differ(&top, &parent, list);
+            let more = |one: &Fit, other: &Fit| {
+                let at_least =
+                    one.has_classes.iter().zip(&other.has_classes).all(|(one, other)| one >= other);
+                at_least && one.has_classes != other.has_classes
+            };
+            if differ {
+                return Err(both_fit(&top, &parent, "both are classes in CLASSES"));
+            }
+            if more(&of_parent, &of_top) {
+                (parent, of_parent, Reading::Parent)
+            } else {
+                (top, of_top, Reading::Top)
+            }
+        }
+        (true, false) => (top, of_top, Reading::Top),
+        (false, true) => (parent, of_parent, Reading::Parent),
+        (false, false) if of_top.has_none() && of_parent.has_none() => {
+            return no_labels(places, &of_top, list, notes);
+        }
+        (false, false) if of_top.has_none() => return Err(of_parent.refusal(list)),
+        (false, false) => return Err(of_top.refusal(list)),
+    };
+    if nested {
+        notes.push(match reading {
+            Reading::Top => format!(
+                "images in further folders, such as {}, are of the class of the top folder, as CLASSES lists those; \
+                 download.labels=parent-folder takes the innermost folder",
+                first_few(nested_folders(places))
+            ),
+            Reading::Parent => format!(
+                "the innermost folder of an image is its class, as CLASSES lists those, and not the folders around: \
+                 {}; download.labels=top-folder takes the top folder",
+                first_few(places.iter().flat_map(|place| place.at.names()).collect::<BTreeSet<_>>())
+            ),
+        });
+    }
+    let mut sets = read.sets;
+    for (part, place) in places.iter().enumerate() {
+        if fit.has_classes[part] {
+            refuse_loose(place)?;
+        } else if !place.at.is_flat() {
+            say_no_labels(place.at.names(), notes);
+            sets.retain(|set| set.part != part);
+            sets.push(all_of(place, part));
+        }
+    }
+    Ok(Read { sets, empty: read.empty })
+}
+
+/// Whether two readings give an image two classes.
+fn differ(top: &Read, parent: &Read, list: &List) -> bool {
+    let classes = |read: &Read| -> BTreeMap<String, usize> {
+        let class = |set: &Set| set.class.as_deref().and_then(|class| list.find(class));
+        let sets = read.sets.iter().filter_map(|set| Some((set, class(set)?)));
+        sets.flat_map(|(set, class)| set.files.iter().map(move |file| (joined(&set.folder, file), class)))
+            .collect()
+    };
+    let (top, parent) = (classes(top), classes(parent));
+    top.iter().any(|(image, class)| parent.get(image).is_some_and(|other| other != class))
+}
+
+/// No folder is a class: then the folders are no labels.
+fn no_labels(places: &[Place], fit: &Fit, list: &List, notes: &mut Vec<String>) -> Result<Read> {
+    let between: BTreeSet<&str> = places
+        .iter()
+        .flat_map(|place| place.at.descendants())
+        .map(Branch::name)
+        .filter(|name| list.find(name).is_some())
+        .collect();
+    if !between.is_empty() {
+        return Err(Error::new(format!(
+            "the folders {} are classes in CLASSES, but folders that are none lie around them and in them",
+            first_few(between)
+        ))
+        .help(format!("let the folders of classes be the outermost or the innermost ones; {NO_LABELS}")));
+    }
+    say_no_labels(fit.unknown.iter().map(String::as_str), notes);
+    Ok(unlabeled(places))
+}
+
+fn say_no_labels<'n>(names: impl Iterator<Item = &'n str>, notes: &mut Vec<String>) {
+    let names: Vec<&str> = names.collect();
+    notes.push(format!(
+        "CLASSES lists no class that is called as a folder here is ({}): the folders are taken for no labels, and their \
+         images have none; download.labels=top-folder makes this an error",
+        first_few(names)
+    ));
+}
+
+/// The reading that is clear from the folders alone.
+fn by_names(places: &[Place], notes: &mut Vec<String>) -> Result<Read> {
+    for place in places {
+        refuse_loose(place)?;
+        refuse_parts_inside(place, notes)?;
+        refuse_containers(&place.at)?;
+    }
+    let nested: BTreeSet<&str> = nested_folders(places).into_iter().collect();
+    let read = read_as(places, Reading::Top);
+    if nested.is_empty() {
+        return Ok(read);
+    }
+    for place in places {
+        // Where a top folder holds images itself, classes begin there.
+        if place.at.folders.iter().all(|top| top.loose.is_empty()) && !place.at.is_flat() {
+            let parent = read_as(std::slice::from_ref(place), Reading::Parent);
+            let inner: BTreeSet<&str> = parent.sets.iter().filter_map(|set| set.class.as_deref()).collect();
+            let agree =
+                place.at.folders.iter().all(|top| top.descendants().iter().all(|i| i.name() == top.name()));
+            if !(agree || inner.len() == 1 || inner.iter().all(|name| says_nothing(name))) {
+                let why = "no image lies in a top folder itself, and CLASSES does not say which are classes";
+                return Err(both_fit(&read, &read_as(places, Reading::Parent), why));
+            }
+        }
+    }
+    notes.push(format!(
+        "images in further folders, such as {}, are of the class of the top folder; download.labels=parent-folder takes \
+         the innermost folder",
+        first_few(nested)
+    ));
+    Ok(read)
+}
+
+/// Folders inside the top folders.
+fn nested_folders<'t>(places: &'t [Place]) -> Vec<&'t str> {
+    let tops = places.iter().flat_map(|place| &place.at.folders);
+    tops.flat_map(|top| &top.folders).map(|inner| inner.path.as_str()).collect()
+}
+
+/// A part that is itself divided, as `train/train` and `train/val`.
+fn refuse_parts_inside(place: &Place, notes: &mut Vec<String>) -> Result<()> {
+    if !place.is_part {
+        return Ok(());
+    }
+    let role =
+        |folder: &Branch| Some(Spoken::of(folder.name())).filter(Spoken::is_plain).and_then(|said| said.role);
+    let (parts, others): (Vec<&Branch>, Vec<&Branch>) =
+        place.at.folders.iter().partition(|folder| role(folder).is_some());
+    let paths: Vec<&str> = parts.iter().map(|part| part.path.as_str()).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let trains_only = parts.iter().all(|part| role(part) == Some(SplitRole::Train));
+    if !others.is_empty() && trains_only {
+        notes.push(format!(
+            "{}, as other classes lie beside it; CLASSES=classes.txt says which classes there are",
+            they(&paths, "is taken for a class", "are taken for classes")
+        ));
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "it is not clear whether {}, or for training and testing",
+        they(&paths, "is a class", "are classes")
+    ))
+    .help(
+        "list the classes in CLASSES=classes.txt, or name the folders that train and test by their paths: \
+         SET=\"download.train=… download.test=…\"",
+    ))
+}
+
+/// `images` beside `masks`: such a name is rarely a class's.
+fn refuse_containers(at: &Branch) -> Result<()> {
+    const CONTAINERS: [&str; 8] =
+        ["image", "images", "img", "imgs", "data", "dataset", "datasets", "jpegimages"];
+    let container = at.names().find(|name| CONTAINERS.contains(&name.to_lowercase().as_str()));
+    match container {
+        Some(name) if at.folders.len() > 1 => Err(Error::new(format!(
+            "it is not clear whether the folder `{name}` is a class, as {} beside it",
+            they(&at.names().filter(|other| *other != name).collect::<Vec<_>>(), "is", "are")
+        ))
+        .help(
+            "if it holds the images and the others do not, name that folder alone: SET=download.train=…; if all are \
+             classes, list them in CLASSES=classes.txt or say SET=download.labels=top-folder",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Two readings fit.
+fn both_fit(top: &Read, parent: &Read, why: &str) -> Error {
+    let names = |read: &Read| {
+        let names: BTreeSet<&str> = read.sets.iter().filter_map(|set| set.class.as_deref()).collect();
+        first_few(names)
+    };
+    let example = parent.sets.iter().find(|set| set.class.is_some()).map_or("", |set| set.folder.as_str());
+    Error::new(format!(
+        "it is not clear which folders are the classes, in `{example}` and the like: the top ones ({}) or the innermost \
+         ones ({})",
+        names(top),
+        names(parent)
+    ))
+    .because(why)
+    .help(
+        "say SET=download.labels=top-folder or SET=download.labels=parent-folder, or list the classes in \
+         CLASSES=classes.txt",
+    )
+}
+
+/// Classes outside, parts inside.
+fn classes_outside(
+    level: &Branch,
+    parts: &[Place],
+    list: &List,
+    labels: LabelsFrom,
+    notes: &mut Vec<String>,
+) -> Result<Read> {
+    let is_top = |top: &&Branch, part: &Place| super::below(&part.at.path, &top.path);
+    let mut sets: Vec<Set> = Vec::new();
+    for part in parts {
+        let class = level.folders.iter().find(|top| is_top(top, part)).map(|top| top.name().to_owned());
+        sets.push(Set { class, ..all_of(part, 0) });
+    }
+    let none = |mut sets: Vec<Set>| {
+        sets.iter_mut().for_each(|set| set.class = None);
+        Ok(Read { sets, empty: BTreeSet::new() })
+    };
+    if labels == LabelsFrom::None {
+        return none(sets);
+    }
+    if list.names.is_some() {
+        let fit = Fit::of(&sets, 1, list)?;
+        if fit.has_none() && labels == LabelsFrom::Auto {
+            say_no_labels(level.names(), notes);
+            return none(sets);
+        }
+        if !fit.unknown.is_empty() {
+            return Err(fit.refusal(list));
+        }
+    } else if labels == LabelsFrom::Auto {
+        refuse_containers(level)?;
+    }
+    let empty = level.empty.iter().map(|name| (*name).to_owned()).collect();
+    Ok(Read { sets, empty })
+}
