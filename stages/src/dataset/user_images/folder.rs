@@ -82,8 +82,10 @@ impl Folder {
             train: &reading.train,
             test: &reading.test,
         };
-        let Layout { parts, classes, rule, notes: assumed, .. } =
+        let Layout { parts, classes, rule, notes: assumed, wrapping } =
             layout::lay_out(&question).map_err(|error| error.at(root))?;
+        // Tables name files from where they lie, which may be outside.
+        let wrapping = if found.is_some() { String::new() } else { wrapping };
         // That no folder is a label was not asked of the user where a table has the labels.
         notes.extend(assumed);
         if !tree.others.is_empty() {
@@ -109,8 +111,12 @@ impl Folder {
                 ));
             }
         };
-        let part = |Part { folder, split, class, files }: Part| FolderPart { folder, split, class, files };
-        let folder = Self { root: root.to_owned(), parts: parts.into_iter().map(part).collect(), metadata };
+        let part = |Part { folder, split, class, files }: Part| {
+            let folder = format!("{folder}/");
+            let folder = folder.strip_prefix(&wrapping).unwrap_or(&folder).trim_end_matches('/').to_owned();
+            FolderPart { folder, split, class, files }
+        };
+        let folder = Self { root: root.join(&wrapping), parts: parts.into_iter().map(part).collect(), metadata };
         let form = Form::of_files(folder.paths().collect());
         Ok(Described { source: UserImages::Folder(folder), classes, form, split: rule, notes })
     }
@@ -233,9 +239,7 @@ fn classes_of_metadata(written: &LabelsByImage, root: &Path, notes: &mut Vec<Str
             .at(root)
             .help("list the classes in the order of their numbers, one a line, and name the file: CLASSES=classes.txt"));
     }
-    let (names, alike) = classes_of(&[names], "labels");
-    notes.extend(alike);
-    Ok(names)
+    Ok(classes_of(&[names], "labels", notes))
 }
 
 /// Image files as a source of images. An image's id is its path from the root.

@@ -6,40 +6,48 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::first_few;
-use super::super::names::normalised;
+use super::super::names::NameIndex;
 
-/// The classes, sorted, and what is assumed of names that are alike. `places` are sets of names as they are written;
-/// `what` says what bears them: `folders`, `labels`.
-pub(super) fn classes_of(places: &[BTreeSet<String>], what: &str) -> (Vec<String>, Vec<String>) {
-    let mut alike: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for name in places.iter().flatten() {
-        let form = normalised(name);
-        alike.entry(if form.is_empty() { name.clone() } else { form }).or_default().insert(name);
-    }
-    let (mut names, mut notes) = (Vec::new(), Vec::new());
-    for group in alike.into_values() {
-        let several = group.len() > 1;
+/// The class of each name: itself, or the first of those that are alike and never in one place. `places` are sets of names
+/// as they are written, without blanks around them; `what` says what bears them: `folders`, `labels`.
+pub(super) fn one_name_each(
+    places: &[BTreeSet<String>],
+    what: &str,
+    notes: &mut Vec<String>,
+) -> BTreeMap<String, String> {
+    let names: Vec<&String> = places.iter().flatten().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut classes: BTreeMap<String, String> =
+        names.iter().map(|name| ((*name).clone(), (*name).clone())).collect();
+    for group in NameIndex::new(&names).alike() {
+        let group: Vec<&String> = group.into_iter().map(|index| names[index]).collect();
         let together =
-            |place: &BTreeSet<String>| place.iter().filter(|name| group.contains(name.as_str())).count() > 1;
-        if several && places.iter().any(together) {
+            places.iter().any(|place| group.iter().filter(|name| place.contains(**name)).count() > 1);
+        if together {
             notes.push(format!(
-                "the {what} {} are as many classes, told apart as they are written; a list in CLASSES with one of the \
-                 names makes them one",
-                first_few(&group)
+                "the {what} {} are {} classes, as they are found side by side; a list in CLASSES=classes.txt that has \
+                 but one of them makes them one",
+                first_few(&group),
+                group.len()
             ));
-            names.extend(group.into_iter().map(str::to_owned));
             continue;
         }
-        if several {
-            notes.push(format!(
-                "the {what} {} are one class; a list in CLASSES with each of the names keeps them apart",
-                first_few(&group)
-            ));
+        notes.push(format!(
+            "the {what} {} are one class, `{}`, as they are never found side by side; list each of them in \
+             CLASSES=classes.txt to tell them apart",
+            first_few(&group),
+            group[0]
+        ));
+        for name in &group {
+            classes.insert((*name).clone(), group[0].clone());
         }
-        names.extend(group.into_iter().next().map(str::to_owned));
     }
-    names.sort_unstable();
-    (names, notes)
+    classes
+}
+
+/// The classes of [`one_name_each`], sorted.
+pub(super) fn classes_of(places: &[BTreeSet<String>], what: &str, notes: &mut Vec<String>) -> Vec<String> {
+    let classes: BTreeSet<String> = one_name_each(places, what, notes).into_values().collect();
+    classes.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -48,16 +56,19 @@ mod tests {
 
     #[test]
     fn names_that_are_alike_are_one_class_only_where_no_place_has_two_of_them() {
-        let places = |places: &[&[&str]]| -> Vec<BTreeSet<String>> {
-            places.iter().map(|place| place.iter().map(|name| (*name).to_owned()).collect()).collect()
+        let found = |places: &[&[&str]]| {
+            let place = |place: &&[&str]| place.iter().map(|name| (*name).to_owned()).collect();
+            let mut notes = Vec::new();
+            let names = classes_of(&places.iter().map(place).collect::<Vec<_>>(), "labels", &mut notes);
+            (names, notes)
         };
-        let (names, notes) = classes_of(&places(&[&["Cat", "dog"], &["cat", "dog"]]), "labels");
+        let (names, notes) = found(&[&["Cat", "dog"], &["cat", "dog"]]);
         assert_eq!(names, ["Cat", "dog"]);
         assert!(notes[0].contains("`Cat`, `cat` are one class"), "{notes:?}");
-        let (names, notes) = classes_of(&places(&[&["Cat", "cat", "dog"], &["CAT"]]), "labels");
+        let (names, notes) = found(&[&["Cat", "cat", "dog"], &["CAT"]]);
         assert_eq!(names, ["CAT", "Cat", "cat", "dog"]);
-        assert!(notes[0].contains("`CAT`, `Cat`, `cat` are as many classes"), "{notes:?}");
-        let (names, notes) = classes_of(&places(&[&["10-1", "101", "-", "_"]]), "labels");
+        assert!(notes[0].contains("`CAT`, `Cat`, `cat` are 3 classes"), "{notes:?}");
+        let (names, notes) = found(&[&["10-1", "101", "-", "_"]]);
         assert_eq!((names.len(), notes.len()), (4, 0));
     }
 }

@@ -229,9 +229,7 @@ fn classes_and_first(
             of_names(names)
         }
         (None, None) if texts.iter().any(|names| !names.is_empty()) => {
-            let (names, alike) = classes_of(&texts, "labels");
-            notes.extend(alike);
-            of_names(names)
+            of_names(classes_of(&texts, "labels", notes))
         }
         (None, None) => {
             let labelled = tables.iter().any(|table| table.columns.label.is_some());

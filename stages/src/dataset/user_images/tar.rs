@@ -113,9 +113,7 @@ impl TarArchives {
         let classes = match list {
             Some(list) => list,
             None if named.iter().any(|names| !names.is_empty()) => {
-                let (names, alike) = classes_of(&named, "labels");
-                notes.extend(alike);
-                of_names(names)
+                of_names(classes_of(&named, "labels", &mut notes))
             }
             None => {
                 return Err(Error::new("the archives do not name their classes").at(root).help(

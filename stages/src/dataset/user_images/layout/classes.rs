@@ -11,7 +11,7 @@ use super::labels::{Read, Set};
 use super::{List, Part, they};
 use crate::dataset::names::{canonical, normalised};
 use crate::dataset::split::{Split, SplitRule};
-use crate::dataset::user_images::first_few;
+use crate::dataset::user_images::{first_few, found_classes};
 
 /// The parts with their classes by number, and the names of the classes where no list names them.
 pub(super) fn number(
@@ -98,6 +98,10 @@ fn refuse_twins(labelled: &[&Set]) -> Result<()> {
     let mut seen: BTreeMap<(&str, String), &str> = BTreeMap::new();
     for set in labelled {
         let Some(class) = set.class.as_deref() else { continue };
+        if canonical(class).is_empty() {
+            return Err(Error::new(format!("the name of the folder `{}` is nothing but blanks", set.folder))
+                .help("call it as its class is called"));
+        }
         let parent = set.folder.rsplit_once('/').map_or("", |(parent, _)| parent);
         match seen.insert((parent, canonical(class)), class) {
             Some(other) if other != class => {
@@ -121,42 +125,11 @@ fn refuse_twins(labelled: &[&Set]) -> Result<()> {
 
 /// The class of each name: itself, or one for all that are alike and never in one part.
 fn one_name_each(labelled: &[&Set], notes: &mut Vec<String>) -> BTreeMap<String, String> {
-    let mut alike: BTreeMap<String, BTreeMap<String, BTreeSet<usize>>> = BTreeMap::new();
-    let mut classes = BTreeMap::new();
+    let mut parts: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     for set in labelled {
-        let Some(class) = set.class.as_deref() else { continue };
-        let name = Some(canonical(class)).filter(|name| !name.is_empty()).unwrap_or_else(|| class.to_owned());
-        classes.insert(canonical(class), name.clone());
-        let form = normalised(class);
-        // A name of nothing but hyphens has no form to be alike in.
-        if !form.is_empty() {
-            alike.entry(form).or_default().entry(name).or_default().insert(set.part);
-        }
+        parts.entry(set.part).or_default().insert(set.class.as_deref().map(canonical).unwrap_or_default());
     }
-    for group in alike.into_values().filter(|group| group.len() > 1) {
-        let mut parts = BTreeSet::new();
-        let together = group.values().flatten().any(|part| !parts.insert(*part));
-        let names: Vec<&String> = group.keys().collect();
-        if together {
-            notes.push(format!(
-                "the folders {} are {} classes, as they lie side by side; a list in CLASSES=classes.txt that has but \
-                 one of them makes them one",
-                first_few(&names),
-                names.len()
-            ));
-        } else {
-            notes.push(format!(
-                "the folders {} are one class, `{}`, as they never lie side by side; list each of them in \
-                 CLASSES=classes.txt to tell them apart",
-                first_few(&names),
-                names[0]
-            ));
-            for name in &names {
-                classes.insert((*name).clone(), names[0].clone());
-            }
-        }
-    }
-    classes
+    found_classes::one_name_each(&parts.into_values().collect::<Vec<_>>(), "folders", notes)
 }
 
 /// Says which classes only test; if those that test are none of those that train, the folders mean something else.

@@ -117,8 +117,7 @@ fn targets(setting: &str, value: &str, root: &Branch, level: &Branch) -> Result<
         return Ok(vec![target]);
     }
     let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let found =
-        names.map(|name| target(name, root, level).ok_or_else(|| unknown(setting, name, root, level)));
+    let found = names.map(|name| target(name, root, level).ok_or_else(|| unknown(setting, name, level)));
     found.collect()
 }
 
@@ -144,13 +143,9 @@ fn target(name: &str, root: &Branch, level: &Branch) -> Option<Target> {
     in_classes.then(|| Target::InClasses(name.to_owned()))
 }
 
-fn unknown(setting: &str, name: &str, root: &Branch, level: &Branch) -> Error {
-    let mut known: Vec<String> = level.names().map(str::to_owned).collect();
-    // The nearest may lie deeper.
-    known.extend(root.descendants().iter().map(|folder| folder.path.clone()));
-    known.sort();
-    known.dedup();
-    suggest::unknown("folder of images", name, known).because(format!("{setting} names it"))
+fn unknown(setting: &str, name: &str, level: &Branch) -> Error {
+    suggest::unknown("folder of images", name, level.names().map(str::to_owned))
+        .because(format!("{setting} names it"))
 }
 
 /// A folder in another that is named, too, would be of two splits.
