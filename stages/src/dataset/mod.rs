@@ -6,6 +6,7 @@ pub mod download;
 mod layout;
 pub mod limit;
 pub(crate) mod names;
+pub mod set_name;
 pub mod split;
 pub mod tables;
 pub mod user_images;

@@ -21,8 +21,9 @@ use pipeline::stage::{Context, Reads};
 use pipeline::store::Store;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{self, Classes, DataSet, Schedule, Source};
+use super::catalog::{Classes, DataSet, Schedule, Source};
 use super::download::Found;
+use super::set_name;
 use super::split::SplitRule;
 use form::Form;
 use walk::Tree;
@@ -67,9 +68,6 @@ struct Described {
 /// Share of the images that test where the user has put none aside.
 const TEST_SHARE: f64 = 0.2;
 
-/// Names of folders below `artifacts` that no data set may have.
-const RESERVED: [&str; 2] = ["store", "runs"];
-
 impl UserDataSet {
     /// The data set.
     ///
@@ -90,6 +88,7 @@ impl UserDataSet {
             name,
             title,
             note: None,
+            notes: Vec::new(),
             clip: None,
             prompts: Vec::new(),
             source: Source::UserImages(source),
@@ -135,25 +134,10 @@ impl UserDataSet {
 
     /// The name for folders, and the name for people.
     fn names(&self) -> Result<(String, String)> {
-        if let Some(title) = &self.name {
-            let name = slug(title);
-            if name.is_empty() || RESERVED.contains(&name.as_str()) {
-                return Err(Error::new(format!("`{title}` cannot be the data set's name"))
-                    .help("it names a folder: take a word of the letters a to z, digits and hyphens"));
-            }
-            return Ok((name, title.clone()));
+        match &self.name {
+            Some(title) => Ok((set_name::asked_for(title)?, title.clone())),
+            None => Ok(set_name::of_place(&self.images)),
         }
-        let path = self.images.canonicalize().unwrap_or_else(|_| self.images.clone());
-        let title = path.file_stem().filter(|_| path.is_file()).or(path.file_name());
-        let title = title.map(|title| title.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = match slug(&title) {
-            name if name.is_empty() => "own-images".to_owned(),
-            name if RESERVED.contains(&name.as_str()) || catalog::names().any(|known| known == name) => {
-                format!("own-{name}")
-            }
-            name => name,
-        };
-        Ok((name, if title.is_empty() { "Own images".to_owned() } else { title }))
     }
 }
 
@@ -181,20 +165,6 @@ impl UserImages {
 /// run.
 fn holds_artifacts(folder: &Path) -> bool {
     Store::is_at(folder.join("store"))
-}
-
-/// Lower-case letters, digits, and single hyphens for everything else.
-fn slug(title: &str) -> String {
-    let mut name = String::new();
-    for c in title.chars().flat_map(char::to_lowercase) {
-        match c {
-            'a'..='z' | '0'..='9' => name.push(c),
-            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
-            _ => {}
-        }
-    }
-    name.truncate(60);
-    name.trim_end_matches('-').to_owned()
 }
 
 /// The first few of a list, each in quotes, and how many more there are.
