@@ -2,17 +2,24 @@
 //!
 //! The caller adds the image's name to an error.
 //!
-//! - Formats: PNG, JPEG, GIF, BMP, TIFF, WebP, told apart by their first bytes.
+//! - Formats: PNG, JPEG, GIF, BMP, TIFF, WebP, PNM (PBM, PGM, PPM, PAM), told apart by their first bytes, whatever the
+//!   file's name.
 //! - Alpha is dropped, not blended. Palettes are resolved. Grey becomes three equal channels.
 //! - 16-bit channels keep their upper byte. (Pillow does so for 16-bit RGB, but cuts 16-bit grey at 255,
-//!   which turns nearly all of such an image white.)
+//!   which turns nearly all of such an image white.) PNM files say how large their values may be: these are
+//!   brought to 8 or 16 bits first.
 //! - CMYK becomes RGB. Floating-point channels have no agreed range and are refused.
 //! - Of an animation the first frame is taken. The orientation in EXIF is not applied.
 
+mod first_bytes;
+
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Pixel, RgbImage};
 use pipeline::error::{Error, OrFail, Result};
+
+pub use first_bytes::{ENOUGH, is_image};
 
 /// No more pixels than this, 8192 × 8192: a few bytes can claim to be a picture of many gigabytes.
 pub const MAX_PIXELS: u64 = 64 << 20;
@@ -81,12 +88,18 @@ fn floating_point(image: &DynamicImage) -> Error {
 }
 
 fn read(bytes: &[u8]) -> Result<DynamicImage> {
-    const FORMATS: &str = "supported are PNG, JPEG, GIF, BMP, TIFF and WebP";
+    const FORMATS: &str = "supported are PNG, JPEG, GIF, BMP, TIFF, WebP and PNM (PBM, PGM, PPM, PAM)";
     if bytes.is_empty() {
         return Err(Error::new("cannot decode an image of no bytes").help("fetch or write the file again"));
     }
+    if !is_image(bytes)
+        && let Some(error) = first_bytes::something_else(bytes)
+    {
+        return Err(error);
+    }
     let mut limits = image::Limits::default();
     limits.max_alloc = Some(MAX_ALLOCATION);
+    let bytes = &*with_tuple_type(bytes);
     let mut reader = ImageReader::new(Cursor::new(bytes));
     reader.limits(limits.clone());
     let reader = reader.with_guessed_format().or_fail(|| Error::new("cannot read the image"))?;
@@ -118,6 +131,28 @@ fn read(bytes: &[u8]) -> Result<DynamicImage> {
 
 fn name(format: ImageFormat) -> String {
     format!("{format:?}").to_uppercase()
+}
+
+/// A PAM file with the line TUPLTYPE, which may be left out. The decoder takes 8 bits for granted where it is.
+fn with_tuple_type(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const END: &[u8] = b"ENDHDR";
+    let header = bytes.strip_prefix(b"P7\n").and_then(|rest| {
+        let end = rest[..rest.len().min(ENOUGH)].windows(END.len()).position(|word| word == END)?;
+        std::str::from_utf8(&rest[..end]).ok()
+    });
+    let line = |word: &str| header?.lines().find_map(|line| line.strip_prefix(word));
+    let (Some(header), None, Some(depth)) = (header, line("TUPLTYPE"), line("DEPTH")) else {
+        return Cow::Borrowed(bytes);
+    };
+    let kind = match depth.trim() {
+        "1" => "GRAYSCALE",
+        "2" => "GRAYSCALE_ALPHA",
+        "3" => "RGB",
+        "4" => "RGB_ALPHA",
+        _ => return Cow::Borrowed(bytes),
+    };
+    let end = b"P7\n".len() + header.len();
+    Cow::Owned([&bytes[..end], format!("TUPLTYPE {kind}\n").as_bytes(), &bytes[end..]].concat())
 }
 
 /// Whether an end marker follows the first scan. The decoder paints what is missing grey and says nothing.

@@ -16,13 +16,14 @@ fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-const FORMATS: [ImageFormat; 6] = [
+const FORMATS: [ImageFormat; 7] = [
     ImageFormat::Png,
     ImageFormat::Jpeg,
     ImageFormat::Gif,
     ImageFormat::Bmp,
     ImageFormat::Tiff,
     ImageFormat::WebP,
+    ImageFormat::Pnm,
 ];
 
 /// Largest and mean difference to the golden, whose upper half is Pillow's RGB and lower half its L.
@@ -90,6 +91,41 @@ fn alpha_is_dropped_and_not_blended() {
 }
 
 #[test]
+fn values_of_a_pnm_file_are_brought_from_its_own_largest_to_ours() {
+    let binary = |head: &str, values: &[u8]| [head.as_bytes(), values].concat();
+    let grey = |bytes: Vec<u8>| decode_grey(&bytes).unwrap().into_raw();
+    assert_eq!(grey(b"P1\n# drawn\n3 1\n1 0\n1".to_vec()), [0, 255, 0]);
+    assert_eq!(
+        grey(binary("P4 9 1\n", &[0b1010_0000, 0b1000_0000])),
+        [0, 255, 0, 255, 255, 255, 255, 255, 0]
+    );
+    assert_eq!(grey(b"P2 4 1 15\n0 1 7 15\n".to_vec()), [0, 17, 119, 255]);
+    assert_eq!(grey(binary("P5 4 1 15\n", &[0, 1, 7, 15])), [0, 17, 119, 255]);
+    assert_eq!(grey(binary("P5 3 1 255\n", &[0, 128, 255])), [0, 128, 255]);
+    assert_eq!(grey(binary("P5 3 1 65535\n", &[0, 255, 0x80, 0, 255, 255])), [0, 0x80, 255]);
+    // 10 bits, as scientific cameras have them: 256, 512 and 1023 of 1023.
+    assert_eq!(grey(binary("P5 3 1 1023\n", &[1, 0, 2, 0, 3, 255])), [64, 128, 255]);
+    assert_eq!(grey(b"P2 3 1 1023 256 512 1023".to_vec()), [64, 128, 255]);
+    let colour = |bytes: Vec<u8>| decode(&bytes).unwrap().into_raw();
+    assert_eq!(colour(b"P3 1 1 100\n100 50 0\n".to_vec()), [255, 128, 0]);
+    assert_eq!(colour(binary("P6\n1 1\n255\n", &[1, 2, 3])), [1, 2, 3]);
+    assert_eq!(colour(binary("P6 1 1 1023\n", &[3, 255, 2, 0, 0, 0])), [255, 128, 0]);
+    // Alpha is dropped.
+    let pam = |lines: &str, values: &[u8]| binary(&format!("P7\nWIDTH 1\nHEIGHT 1\n{lines}ENDHDR\n"), values);
+    for kind in ["TUPLTYPE RGB_ALPHA\n", ""] {
+        assert_eq!(colour(pam(&format!("DEPTH 4\nMAXVAL 255\n{kind}"), &[1, 2, 3, 0])), [1, 2, 3]);
+    }
+    assert_eq!(grey(pam("DEPTH 1\nMAXVAL 65535\n", &[0x80, 0])), [0x80]);
+    assert_eq!(grey(pam("DEPTH 1\nMAXVAL 1\nTUPLTYPE BLACKANDWHITE\n", &[1])), [255]);
+    for wrong in
+        ["P5 1 1 0\n\0", "P5 1 1 65536\n\0\0", "P2 1 1 255\n300\n", "P3 1 1 255\n1 2\n", "P5 0 1 255\n"]
+    {
+        let error = decode(wrong.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("PNM") && error.contains("help:"), "{error}");
+    }
+}
+
+#[test]
 fn channels_of_floating_point_are_refused() {
     let image = ImageBuffer::<Rgb<f32>, _>::from_pixel(2, 2, Rgb([0.5; 3]));
     let error = decode(&encoded(image, ImageFormat::Tiff)).unwrap_err().to_string();
@@ -100,7 +136,10 @@ fn channels_of_floating_point_are_refused() {
 fn bytes_that_are_no_image_are_an_error() {
     for (bytes, expected) in [
         (&b""[..], "no bytes"),
-        (b"<html>404</html>", "cannot tell the image's format"),
+        (b"<html>404</html>", "this is an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (b"\x01\x02\x03\x04\x05", "cannot tell the image's format"),
+        (b"P6\n2 2\n255\nabc", "PNM"),
         (b"\x89PNG\r\n\x1a\n", "PNG"),
         (b"\xff\xd8\xff\xe0", "JPEG"),
     ] {
