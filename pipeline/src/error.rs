@@ -90,14 +90,25 @@ impl Error {
 
     /// Whether a full disk is behind this, however deep.
     pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        self.comes_from(|kind| matches!(kind, StorageFull | QuotaExceeded))
+    }
+
+    /// Whether behind this, however deep, is that the user may not do it, or that the disk is read-only.
+    pub fn is_denied(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        self.comes_from(|kind| matches!(kind, PermissionDenied | ReadOnlyFilesystem))
+    }
+
+    /// Whether an error of the system of such a kind is behind this.
+    fn comes_from(&self, wanted: fn(std::io::ErrorKind) -> bool) -> bool {
         let mut cause = self.cause.as_deref().map(|c| c as &(dyn std::error::Error + 'static));
         while let Some(c) = cause {
             if let Some(error) = c.downcast_ref::<Error>() {
-                return error.is_disk_full();
+                return error.comes_from(wanted);
             }
             if let Some(error) = c.downcast_ref::<std::io::Error>() {
-                use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-                if matches!(error.kind(), StorageFull | QuotaExceeded) {
+                if wanted(error.kind()) {
                     return true;
                 }
                 // The source of a wrapping `io::Error` is not what it wraps, but the source of that.

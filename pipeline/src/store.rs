@@ -33,7 +33,7 @@ use crate::cancel::Cancel;
 use crate::error::{Error, OrFail, Result};
 use crate::fingerprint::{Digest, Fingerprint, Manifest};
 use crate::reads::Reads;
-use disk::{read_if_there, replace};
+use disk::{read_if_there, replace, unreadable};
 use lock::{Lock, SharedLock, Taken, pause};
 use outside::Outside;
 use session::Session;
@@ -55,7 +55,8 @@ const FOLDERS: [&str; 7] = ["objects", "results", "checkpoints", "tmp", "locks",
 pub struct Store {
     root: PathBuf,
     outside: Outside,
-    session: Session,
+    /// None where the store is only looked at.
+    session: Option<Session>,
 }
 
 /// What [`Store::lookup`] finds.
@@ -89,7 +90,7 @@ pub enum Incident {
 /// Keeps garbage from being collected for as long as it lives.
 #[derive(Debug)]
 pub struct InUse {
-    _lock: SharedLock,
+    _lock: Option<SharedLock>,
 }
 
 impl Store {
@@ -103,43 +104,44 @@ impl Store {
         let root = root.as_ref();
         let root = std::path::absolute(root).map_err(fail("find the folder", root))?;
         fs::create_dir_all(&root).map_err(fail("make the store's folder", &root))?;
-        let format = root.join("FORMAT");
-        // Before FORMAT is read: who makes a store writes FORMAT first, so that where a folder of one was seen
-        // FORMAT is there by now, however many processes open the new store at once.
-        let names = disk::names_in(&root)?;
-        match read_if_there(&format)? {
-            Some(text) if text == FORMAT.as_bytes() => {}
-            Some(text) if text.starts_with(FORMAT_NAME) => {
-                let text = String::from_utf8_lossy(&text).trim().to_owned();
-                return Err(Error::new(format!("the store has format `{text}`")).at(&root).help(format!(
-                    "this program reads and writes `{}`: name another folder",
-                    FORMAT.trim()
-                )));
-            }
-            Some(_) => {
-                return Err(Error::new("the store's file FORMAT is damaged").at(&format).help(WRITE_FORMAT));
-            }
-            None => {
-                if FOLDERS.iter().all(|folder| names.iter().any(|name| name == folder)) {
-                    return Err(Error::new("the store's file FORMAT is gone").at(&format).help(WRITE_FORMAT));
-                }
-                // A process that was killed right here may have left its unnamed file.
-                if names.iter().any(|name| !name.starts_with("file-") && name != "FORMAT") {
-                    return Err(Error::new("the folder is not empty and not a store")
-                        .at(&root)
-                        .help("name an empty or a new folder"));
-                }
-                replace(&format, FORMAT.as_bytes(), &root)?;
-            }
+        if !has_format(&root)? {
+            replace(&root.join("FORMAT"), FORMAT.as_bytes(), &root)?;
         }
         for name in FOLDERS {
             let folder = root.join(name);
             fs::create_dir_all(&folder).map_err(fail("make the store's folder", &folder))?;
         }
-        let session = Session::begin(&root.join("tmp"), &root.join("locks"))?;
+        let session = Some(Session::begin(&root.join("tmp"), &root.join("locks"))?);
         let store = Self { outside: Outside::open(root.join("stat-cache.json")), session, root };
         store.forget_finished_checkpoints()?;
         Ok(store)
+    }
+
+    /// Opens the store in the folder `root` to be read: nothing is made, changed or removed there, so that it may be
+    /// another user's or on a read-only disk. Where nothing is, it is a store without results. What would write is an
+    /// error.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, that holds something else than a store, or a store of another format.
+    pub fn look(root: impl AsRef<Path>) -> Result<Self> {
+        let root = root.as_ref();
+        let root = std::path::absolute(root).map_err(unreadable("find the folder", root))?;
+        has_format(&root)?;
+        Ok(Self { outside: Outside::open(root.join("stat-cache.json")), session: None, root })
+    }
+
+    /// Whether it was [opened](Self::open), and not only [looked at](Self::look).
+    pub fn is_writable(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// This process's own folder for unfinished files.
+    fn session(&self) -> Result<&Session> {
+        self.session.as_ref().ok_or_else(|| {
+            Error::new("the store is open to be read only")
+                .at(&self.root)
+                .help("this is a defect of the program: please report it with the lines above")
+        })
     }
 
     /// Whether there is a store, of whatever format, at `root`. Changes nothing.
@@ -208,7 +210,7 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {
                 return Ok(Peek::Damaged("a folder is in the place of its record".to_owned()));
             }
-            Err(error) => return Err(fail("read the record", &self.record_path(fingerprint))(error)),
+            Err(error) => return Err(unreadable("read the record", &self.record_path(fingerprint))(error)),
             Ok(text) => Record::read(&text, fingerprint),
         };
         let record = match record {
@@ -244,6 +246,7 @@ impl Store {
             if let Peek::Kept(record) = self.peek(&fingerprint)? {
                 return Ok(Lookup::Hit(*record));
             }
+            self.session()?;
             let lock = match Lock::try_take(&path)? {
                 Taken::Ours(lock) => lock,
                 Taken::Theirs(holder) => {
@@ -307,7 +310,7 @@ impl Store {
     /// # Errors
     /// A store that cannot be written.
     pub fn keep_outside(&self) -> Result<()> {
-        self.outside.keep(self.session.folder())
+        self.outside.keep(self.session()?.folder())
     }
 
     /// The result that a node of a graph used last.
@@ -333,14 +336,48 @@ impl Store {
         }
         let folder = self.root.join("heads").join(graph);
         fs::create_dir_all(&folder).map_err(fail("make the folder", &folder))?;
-        replace(&folder.join(node), format!("{fingerprint}\n").as_bytes(), self.session.folder())
+        replace(&folder.join(node), format!("{fingerprint}\n").as_bytes(), self.session()?.folder())
     }
 
-    /// Keeps garbage from being collected until it is dropped; waits while some is.
+    /// Keeps garbage from being collected until it is dropped; waits while some is. Of a store that is only looked at
+    /// and has no file for the lock it keeps nothing, for there is nobody who could collect.
     ///
     /// # Errors
     /// A stop asked for while waiting; a lock file that cannot be used.
     pub fn in_use(&self, cancel: &Cancel) -> Result<InUse> {
-        Ok(InUse { _lock: SharedLock::share(&self.root.join("locks").join("in-use.lock"), cancel)? })
+        let path = self.root.join("locks").join("in-use.lock");
+        let lock = match self.session {
+            Some(_) => Some(SharedLock::share(&path, cancel)?),
+            None => SharedLock::share_if_there(&path, cancel)?,
+        };
+        Ok(InUse { _lock: lock })
+    }
+}
+
+/// Whether the folder is a store of this format; false where it is empty, or not there.
+fn has_format(root: &Path) -> Result<bool> {
+    let format = root.join("FORMAT");
+    // Before FORMAT is read: who makes a store writes FORMAT first, so that where a folder of one was seen
+    // FORMAT is there by now, however many processes open the new store at once.
+    let names = disk::names_in(root)?;
+    match read_if_there(&format)? {
+        Some(text) if text == FORMAT.as_bytes() => Ok(true),
+        Some(text) if text.starts_with(FORMAT_NAME) => {
+            let text = String::from_utf8_lossy(&text).trim().to_owned();
+            Err(Error::new(format!("the store has format `{text}`"))
+                .at(root)
+                .help(format!("this program reads and writes `{}`: name another folder", FORMAT.trim())))
+        }
+        Some(_) => Err(Error::new("the store's file FORMAT is damaged").at(&format).help(WRITE_FORMAT)),
+        None if FOLDERS.iter().all(|folder| names.iter().any(|name| name == folder)) => {
+            Err(Error::new("the store's file FORMAT is gone").at(&format).help(WRITE_FORMAT))
+        }
+        // A process that was killed right here may have left its unnamed file.
+        None if names.iter().any(|name| !name.starts_with("file-") && name != "FORMAT") => {
+            Err(Error::new("the folder is not empty and not a store")
+                .at(root)
+                .help("name an empty or a new folder"))
+        }
+        None => Ok(false),
     }
 }

@@ -24,7 +24,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("artifacts", &["network", "runtime"]),
     ("network", &["runtime"]),
     ("clip", &["vision", "runtime"]),
-    ("vision", &[]),
+    ("vision", &["runtime"]),
     ("runtime", &[]),
 ];
 

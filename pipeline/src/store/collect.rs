@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::Store;
-use super::disk::{fail, names_in, remove_folder};
+use super::disk::{fail, names_in, remove_folder, unreadable};
 use super::lock::SharedLock;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Digest, Fingerprint};
@@ -239,7 +239,7 @@ impl Store {
         if dry_run {
             return Ok(());
         }
-        let aside = self.session.free_path();
+        let aside = self.session()?.free_path();
         match fs::rename(path, &aside) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             other => other.map_err(fail("remove", path))?,
@@ -293,14 +293,14 @@ fn newest(path: &Path) -> SystemTime {
 fn size_of(path: &Path) -> Result<u64> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        other => other.map_err(fail("look at the file", path))?,
+        other => other.map_err(unreadable("look at the file", path))?,
     };
     if !metadata.is_dir() {
         return Ok(metadata.len());
     }
     let mut bytes = 0;
-    for entry in fs::read_dir(path).map_err(fail("list the folder", path))? {
-        bytes += size_of(&entry.map_err(fail("list the folder", path))?.path())?;
+    for entry in fs::read_dir(path).map_err(unreadable("list the folder", path))? {
+        bytes += size_of(&entry.map_err(unreadable("list the folder", path))?.path())?;
     }
     Ok(bytes)
 }

@@ -31,9 +31,7 @@ impl Store {
     /// A store that cannot be read or written, a stop asked for.
     pub fn verify(&self, cancel: &Cancel, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Damage>> {
         let _in_use = self.in_use(cancel)?;
-        let results = self.fingerprints()?;
-        let objects: Vec<Digest> =
-            names_in(&self.root.join("objects"))?.iter().filter_map(|name| name.parse().ok()).collect();
+        let (objects, results) = (self.objects()?, self.fingerprints()?);
         let total = (results.len() + objects.len()) as u64;
         let mut done = 0;
         let mut found = Vec::new();
@@ -55,6 +53,30 @@ impl Store {
         Ok(found)
     }
 
+    /// Reads the whole store and says what is damaged; leaves all of it where it is.
+    ///
+    /// # Errors
+    /// A store that this user cannot read, a stop asked for.
+    pub fn inspect(&self, cancel: &Cancel, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<String>> {
+        let _in_use = self.in_use(cancel)?;
+        let (objects, results) = (self.objects()?, self.fingerprints()?);
+        let total = (results.len() + objects.len()) as u64;
+        let mut found = Vec::new();
+        for (done, digest) in (1..).zip(&objects) {
+            cancel_point(cancel)?;
+            found.extend(self.object_damage(digest)?);
+            progress(done, total);
+        }
+        for (done, fingerprint) in (objects.len() as u64 + 1..).zip(&results) {
+            cancel_point(cancel)?;
+            if let Peek::Damaged(what) = self.peek(fingerprint)? {
+                found.push(format!("result {}: {what}", fingerprint.short()));
+            }
+            progress(done, total);
+        }
+        Ok(found)
+    }
+
     /// How many results were made on which kind of machine, by its labels: another kind might have made other bytes under
     /// the same keys. A record that cannot be read counts as none.
     ///
@@ -68,6 +90,12 @@ impl Store {
             }
         }
         Ok(count)
+    }
+
+    /// The digests of all objects, whole or not.
+    fn objects(&self) -> Result<Vec<Digest>> {
+        let names = names_in(&self.root.join("objects"))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// The keys of all results, whole or not.
@@ -91,9 +119,12 @@ impl Store {
             Ok(None) => return Ok(None),
             record => record.ok().flatten(),
         };
+        // Before a folder is made: what this user may not read is nobody's damage.
+        let object_damage =
+            record.as_ref().map(|record| self.object_damage(&record.digest)).transpose()?.flatten();
         let moved_to = self.damaged_folder(&fingerprint.short())?;
         if let Some(record) = record
-            && self.object_damage(&record.digest).is_some()
+            && object_damage.is_some()
         {
             self.move_if_there(&self.object(&record.digest), &moved_to.join("object"))?;
         }
@@ -117,7 +148,7 @@ impl Store {
     /// Sets an object aside if its files do not give its digest.
     pub(crate) fn set_object_aside(&self, digest: &Digest) -> Result<Option<Damage>> {
         let _repairing = self.repairing()?;
-        let Some(what) = self.object_damage(digest) else { return Ok(None) };
+        let Some(what) = self.object_damage(digest)? else { return Ok(None) };
         let moved_to = self.damaged_folder(&digest.short())?;
         self.move_if_there(&self.object(digest), &moved_to.join("object"))?;
         Ok(Some(Damage { what, moved_to }))
@@ -129,16 +160,21 @@ impl Store {
     }
 
     /// What is wrong with an object, by its digest alone; none if it is whole or not there.
-    fn object_damage(&self, digest: &Digest) -> Option<String> {
+    ///
+    /// # Errors
+    /// An object that this user may not read: it may be whole.
+    fn object_damage(&self, digest: &Digest) -> Result<Option<String>> {
         let place = self.object(digest);
+        let Ok(metadata) = fs::symlink_metadata(&place) else { return Ok(None) };
         // A link to a folder is none: what it leads to is nobody's to keep.
-        if !fs::symlink_metadata(&place).ok()?.is_dir() {
-            return Some(format!("object {} is no folder", digest.short()));
+        if !metadata.is_dir() {
+            return Ok(Some(format!("object {} is no folder", digest.short())));
         }
         match object::list(&place) {
-            Ok(files) if object::digest(&files) == *digest => None,
-            Ok(_) => Some(format!("object {} does not hold what it held", digest.short())),
-            Err(error) => Some(format!("object {} cannot be read: {error}", digest.short())),
+            Ok(files) if object::digest(&files) == *digest => Ok(None),
+            Ok(_) => Ok(Some(format!("object {} does not hold what it held", digest.short()))),
+            Err(error) if error.is_denied() => Err(error),
+            Err(error) => Ok(Some(format!("object {} cannot be read: {error}", digest.short()))),
         }
     }
 

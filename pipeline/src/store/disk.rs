@@ -1,7 +1,11 @@
 //! Writing so that a kill or a power cut leaves the old or the new, and failures in a user's words.
+//!
+//! What is written has the permissions that the user's umask leaves, as files of other programs have, so that a group
+//! may share it. It knows nothing of what the files hold.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -13,21 +17,35 @@ pub(crate) const DISK_FULL: &str =
 /// ENOLCK of Linux: a network file system whose server keeps no locks.
 const NO_LOCKS: i32 = 37;
 
-/// `fs::read(path).map_err(fail("read the record", path))`.
+/// What a new file may be at most; the umask takes from it.
+const ANY_FILE: u32 = 0o666;
+
+/// `fs::write(path, text).map_err(fail("write the record", path))`.
 pub(crate) fn fail<'a>(what: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    failed(what, path, "write there")
+}
+
+/// As [`fail`], where something is only read.
+pub(crate) fn unreadable<'a>(what: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    failed(what, path, "read it")
+}
+
+fn failed<'a>(what: &'a str, path: &'a Path, may_not: &'a str) -> impl FnOnce(io::Error) -> Error + 'a {
     move |cause| {
         use io::ErrorKind as Kind;
         let help = match cause.kind() {
-            Kind::StorageFull | Kind::QuotaExceeded => Some(DISK_FULL),
-            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
-                Some("this user may not write there: change the permissions, or name another folder")
-            }
+            Kind::StorageFull | Kind::QuotaExceeded => Some(DISK_FULL.to_owned()),
+            Kind::PermissionDenied => Some(denied(path, may_not)),
+            Kind::ReadOnlyFilesystem => Some(
+                "this user may not write there, for the disk is read-only: change that, or name another folder"
+                    .to_owned(),
+            ),
             Kind::NotADirectory | Kind::AlreadyExists => {
-                Some("a file is where a folder is needed: move it away, or name another folder")
+                Some("a file is where a folder is needed: move it away, or name another folder".to_owned())
             }
-            _ if cause.raw_os_error() == Some(NO_LOCKS) || cause.kind() == Kind::Unsupported => {
-                Some("the file system lacks what a store needs (locks, renames): keep it on a local disk")
-            }
+            _ if cause.raw_os_error() == Some(NO_LOCKS) || cause.kind() == Kind::Unsupported => Some(
+                "the file system lacks what a store needs (locks, renames): keep it on a local disk".to_owned(),
+            ),
             _ => None,
         };
         let error = Error::new(format!("cannot {what}")).at(path).because(cause);
@@ -35,6 +53,21 @@ pub(crate) fn fail<'a>(what: &'a str, path: &'a Path) -> impl FnOnce(io::Error) 
             Some(help) => error.help(help),
             None => error,
         }
+    }
+}
+
+/// What to do where this user may not do something. Of what another user made, that one alone can change the
+/// permissions.
+fn denied(path: &Path, may_not: &str) -> String {
+    let there = path.ancestors().find_map(|path| fs::metadata(path).ok());
+    let (owner, me) = (there.map(|there| there.uid()), fs::metadata("/proc/self").ok().map(|me| me.uid()));
+    match (owner, me) {
+        (Some(owner), Some(me)) if owner != me => format!(
+            "this user may not {may_not}, for it belongs to another user (id {owner}). To share it with a group, that \
+             user says `chgrp -R GROUP FOLDER`, `chmod -R g+rwX FOLDER`, `find FOLDER -type d -exec chmod g+s {{}} +`, \
+             and both work with `umask 002`; or name another folder"
+        ),
+        _ => format!("this user may not {may_not}: change the permissions, or name another folder"),
     }
 }
 
@@ -46,7 +79,9 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 /// Replaces `path` by `bytes`, whole or not at all. `scratch` is a folder on the same file system.
 pub(crate) fn replace(path: &Path, bytes: &[u8], scratch: &Path) -> Result<()> {
     let write = || -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix("file-").tempfile_in(scratch)?;
+        let permissions = fs::Permissions::from_mode(ANY_FILE);
+        let mut file =
+            tempfile::Builder::new().prefix("file-").permissions(permissions).tempfile_in(scratch)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
@@ -61,7 +96,7 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(fail("read the file", path)(error)),
+        Err(error) => Err(unreadable("read the file", path)(error)),
     }
 }
 
@@ -79,11 +114,11 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
 pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(fail("list the folder", folder))?,
+        other => other.map_err(unreadable("list the folder", folder))?,
     };
     let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(fail("list the folder", folder))?;
+        let entry = entry.map_err(unreadable("list the folder", folder))?;
         names.extend(entry.file_name().into_string().ok());
     }
     names.sort_unstable();

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::disk::{fail, host};
+use super::disk::{fail, host, unreadable};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 
@@ -99,7 +99,19 @@ pub(crate) struct SharedLock {
 impl SharedLock {
     /// Shares the lock, waiting for one who has it alone.
     pub(crate) fn share(path: &Path, cancel: &Cancel) -> Result<Self> {
-        let file = open(path)?;
+        Self::share_file(open_to_share(path)?, path, cancel)
+    }
+
+    /// As [`share`](Self::share), and makes no file; none where there is none to lock.
+    pub(crate) fn share_if_there(path: &Path, cancel: &Cancel) -> Result<Option<Self>> {
+        match File::open(path) {
+            Ok(file) => Self::share_file(file, path, cancel).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable("open the lock file", path)(error)),
+        }
+    }
+
+    fn share_file(file: File, path: &Path, cancel: &Cancel) -> Result<Self> {
         loop {
             match file.try_lock_shared() {
                 Ok(()) => return Ok(Self { _file: file }),
@@ -128,6 +140,14 @@ fn open(path: &Path) -> Result<File> {
         .truncate(false)
         .open(path)
         .map_err(fail("open the lock file", path))
+}
+
+/// A lock that is shared asks for no more than reading: its file may be another user's.
+fn open_to_share(path: &Path) -> Result<File> {
+    match open(path) {
+        Err(error) if error.is_denied() => File::open(path).map_err(|_| error),
+        other => other,
+    }
 }
 
 fn same_file(file: &File, path: &Path) -> bool {

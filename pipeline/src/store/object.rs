@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{fail, sync_folder};
+use super::disk::{fail, sync_folder, unreadable};
 use crate::error::{Error, Result};
 use crate::fingerprint::Digest;
 
@@ -37,13 +37,13 @@ pub(crate) fn scan(folder: &Path) -> Result<Vec<(String, u64)>> {
 }
 
 fn scan_into(folder: &Path, prefix: &str, files: &mut Vec<(String, u64)>) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(fail("list the folder", folder))? {
-        let entry = entry.map_err(fail("list the folder", folder))?;
+    for entry in fs::read_dir(folder).map_err(unreadable("list the folder", folder))? {
+        let entry = entry.map_err(unreadable("list the folder", folder))?;
         let path = entry.path();
         let name = entry.file_name().into_string();
         let name = name.map_err(|_| Error::new("a file's name is not UTF-8").at(&path))?;
         // Does not follow links.
-        let metadata = entry.metadata().map_err(fail("look at the file", &path))?;
+        let metadata = entry.metadata().map_err(unreadable("look at the file", &path))?;
         if metadata.is_dir() {
             scan_into(&path, &format!("{prefix}{name}/"), files)?;
         } else if metadata.is_file() {
@@ -87,12 +87,12 @@ pub(crate) fn digest(files: &[FileEntry]) -> Digest {
 pub(crate) fn hash_file(path: &Path) -> Result<(u64, Digest)> {
     /// Large enough for all threads to have work, small enough to stay in cache.
     const BLOCK: usize = 4 << 20;
-    let mut file = File::open(path).map_err(fail("open the file", path))?;
-    let size = file.metadata().map_err(fail("look at the file", path))?.len();
+    let mut file = File::open(path).map_err(unreadable("open the file", path))?;
+    let size = file.metadata().map_err(unreadable("look at the file", path))?.len();
     let mut block = vec![0; usize::try_from(size).unwrap_or(BLOCK).clamp(1, BLOCK)];
     let (mut hasher, mut read) = (blake3::Hasher::new(), 0);
     loop {
-        let filled = fill(&mut file, &mut block).map_err(fail("read the file", path))?;
+        let filled = fill(&mut file, &mut block).map_err(unreadable("read the file", path))?;
         if filled == 0 {
             return Ok((read, hasher.finalize().into()));
         }
@@ -117,17 +117,17 @@ fn fill(file: &mut File, block: &mut [u8]) -> std::io::Result<usize> {
 
 /// Makes all files below `folder` read-only and, with their folders, last.
 pub(crate) fn freeze(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(fail("list the folder", folder))? {
-        let entry = entry.map_err(fail("list the folder", folder))?;
+    for entry in fs::read_dir(folder).map_err(unreadable("list the folder", folder))? {
+        let entry = entry.map_err(unreadable("list the folder", folder))?;
         let path = entry.path();
-        let metadata = entry.metadata().map_err(fail("look at the file", &path))?;
+        let metadata = entry.metadata().map_err(unreadable("look at the file", &path))?;
         if metadata.is_dir() {
             freeze(&path)?;
             continue;
         }
         let mut permissions = metadata.permissions();
         permissions.set_readonly(true);
-        let file = File::open(&path).map_err(fail("open the file", &path))?;
+        let file = File::open(&path).map_err(unreadable("open the file", &path))?;
         file.set_permissions(permissions)
             .and_then(|()| file.sync_all())
             .map_err(fail("write out the file", &path))?;

@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::checksum;
-use super::disk::{fail, replace};
+use super::disk::{replace, unreadable};
 use super::object::{self, FileEntry};
 use crate::error::{Error, Result};
 use crate::fingerprint::Digest;
@@ -110,12 +110,12 @@ impl Outside {
     }
 
     fn folder(&self, folder: &Path, prefix: &str, files: &mut Vec<FileEntry>) -> Result<()> {
-        for entry in fs::read_dir(folder).map_err(fail("list the folder", folder))? {
-            let entry = entry.map_err(fail("list the folder", folder))?;
+        for entry in fs::read_dir(folder).map_err(unreadable("list the folder", folder))? {
+            let entry = entry.map_err(unreadable("list the folder", folder))?;
             let path = entry.path();
             let name = entry.file_name().into_string();
             let name = name.map_err(|_| Error::new("a file's name is not UTF-8").at(&path))?;
-            let linked = entry.file_type().map_err(fail("look at the file", &path))?.is_symlink();
+            let linked = entry.file_type().map_err(unreadable("look at the file", &path))?.is_symlink();
             let metadata = look(&path)?;
             match (metadata.is_dir(), linked) {
                 (true, true) => {
@@ -132,7 +132,7 @@ impl Outside {
     }
 
     fn file(&self, path: &Path, metadata: &Metadata) -> Result<Digest> {
-        let absolute = std::path::absolute(path).map_err(fail("find the file", path))?;
+        let absolute = std::path::absolute(path).map_err(unreadable("find the file", path))?;
         let key = absolute.to_string_lossy().into_owned();
         let identity = Identity::of(metadata);
         if let Ok(known) = self.known.lock()

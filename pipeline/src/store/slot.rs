@@ -30,7 +30,7 @@ pub struct Slot<'store> {
 
 impl<'store> Slot<'store> {
     pub(crate) fn new(store: &'store Store, manifest: Manifest, lock: Lock) -> Result<Self> {
-        let folder = store.session.free_path();
+        let folder = store.session()?.free_path();
         fs::create_dir(&folder).map_err(fail("make the folder", &folder))?;
         let _in_use = store.in_use(&Cancel::default())?;
         Ok(Self { store, fingerprint: manifest.fingerprint(), manifest, folder, _lock: lock, _in_use })
@@ -76,7 +76,7 @@ impl<'store> Slot<'store> {
             },
         };
         let path = self.store.record_path(&self.fingerprint);
-        replace(&path, &record.write()?, self.store.session.folder())?;
+        replace(&path, &record.write()?, self.store.session()?.folder())?;
         // The result is kept: a checkpoint that cannot be removed is no reason to fail.
         let _ = remove_folder(&self.checkpoint());
         Ok(record)

@@ -11,6 +11,7 @@ mod failing;
 mod full;
 mod hostile;
 mod killing;
+mod looking;
 mod machines;
 mod opening;
 mod pieces;

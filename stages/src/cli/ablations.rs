@@ -6,8 +6,7 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::schedule::RunReport;
 use pipeline::store::Store;
 
-use super::open_store;
-use super::run::execute;
+use super::run::{claimed, execute};
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::history::History;
 use crate::artifacts::images::Split;
@@ -30,15 +29,14 @@ type Row = (String, Vec<(u64, Figures)>);
 const LAST: &str = "accuracy";
 
 pub(super) fn ablations(
-    experiment: &Experiment,
+    mut experiment: Experiment,
     artifacts: &Path,
     variants: Option<&Path>,
     seeds: u64,
 ) -> Result<()> {
     let branches = experiment.variants(variants, seeds)?;
-    let experiments = experiment.graph(&branches)?;
-    let store = open_store(artifacts)?;
-    let report = execute(experiment, &experiments.graph, &store, artifacts, &[])?;
+    let (experiments, store) = claimed(&mut experiment, &branches, artifacts)?;
+    let report = execute(&experiment, &experiments.graph, &store, artifacts, &[])?;
     let mut rows: Vec<Row> = Vec::new();
     for (branch, nodes) in branches.iter().zip(&experiments.branches) {
         let figures = (branch.settings.seed, figures(nodes, &report, &store)?);

@@ -9,9 +9,9 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use pipeline::error::{Error, Result};
 use pipeline::stage::{Cancel, Machine};
-use pipeline::store::{Freed, Item, ItemKind, Policy, Store};
+use pipeline::store::{Damage, Freed, Item, ItemKind, Policy, Store};
 
-use super::open_store;
+use super::{look_at_store, open_store};
 use crate::runtime::device::{Place, machine};
 
 #[derive(Args)]
@@ -141,12 +141,32 @@ fn why_more_stays(freed: &Freed, limit: ByteSize, args: &CleanArgs) -> String {
 }
 
 pub(super) fn verify(artifacts: &Path, cancel: &Cancel) -> Result<()> {
-    let store = open_store(artifacts)?;
+    if !artifacts.join("store").exists() {
+        let place = artifacts.join("store");
+        out!("every kept result is whole: there is none yet, for {} is not there", place.display());
+        return Ok(());
+    }
     let bar = indicatif::ProgressBar::no_length();
-    let damaged = store.verify(cancel, &mut |done, total| {
+    let mut progress = |done, total| {
         bar.set_length(total);
         bar.set_position(done);
-    })?;
+    };
+    // What is damaged is set aside where that can be done.
+    let (store, damaged) = match open_store(artifacts) {
+        Ok(store) => {
+            let damaged = store.verify(cancel, &mut progress)?;
+            let told =
+                |damage: Damage| format!("{}; set aside in {}", damage.what, damage.moved_to.display());
+            (store, damaged.into_iter().map(told).collect())
+        }
+        Err(error) if error.is_denied() => {
+            let store = look_at_store(artifacts)?;
+            let damaged = store.inspect(cancel, &mut progress)?;
+            out!("the store cannot be written, so that it is only read");
+            (store, damaged)
+        }
+        Err(error) => return Err(error),
+    };
     bar.finish_and_clear();
     for line in made_elsewhere(&store)? {
         out!("{line}");
@@ -155,11 +175,17 @@ pub(super) fn verify(artifacts: &Path, cancel: &Cancel) -> Result<()> {
         out!("every kept result is whole");
         return Ok(());
     }
-    for damage in &damaged {
-        out!("{}; set aside in {}", damage.what, damage.moved_to.display());
+    for line in &damaged {
+        out!("{line}");
     }
-    Err(Error::new(format!("{} damaged results were set aside", damaged.len()))
-        .help("run again: they are made anew"))
+    let count = damaged.len();
+    Err(if store.is_writable() {
+        Error::new(format!("{count} damaged results were set aside")).help("run again: they are made anew")
+    } else {
+        Error::new(format!("{count} damaged results stay where they are, for the store cannot be written"))
+            .at(store.root())
+            .help("verify it or run again where it can be written: they are set aside and made anew")
+    })
 }
 
 /// A line for each other kind of machine that made results which are kept here: this one might have made other bytes

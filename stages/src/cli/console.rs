@@ -11,6 +11,16 @@ use pipeline::event::{Event, Listener};
 /// Without a terminal, a line on progress no more often than this.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
+/// Who says what was assumed before any stage runs, in the place of a stage.
+pub(super) const INPUT: &str = "input";
+
+/// Says what was assumed of the user's input, where no run says it.
+pub(super) fn say_notes(notes: &[String]) {
+    for note in notes {
+        eprintln!("{INPUT:<12} {note}");
+    }
+}
+
 /// The console; writes to standard error.
 pub(super) struct Console {
     bars: MultiProgress,

@@ -17,7 +17,7 @@ mod show;
 mod summary;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -28,6 +28,7 @@ use pipeline::store::Store;
 use crate::dataset::user_images::UserDataSet;
 use crate::experiment::{Choice, Experiment};
 use crate::runtime::device::Place;
+use crate::runtime::home;
 
 /// Exit code after a stop that the user asked for, as shells have it for SIGINT.
 const STOPPED: u8 = 130;
@@ -131,9 +132,21 @@ impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
         let Self { dataset, images, classes, name, profile, method, clip, votes, labels, set, .. } = self;
-        let own = images.map(|images| UserDataSet { images, classes, name, ..UserDataSet::default() });
-        Experiment::new(&Choice { data_set: dataset, own, profile, method, clip, votes, labels, set }, place)
+        let own = match images {
+            Some(images) => {
+                let (images, classes) = (home::expand(&images)?, expanded(classes)?);
+                Some(UserDataSet { images, classes, name, ..UserDataSet::default() })
+            }
+            None => None,
+        };
+        let data_set = home::expand_text(&dataset)?;
+        Experiment::new(&Choice { data_set, own, profile, method, clip, votes, labels, set }, place)
     }
+}
+
+/// A path that may be left out, with the home folder in the place of `~`.
+fn expanded(path: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    path.as_deref().map(home::expand).transpose()
 }
 
 /// Runs the command line and says how it went.
@@ -153,14 +166,15 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(Cli { artifacts, command }: Cli) -> Result<()> {
+    let artifacts = home::expand(&artifacts)?;
     match command {
-        Command::Run(RunArgs { choice, targets }) => run::run(&choice.experiment()?, &artifacts, &targets),
-        Command::Plan(RunArgs { choice, targets }) => plan::plan(&choice.experiment()?, &artifacts, &targets),
-        Command::Explain { stage, choice } => plan::explain(&choice.experiment()?, &artifacts, &stage),
+        Command::Run(RunArgs { choice, targets }) => run::run(choice.experiment()?, &artifacts, &targets),
+        Command::Plan(RunArgs { choice, targets }) => plan::plan(choice.experiment()?, &artifacts, &targets),
+        Command::Explain { stage, choice } => plan::explain(choice.experiment()?, &artifacts, &stage),
         Command::Ablations { seeds, variants, choice } => {
-            ablations::ablations(&choice.experiment()?, &artifacts, variants.as_deref(), seeds)
+            ablations::ablations(choice.experiment()?, &artifacts, expanded(variants)?.as_deref(), seeds)
         }
-        Command::Show { what, rows } => show::show(&artifacts, &what, rows),
+        Command::Show { what, rows } => show::show(&artifacts, &home::expand(&what)?, rows),
         Command::Clean(args) => clean::clean(&artifacts, &args),
         Command::Verify => clean::verify(&artifacts, &on_interrupt()?),
     }
@@ -175,8 +189,13 @@ fn write_line(line: std::fmt::Arguments) -> Result<()> {
     }
 }
 
-fn open_store(artifacts: &std::path::Path) -> Result<Store> {
+fn open_store(artifacts: &Path) -> Result<Store> {
     Store::open(artifacts.join("store"))
+}
+
+/// The store, to be read alone: it may be another user's, on a read-only disk, or not there yet.
+fn look_at_store(artifacts: &Path) -> Result<Store> {
+    Store::look(artifacts.join("store"))
 }
 
 /// A request to stop that Ctrl-C and SIGTERM make; a second one ends the program at once, which loses

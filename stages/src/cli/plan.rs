@@ -5,26 +5,32 @@ use std::path::Path;
 use pipeline::error::Result;
 use pipeline::schedule::plan as plan_of;
 
-use super::open_store;
+use super::console::say_notes;
+use super::look_at_store;
 use crate::experiment::Experiment;
 use crate::runtime::suggest::unknown;
 
-pub(super) fn plan(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
+pub(super) fn plan(mut experiment: Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
+    let store = look_at_store(artifacts)?;
+    experiment.look_up_name(&store)?;
+    say_notes(&experiment.notes);
     let graph = experiment.graph(&[experiment.branch()])?.graph;
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let targets = (!targets.is_empty()).then_some(&targets[..]);
-    for planned in plan_of(&graph, &open_store(artifacts)?, targets)? {
+    for planned in plan_of(&graph, &store, targets)? {
         out!("{:<12} {}", planned.node, planned.status);
     }
     Ok(())
 }
 
-pub(super) fn explain(experiment: &Experiment, artifacts: &Path, stage: &str) -> Result<()> {
+pub(super) fn explain(mut experiment: Experiment, artifacts: &Path, stage: &str) -> Result<()> {
+    let store = look_at_store(artifacts)?;
+    experiment.look_up_name(&store)?;
+    say_notes(&experiment.notes);
     let graph = experiment.graph(&[experiment.branch()])?.graph;
     let Some(node) = graph.nodes().find(|node| node.node == stage) else {
         return Err(unknown("stage", stage, graph.nodes().map(|node| node.node)));
     };
-    let store = open_store(artifacts)?;
     let planned = plan_of(&graph, &store, Some(&[stage]))?;
     for planned in planned.into_iter().filter(|planned| planned.node == stage) {
         out!("{stage}: {}", planned.status);

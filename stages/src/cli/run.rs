@@ -9,16 +9,33 @@ use pipeline::graph::Graph;
 use pipeline::schedule::{RunReport, Scheduler};
 use pipeline::store::Store;
 
-use super::console::Console;
+use super::console::{Console, INPUT};
 use super::record::RunRecord;
 use super::{on_interrupt, open_store, summary};
+use crate::experiment::variants::Branch;
 use crate::experiment::{Experiment, ExperimentGraph};
 
-pub(super) fn run(experiment: &Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
-    let ExperimentGraph { graph, branches } = experiment.graph(&[experiment.branch()])?;
+pub(super) fn run(mut experiment: Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
+    let branches = [experiment.branch()];
+    let (graph, store) = claimed(&mut experiment, &branches, artifacts)?;
+    let ExperimentGraph { graph, branches } = graph;
+    let report = execute(&experiment, &graph, &store, artifacts, targets)?;
+    branches.iter().try_for_each(|nodes| summary::print(&experiment, nodes, &report, &store, artifacts))
+}
+
+/// The graph under the name that the data set has in the store, which is claimed. What is wrong with the experiment is
+/// said before anything is written.
+pub(super) fn claimed(
+    experiment: &mut Experiment,
+    branches: &[Branch],
+    artifacts: &Path,
+) -> Result<(ExperimentGraph, Store)> {
+    let graph = experiment.graph(branches)?;
     let store = open_store(artifacts)?;
-    let report = execute(experiment, &graph, &store, artifacts, targets)?;
-    branches.iter().try_for_each(|nodes| summary::print(experiment, nodes, &report, &store, artifacts))
+    let wanted = experiment.data_set.name.clone();
+    experiment.claim_name(&store)?;
+    let graph = if experiment.data_set.name == wanted { graph } else { experiment.graph(branches)? };
+    Ok((graph, store))
 }
 
 /// Runs `graph`, with the console and the run record listening.
@@ -37,6 +54,9 @@ pub(super) fn execute(
         record.on(event);
         console.on(event);
     };
+    for note in &experiment.notes {
+        listener(&Event::Note { node: INPUT.to_owned(), text: note.clone() });
+    }
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let targets = (!targets.is_empty()).then_some(&targets[..]);
     let mut scheduler = Scheduler::new(Arc::new(listener), cancel);

@@ -37,7 +37,7 @@ pub struct DataSet {
     pub title: String,
     /// What people should know who see a result on it.
     pub note: Option<String>,
-    /// What was assumed of images of one's own, and what overrides it. A description cannot say it.
+    /// What was assumed of the user's files before any stage read them, a line each. No description says any.
     #[serde(skip)]
     pub notes: Vec<String>,
     /// The CLIP that annotates it unless another is named; left out where that is the usual one.

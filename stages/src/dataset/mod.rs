@@ -9,6 +9,7 @@ mod layout;
 pub mod limit;
 mod listing;
 pub(crate) mod names;
+pub mod set_name;
 pub mod split;
 mod table_file;
 mod table_rows;

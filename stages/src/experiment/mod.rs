@@ -1,9 +1,12 @@
 //! An experiment: its settings and the only wiring of the graph.
 
 mod annotators;
+pub mod claims;
 mod layers;
 pub mod settings;
 pub mod variants;
+
+use std::path::Path;
 
 use pipeline::error::{Error, Result};
 use pipeline::graph::{Graph, Handle};
@@ -19,11 +22,13 @@ use crate::artifacts::images::Images;
 use crate::dataset::ImportImages;
 use crate::dataset::catalog::{Classes, DataSet, Source};
 use crate::dataset::download::Download;
+use crate::dataset::set_name;
 use crate::dataset::user_images::UserDataSet;
 use crate::methods::{Entry, SharedSettings, TrainingNode, Wire};
 use crate::network::Architecture;
 use crate::results::evaluate::Evaluate;
 use crate::runtime::device::{self, Place};
+use claims::Claimant;
 use settings::{LabelSource, Settings, overrides};
 use variants::Branch;
 
@@ -74,6 +79,10 @@ pub struct Experiment {
     pub settings: Settings,
     /// Where it is computed.
     pub place: Place,
+    /// What was assumed of the user's input before any stage runs, a line each.
+    pub notes: Vec<String>,
+    /// Who asks for the data set's name; none where it is one of the catalog.
+    pub claimant: Option<Claimant>,
 }
 
 /// What the user chose.
@@ -97,13 +106,26 @@ pub struct Choice {
     pub set: Vec<String>,
 }
 
+impl Choice {
+    /// Who asks for the data set's name.
+    fn claimant(&self) -> Option<Claimant> {
+        if let Some(own) = &self.own {
+            let (place, named) = (set_name::place(&own.images), own.name.is_some());
+            return Some(Claimant { place, named, how: "NAME=name".to_owned() });
+        }
+        let description = Some(&self.data_set).filter(|name| !set_name::is_of_catalog(name))?;
+        let how = format!("`name` in {description}");
+        Some(Claimant { place: set_name::place(Path::new(description)), named: false, how })
+    }
+}
+
 impl Experiment {
     /// The experiment that the user chose.
     ///
     /// # Errors
     /// An unknown data set, profile or setting, by its nearest known name.
     pub fn new(choice: &Choice, place: Place) -> Result<Self> {
-        let data_set = match &choice.own {
+        let mut data_set = match &choice.own {
             Some(own) => {
                 // How images are read must be known before the data set is, of which other settings depend.
                 let download = Settings::layered([("SET", overrides(&choice.set)?)])?.download;
@@ -120,7 +142,8 @@ impl Experiment {
             ))
             .help("leave it out"));
         }
-        Ok(Self { data_set, settings, place })
+        let notes = std::mem::take(&mut data_set.notes);
+        Ok(Self { data_set, settings, place, notes, claimant: choice.claimant() })
     }
 
     /// The graph: the chain of stages once for every branch, where branches share the stages whose settings

@@ -17,6 +17,7 @@ use crate::learn::optimizer::Optimizer;
 use crate::learn::training_set::Input;
 use crate::methods;
 use crate::methods::co_reg::CoReg;
+use crate::runtime::home;
 use crate::runtime::suggest::unknown;
 
 /// Everything that decides what an experiment computes.
@@ -251,7 +252,17 @@ impl Settings {
                 })?;
             }
         }
-        all.try_into().or_fail(|| Error::new("a setting has a value that it cannot have"))
+        let all: Self = all.try_into().or_fail(|| Error::new("a setting has a value that it cannot have"))?;
+        all.with_home_folders()
+    }
+
+    /// The settings with the home folder in the place of `~`, wherever a path of the user's may stand.
+    fn with_home_folders(mut self) -> Result<Self> {
+        self.clip.model = home::expand_list(&self.clip.model, ',')?;
+        self.annotate.prompts = home::expand_list(&self.annotate.prompts, '+')?;
+        self.votes.file = home::expand_text(&self.votes.file)?;
+        self.votes.aliases = home::expand_text(&self.votes.aliases)?;
+        Ok(self)
     }
 }
 

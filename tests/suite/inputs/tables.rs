@@ -19,7 +19,7 @@ const LIST: Option<&str> = Some("cat\ndog\n");
 fn images(name: &str, count: usize, null: Option<usize>) -> ArrayRef {
     let bytes: BinaryArray =
         (0..count).map(|i| (null != Some(i)).then(|| picture(&format!("{name} {i}")))).collect();
-    encoded(bytes, (0..count).map(|_| None).collect())
+    encoded(bytes, vec![None::<&str>; count].into_iter().collect())
 }
 
 fn encoded(bytes: BinaryArray, paths: StringArray) -> ArrayRef {
@@ -42,7 +42,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>, features: Option<serde_json::Value>) ->
         RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
     let entry = features
         .map(|features| ("huggingface".to_owned(), json!({"info": {"features": features}}).to_string()));
-    let schema = Schema::new_with_metadata(batch.schema().fields().clone(), entry.into_iter().collect());
+    let schema = Schema::new_with_metadata(batch.schema().fields().clone(), entry.into_iter().collect::<std::collections::HashMap<_, _>>());
     RecordBatch::try_new(Arc::new(schema), batch.columns().to_vec()).unwrap()
 }
 
@@ -225,7 +225,7 @@ fn the_column_of_images_is_found_or_asked_for() {
     let hashes = |files: &Files| {
         let hashes: ArrayRef = Arc::new(BinaryArray::from_iter_values([[7u8; 16]; 3]));
         let audio =
-            encoded([Some(&b"RIFF....WAVE"[..]); 3].into_iter().collect(), (0..3).map(|_| None).collect());
+            encoded([Some(&b"RIFF....WAVE"[..]); 3].into_iter().collect(), vec![None::<&str>; 3].into_iter().collect());
         let columns = vec![("md5", hashes), ("audio", audio), ("picture_bytes", images("p", 3, None))];
         parquet(files, "t.parquet", &batch(columns, None));
     };

@@ -116,7 +116,8 @@ impl Folder {
             let folder = folder.strip_prefix(&wrapping).unwrap_or(&folder).trim_end_matches('/').to_owned();
             FolderPart { folder, split, class, files }
         };
-        let folder = Self { root: root.join(&wrapping), parts: parts.into_iter().map(part).collect(), metadata };
+        let folder =
+            Self { root: root.join(&wrapping), parts: parts.into_iter().map(part).collect(), metadata };
         let form = Form::of_files(folder.paths().collect());
         Ok(Described { source: UserImages::Folder(folder), classes, form, split: rule, notes })
     }

@@ -27,9 +27,10 @@ use pipeline::error::{Error, Result};
 use pipeline::stage::Reads;
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{self, Classes, DataSet, Schedule, Source};
+use super::catalog::{Classes, DataSet, Schedule, Source};
 use super::first_few;
 use super::listing::ImageSource;
+use super::set_name;
 use super::split::SplitRule;
 use super::table_file::TableFile;
 use form::Form;
@@ -82,9 +83,6 @@ struct Described {
 
 /// Share of the images that test where the user has put none aside.
 const TEST_SHARE: f64 = 0.2;
-
-/// Names of folders below `artifacts` that no data set may have.
-const RESERVED: [&str; 2] = ["store", "runs"];
 
 impl UserDataSet {
     /// The data set.
@@ -218,25 +216,10 @@ impl UserDataSet {
 
     /// The name for folders, and the name for people.
     fn names(&self) -> Result<(String, String)> {
-        if let Some(title) = &self.name {
-            let name = slug(title);
-            if name.is_empty() || RESERVED.contains(&name.as_str()) {
-                return Err(Error::new(format!("`{title}` cannot be the data set's name"))
-                    .help("it names a folder: take a word of the letters a to z, digits and hyphens"));
-            }
-            return Ok((name, title.clone()));
+        match &self.name {
+            Some(title) => Ok((set_name::asked_for(title)?, title.clone())),
+            None => Ok(set_name::of_place(&self.images)),
         }
-        let path = self.images.canonicalize().unwrap_or_else(|_| self.images.clone());
-        let title = path.file_stem().filter(|_| path.is_file()).or(path.file_name());
-        let title = title.map(|title| title.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = match slug(&title) {
-            name if name.is_empty() => "own-images".to_owned(),
-            name if RESERVED.contains(&name.as_str()) || catalog::names().any(|known| known == name) => {
-                format!("own-{name}")
-            }
-            name => name,
-        };
-        Ok((name, if title.is_empty() { "Own images".to_owned() } else { title }))
     }
 }
 
@@ -260,20 +243,6 @@ impl UserImages {
             Self::Tar(archives) => Box::new(archives.open(classes)?),
         })
     }
-}
-
-/// Lower-case letters, digits, and single hyphens for everything else.
-fn slug(title: &str) -> String {
-    let mut name = String::new();
-    for c in title.chars().flat_map(char::to_lowercase) {
-        match c {
-            'a'..='z' | '0'..='9' => name.push(c),
-            _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
-            _ => {}
-        }
-    }
-    name.truncate(60);
-    name.trim_end_matches('-').to_owned()
 }
 
 #[cfg(test)]
