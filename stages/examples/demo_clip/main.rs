@@ -47,8 +47,8 @@ const RATE: f64 = 1e-3;
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).map_or_else(|| PathBuf::from("data/demo/clip"), PathBuf::from);
     std::fs::create_dir_all(&folder).or_fail(|| Error::new("cannot make the folder").at(&folder))?;
-    let templates = stages::annotation::annotate::templates("photo27", &[])?;
-    let more = stages::annotation::annotate::templates("imagenet80", &[])?;
+    let (templates, _) = stages::annotation::annotate::templates("photo27", &[])?;
+    let (more, _) = stages::annotation::annotate::templates("imagenet80", &[])?;
     let words = templates.iter().chain(&more).map(|template| template.replace("{}", " "));
     let words: Vec<String> = words.collect();
     let vocabulary = Vocabulary::new(words.iter().map(String::as_str));

@@ -17,7 +17,9 @@ use crate::artifacts::images::Images;
 use crate::artifacts::model::Model;
 use crate::clip::{Features, TextEncoder, template_probabilities};
 use crate::dataset::catalog::wordings;
+use crate::dataset::first_few;
 use crate::runtime::device::Place;
+use crate::runtime::text;
 
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,6 +107,7 @@ impl Stage for Annotate {
             splits: index.splits.clone(),
             votes: annotation.votes.into_iter().map(Some).collect(),
             mean_probs: annotation.mean,
+            further: Vec::new(),
             unmatched: Vec::new(),
             names: Names { annotators: self.templates.clone(), classes: index.classes.clone() },
         })
@@ -134,14 +137,16 @@ const PHOTO27: &str = include_str!("../../../data/prompts/photo27.txt");
 const IMAGENET80: &str = include_str!("../../../data/prompts/imagenet80.txt");
 
 /// The templates that the setting `annotate.prompts` names: `photo27`, `imagenet80`, `data-set` for those of the data
-/// set, a file with one a line, or several of them joined by `+`. A template that two lists have is taken once.
+/// set, a file with one a line, or several of them joined by `+`. Lines that begin with `#` are comments. A template
+/// counts once however often it is there. The notes say what was left out.
 ///
 /// # Errors
 /// A file that cannot be read, a data set without templates, a template without `{}`, none at all.
-pub fn templates(prompts: &str, of_data_set: &[String]) -> Result<Vec<String>> {
+pub fn templates(prompts: &str, of_data_set: &[String]) -> Result<(Vec<String>, Vec<String>)> {
     let lists: Vec<&str> =
         if Path::new(prompts).exists() { vec![prompts] } else { prompts.split('+').collect() };
-    let mut all: Vec<String> = Vec::new();
+    let (mut all, mut notes): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut doubled = BTreeSet::new();
     for list in lists {
         let list = list.trim();
         let templates = match list {
@@ -151,22 +156,68 @@ pub fn templates(prompts: &str, of_data_set: &[String]) -> Result<Vec<String>> {
                 return Err(Error::new("the data set has no prompt templates of its own").help(NAME_PROMPTS));
             }
             "data-set" => of_data_set.to_vec(),
-            file => lines(
-                &std::fs::read_to_string(file)
-                    .or_fail(|| Error::new("cannot read the prompts").at(file).help(NAME_PROMPTS))?,
-            ),
+            file => {
+                let text = text::read(Path::new(file))
+                    .or_fail(|| Error::new("cannot read the prompts").at(file).help(NAME_PROMPTS))?;
+                notes.extend(comments_like_templates(&text, file));
+                lines(&text)
+            }
         };
         check_templates(&templates).map_err(|e| if Path::new(list).exists() { e.at(list) } else { e })?;
-        all.extend(templates.into_iter().filter(|template| !all.contains(template)).collect::<Vec<_>>());
+        for template in templates {
+            if all.contains(&template) {
+                doubled.insert(template);
+            } else {
+                all.push(template);
+            }
+        }
     }
-    Ok(all)
+    if !doubled.is_empty() {
+        notes.push(format!(
+            "prompt templates that are there more than once vote once: {}",
+            first_few(doubled)
+        ));
+    }
+    Ok((all, notes))
 }
 
 const NAME_PROMPTS: &str = "annotate.prompts is `photo27`, `imagenet80`, `data-set`, a file with one template a line, or several joined by +";
 
+/// The templates of a text.
 fn lines(text: &str) -> Vec<String> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    text::lines(text).map(|(_, line)| line.to_owned()).collect()
 }
+
+/// Says which comments of a file would be templates without their `#`.
+fn comments_like_templates(text: &str, file: &str) -> Option<String> {
+    let comments = text.lines().map(str::trim).filter(|line| line.starts_with('#') && line.contains("{}"));
+    let comments: Vec<&str> = comments.collect();
+    (!comments.is_empty()).then(|| {
+        format!("{file}: lines that begin with # are comments, and no templates: {}", first_few(comments))
+    })
+}
+
+/// What other programs write where the class goes.
+const OTHER_PLACEHOLDERS: [&str; 18] = [
+    "{class}",
+    "{classname}",
+    "{class_name}",
+    "{c}",
+    "{0}",
+    "{label}",
+    "{name}",
+    "{category}",
+    "{text}",
+    "{object}",
+    "{{}}",
+    "{ }",
+    "%s",
+    "[CLASS]",
+    "[class]",
+    "<class>",
+    "<CLASS>",
+    "$class",
+];
 
 fn check_templates(templates: &[String]) -> Result<()> {
     if templates.is_empty() {
@@ -174,13 +225,18 @@ fn check_templates(templates: &[String]) -> Result<()> {
             Error::new("there is no prompt template").help("write one a line, such as: a photo of a {}")
         );
     }
-    match templates.iter().position(|template| !template.contains("{}")) {
-        None => Ok(()),
-        Some(at) => {
-            Err(Error::new(format!("template {} has no {{}} for the class: `{}`", at + 1, templates[at]))
-                .help("write {} where the class text goes, such as: a photo of a {}"))
+    for (at, template) in (1..).zip(templates) {
+        // What stands in a template beside {} would be read to CLIP as it is.
+        if let Some(other) = OTHER_PLACEHOLDERS.iter().find(|other| template.contains(**other)) {
+            return Err(Error::new(format!("template {at} has `{other}` where {{}} belongs: `{template}`"))
+                .help(format!("write {{}} in place of `{other}`, such as: a photo of a {{}}")));
+        }
+        if !template.contains("{}") {
+            return Err(Error::new(format!("template {at} has no {{}} for the class: `{template}`"))
+                .help("write {} where the class text goes, such as: a photo of a {}"));
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -199,8 +255,8 @@ mod tests {
 
     #[test]
     fn the_built_in_lists_are_whole() {
-        assert_eq!(templates("photo27", &[]).unwrap().len(), 27);
-        assert_eq!(templates("imagenet80", &[]).unwrap().len(), 80);
+        assert_eq!(templates("photo27", &[]).unwrap().0.len(), 27);
+        assert_eq!(templates("imagenet80", &[]).unwrap().0.len(), 80);
     }
 
     #[test]
@@ -212,6 +268,36 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_templates_may_have_a_mark_and_comments_and_a_double_counts_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let text = "\u{feff}a photo of a {}\r\n# of the {}\r\n  # more\r\nthe {}\r\na photo of a {}\r\n";
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [text.as_bytes(), &utf16] {
+            std::fs::write(path, bytes).unwrap();
+            let (all, notes) = templates(path, &[]).unwrap();
+            assert_eq!(all, ["a photo of a {}", "the {}"]);
+            assert_eq!(notes.len(), 2, "{notes:?}");
+            assert!(notes[0].contains("`# of the {}`") && !notes[0].contains("more"), "{notes:?}");
+            assert!(notes[1].contains("`a photo of a {}`"), "{notes:?}");
+        }
+        std::fs::write(path, "# nothing\n").unwrap();
+        assert!(templates(path, &[]).unwrap_err().to_string().contains("no prompt template"));
+    }
+
+    #[test]
+    fn placeholders_of_other_programs_are_refused_with_what_to_write() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        for other in ["{class}", "{c}", "{0}", "{label}", "%s", "{ }", "{{}}"] {
+            std::fs::write(path, format!("the {{}}\na photo of a {other}.\n")).unwrap();
+            let error = templates(path, &[]).unwrap_err().to_string();
+            let words = ["template 2", &format!("`{other}`"), "write {}", path];
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        }
+    }
+
+    #[test]
     fn a_missing_file_says_what_may_be_given() {
         let error = templates("no/such/file.txt", &[]).unwrap_err().to_string();
         assert!(error.contains("no/such/file.txt") && error.contains("photo27"), "{error}");
@@ -219,10 +305,14 @@ mod tests {
 
     #[test]
     fn lists_are_joined_and_a_template_of_two_is_taken_once() {
-        let own = ["{} from above".to_owned(), templates("photo27", &[]).unwrap()[3].clone()];
-        let all = templates("photo27+data-set", &own).unwrap();
+        let own = ["{} from above".to_owned(), templates("photo27", &[]).unwrap().0[3].clone()];
+        let (all, notes) = templates("photo27+data-set", &own).unwrap();
         assert_eq!((all.len(), &all[27]), (28, &own[0]));
-        assert_eq!(templates("data-set", &own).unwrap(), own);
+        assert!(
+            notes.len() == 1 && notes[0].contains(&own[1]) && notes[0].contains("vote once"),
+            "{notes:?}"
+        );
+        assert_eq!(templates("data-set", &own).unwrap(), (own.to_vec(), Vec::new()));
         let error = templates("photo27+data-set", &[]).unwrap_err().to_string();
         assert!(error.contains("the data set has no prompt templates"), "{error}");
     }

@@ -69,7 +69,7 @@ impl Stage for Label {
         Ok(Labels {
             ids: votes.ids.clone(),
             splits: votes.splits.clone(),
-            candidates: rows().map(|row| self.candidates(votes.on(row), votes.probs(row))).collect(),
+            candidates: rows().map(|row| self.candidates(&votes.named_on(row), votes.probs(row))).collect(),
             single: rows().map(single).collect(),
             truth: images.index.labels.clone(),
             names: Names { annotators: Vec::new(), classes: votes.names.classes.clone() },
@@ -78,7 +78,7 @@ impl Stage for Label {
 }
 
 impl Label {
-    /// The candidates of one image, ascending, from its votes and its mean probabilities. Where nobody voted every
+    /// The candidates of one image, ascending, from every class that was named on it and its mean probabilities. Where nobody voted every
     /// class may be the one.
     pub fn candidates(&self, votes: &[Option<u16>], probs: &[f32]) -> Vec<u16> {
         if !voted(votes) {

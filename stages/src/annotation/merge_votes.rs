@@ -6,7 +6,7 @@ use pipeline::error::{Error, Result};
 use pipeline::stage::{Context, Stage};
 use serde::{Deserialize, Serialize};
 
-use crate::artifacts::annotation::{Names, Unmatched, Votes};
+use crate::artifacts::annotation::{Further, Names, Unmatched, Votes};
 
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,9 +40,19 @@ impl Stage for MergeVotes {
                 ..answer.clone()
             })
         });
+        // Annotators are numbered through: those of a source come after those of the sources before it.
+        let mut before = 0;
+        let mut further = Vec::new();
+        for votes in &sources {
+            further
+                .extend(votes.further.iter().map(|of| Further { annotator: before + of.annotator, ..*of }));
+            before += votes.names.annotators.len();
+        }
+        further.sort_unstable();
         Ok(Votes {
             ids: first.ids.clone(),
             splits: first.splits.clone(),
+            further,
             votes: (0..images)
                 .flat_map(|row| sources.iter().flat_map(move |votes| votes.on(row)).copied())
                 .collect(),
@@ -80,6 +90,7 @@ mod tests {
             splits: vec![Split::Train, Split::Test],
             votes: votes.to_vec(),
             mean_probs: mean_probs.to_vec(),
+            further: Vec::new(),
             unmatched: Vec::new(),
             names: Names { annotators: words(annotators), classes: words(&["cat", "dog"]) },
         })
@@ -99,6 +110,19 @@ mod tests {
         assert_eq!(merged.votes, [Some(0), Some(0), Some(1), Some(1), Some(0), None]);
         assert_eq!(merged.probs(0), [0.5, 0.5]);
         assert_eq!(merged.probs(1), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn who_named_two_classes_still_counts_once_in_the_mean() {
+        let clip = votes(&["x"], &[Some(0), Some(0)], &[1.0, 0.0, 1.0, 0.0]);
+        let people = votes(&["z"], &[Some(0), None], &[0.5, 0.5, 0.5, 0.5]);
+        let named = Further { row: 0, annotator: 0, class: 1 };
+        let people = Arc::new(Votes { further: vec![named], ..(*people).clone() });
+        let merged = merge(vec![clip, people]).unwrap();
+        assert_eq!(merged.further, [Further { annotator: 1, ..named }]);
+        assert_eq!(merged.named_on(0), [Some(0), Some(0), Some(1)]);
+        assert_eq!(merged.named_on(1), [Some(0), None]);
+        assert_eq!(merged.probs(0), [0.75, 0.25]);
     }
 
     #[test]

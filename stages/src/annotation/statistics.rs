@@ -122,44 +122,52 @@ fn by_annotator(
     labels: &Labels,
     votes: &Votes,
 ) -> Vec<AnnotatorStatistics> {
-    /// Numbers of images on which an annotator's vote has a property.
+    /// Numbers of images on which an annotator's vote has a property. Who names several classes agrees, and is right,
+    /// by the share of them that does: it is how often a choice among them would be.
     #[derive(Clone, Default)]
     struct AnnotatorCounts {
         voted: u64,
-        agrees: u64,
+        agrees: f64,
         known: u64,
-        right: u64,
+        right: f64,
         alone: u64,
         alone_right: u64,
     }
     let mut counts = vec![AnnotatorCounts::default(); votes.names.annotators.len()];
     let mut votes_for = vec![0u32; votes.names.classes.len()];
     for &row in voted {
-        let given = || votes.on(row).iter().copied().flatten().map(usize::from);
+        let named = votes.named_on(row);
+        let given = || named.iter().copied().flatten().map(usize::from);
         given().for_each(|class| votes_for[class] += 1);
-        for (counted, vote) in counts.iter_mut().zip(votes.on(row)) {
+        let further = votes.further_on(row);
+        for (annotator, (counted, vote)) in counts.iter_mut().zip(votes.on(row)).enumerate() {
             let Some(vote) = *vote else { continue };
-            let right = labels.truth[row].map(|truth| truth == i32::from(vote));
-            let alone = votes_for[usize::from(vote)] == 1;
+            let others = || further.iter().filter(|further| further.annotator == annotator);
+            let classes = || std::iter::once(vote).chain(others().map(|further| further.class));
+            let share = 1.0 / classes().count() as f64;
             counted.voted += 1;
-            counted.agrees += u64::from(labels.single[row] == Some(vote));
-            counted.known += u64::from(right.is_some());
-            counted.right += u64::from(right == Some(true));
-            counted.alone += u64::from(alone);
-            counted.alone_right += u64::from(alone && right == Some(true));
+            counted.known += u64::from(labels.truth[row].is_some());
+            for class in classes() {
+                let right = labels.truth[row] == Some(i32::from(class));
+                let alone = votes_for[usize::from(class)] == 1;
+                counted.agrees += if labels.single[row] == Some(class) { share } else { 0.0 };
+                counted.right += if right { share } else { 0.0 };
+                counted.alone += u64::from(alone);
+                counted.alone_right += u64::from(alone && right);
+            }
         }
         given().for_each(|class| votes_for[class] = 0);
     }
     let known = voted.iter().filter(|&&row| labels.truth[row].is_some()).count() as u64;
-    let of = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+    let of = |part: f64, whole: u64| (whole > 0).then(|| part / whole as f64);
     let annotator = |(template, counted): (&String, AnnotatorCounts)| AnnotatorStatistics {
         template: template.clone(),
         split,
         accuracy: of(counted.right, counted.known),
         voted: counted.voted as f64 / rows.len() as f64,
         agreement: of(counted.agrees, counted.voted),
-        candidates_added: of(counted.alone, voted.len() as u64).unwrap_or(0.0),
-        truths_added: of(counted.alone_right, known),
+        candidates_added: of(counted.alone as f64, voted.len() as u64).unwrap_or(0.0),
+        truths_added: of(counted.alone_right as f64, known),
     };
     votes.names.annotators.iter().zip(counts).map(annotator).collect()
 }
@@ -191,7 +199,7 @@ fn compare_rules<'a>(
     let hard =
         union.into_iter().chain(top).chain(ratio).chain(single).filter(move |(_, label)| apply(label)).map(
             move |(rule, label)| {
-                let candidates = |row: usize| label.candidates(votes.on(row), votes.probs(row));
+                let candidates = |row: usize| label.candidates(&votes.named_on(row), votes.probs(row));
                 let sets: Vec<(Option<i32>, Vec<u16>)> =
                     rows.iter().map(|&row| (labels.truth[row], candidates(row))).collect();
                 let lacking = |(truth, set): &(Option<i32>, Vec<u16>)| {

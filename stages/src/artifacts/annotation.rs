@@ -1,5 +1,7 @@
-//! What annotators say of each image: `embed/embeddings.parquet`, `annotate/votes.parquet`, `label/labels.parquet`.
+//! What annotators say of each image: `embed/embeddings.parquet`, `annotate/votes.parquet` with what is beside it, and
+//! `label/labels.parquet`.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,14 +73,28 @@ pub struct Votes {
     pub ids: Vec<String>,
     /// Split of each image.
     pub splits: Vec<Split>,
-    /// Votes, row after row: (N, annotators), each the index of a class; none where the annotator gave none.
+    /// Votes, row after row: (N, annotators), each the index of a class; none where the annotator gave none. Of an
+    /// answer that names several classes, the one that comes first in the list of classes.
     pub votes: Vec<Option<u16>>,
+    /// The other classes of answers that name several: by image, then annotator, then class. Of a CLIP there are none.
+    pub further: Vec<Further>,
     /// Mean class probabilities, row after row: (N, classes); all equal where nobody voted.
     pub mean_probs: Vec<f32>,
     /// Answers in which no class was found; of a CLIP there are none.
     pub unmatched: Vec<Unmatched>,
     /// Annotators and classes.
     pub names: Names,
+}
+
+/// A class that an annotator named beside the one in its vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Further {
+    /// The image, by its row.
+    pub row: usize,
+    /// The annotator, by its place.
+    pub annotator: usize,
+    /// The class.
+    pub class: u16,
 }
 
 /// An answer that is no vote.
@@ -101,6 +117,18 @@ impl Votes {
         &self.votes[row * width..(row + 1) * width]
     }
 
+    /// The further classes that were named on image `row`.
+    pub fn further_on(&self, row: usize) -> &[Further] {
+        let before = |limit: usize| self.further.partition_point(|further| further.row < limit);
+        &self.further[before(row)..before(row + 1)]
+    }
+
+    /// Every class that was named on image `row`: the votes in the order of the annotators, then the further classes.
+    pub fn named_on(&self, row: usize) -> Vec<Option<u16>> {
+        let further = self.further_on(row).iter().map(|further| Some(further.class));
+        self.on(row).iter().copied().chain(further).collect()
+    }
+
     /// The mean class probabilities of image `row`.
     pub fn probs(&self, row: usize) -> &[f32] {
         let width = self.names.classes.len();
@@ -110,6 +138,8 @@ impl Votes {
 
 /// The table of what is no vote; there is none where there is nothing to say.
 const UNMATCHED: &str = "unmatched.parquet";
+/// The table of further classes; there is none where every answer names one class.
+const FURTHER: &str = "further.parquet";
 
 impl Artifact for Votes {
     fn save(&self, folder: &Path) -> Result<()> {
@@ -122,6 +152,14 @@ impl Artifact for Votes {
             .rows("mean_probs", Arc::new(probs), self.names.classes.len())
             .metadata(NAMES, self.names.to_json()?)
             .write(&folder.join("votes.parquet"))?;
+        if !self.further.is_empty() {
+            let annotators = &self.names.annotators;
+            Table::new()
+                .strings("id", self.further.iter().map(|further| &self.ids[further.row]))
+                .strings("annotator", self.further.iter().map(|further| &annotators[further.annotator]))
+                .u16("class", self.further.iter().map(|further| further.class))
+                .write(&folder.join(FURTHER))?;
+        }
         if self.unmatched.is_empty() {
             return Ok(());
         }
@@ -136,11 +174,12 @@ impl Artifact for Votes {
     fn load(folder: &Path) -> Result<Self> {
         let columns = ["id", "split", "votes", "mean_probs"];
         let rows = Rows::read(&folder.join("votes.parquet"), &columns)?;
-        let votes = Self {
+        let mut votes = Self {
             ids: rows.strings("id")?,
             splits: Split::column(&rows)?,
             votes: rows.rows::<UInt16Array>("votes")?.0.iter().collect(),
             mean_probs: rows.rows::<Float32Array>("mean_probs")?.0.values().to_vec(),
+            further: Vec::new(),
             unmatched: load_unmatched(&folder.join(UNMATCHED))?,
             names: Names::of(&rows)?,
         };
@@ -153,8 +192,31 @@ impl Artifact for Votes {
         {
             return Err(Error::new("the votes are not those of their annotators and classes").at(folder));
         }
+        votes.further = load_further(&folder.join(FURTHER), &votes)?;
         Ok(votes)
     }
+}
+
+fn load_further(path: &Path, of: &Votes) -> Result<Vec<Further>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let rows = Rows::read(path, &["id", "annotator", "class"])?;
+    let classes = rows.column::<UInt16Array>("class")?.values();
+    let places = |names: &[String]| -> HashMap<String, usize> {
+        names.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect()
+    };
+    let (images, annotators) = (places(&of.ids), places(&of.names.annotators));
+    let named = rows.strings("id")?.into_iter().zip(rows.strings("annotator")?).zip(classes);
+    let mut further = named
+        .map(|((id, annotator), &class)| {
+            let (row, annotator) = (*images.get(&id)?, *annotators.get(&annotator)?);
+            (usize::from(class) < of.names.classes.len()).then_some(Further { row, annotator, class })
+        })
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| Error::new("the further classes are not those of the votes beside them").at(path))?;
+    further.sort_unstable();
+    Ok(further)
 }
 
 fn load_unmatched(path: &Path) -> Result<Vec<Unmatched>> {

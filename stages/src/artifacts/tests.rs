@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use pipeline::artifact::Artifact;
 
-use super::annotation::{Embeddings, Labels, Names, Unmatched, Votes};
+use super::annotation::{Embeddings, Further, Labels, Names, Unmatched, Votes};
 use super::evaluation::Evaluation;
 use super::history::{Epoch, History};
 use super::images::{Images, Index, Split};
@@ -82,6 +82,7 @@ fn annotations_come_back() {
         splits: splits(2),
         votes: vec![Some(0), None, Some(2), Some(2)],
         mean_probs: vec![0.5, 0.25, 0.25, 0.0, 0.0, 1.0],
+        further: vec![Further { row: 0, annotator: 0, class: 1 }, Further { row: 1, annotator: 1, class: 0 }],
         unmatched: vec![Unmatched {
             annotator: "a {}".into(),
             answer: "neither".into(),
@@ -91,7 +92,8 @@ fn annotations_come_back() {
         names: names.clone(),
     };
     assert_eq!(round_trip(&votes), votes);
-    let all = Votes { unmatched: Vec::new(), ..votes };
+    assert_eq!(votes.named_on(1), [Some(2), Some(2), Some(0)]);
+    let all = Votes { unmatched: Vec::new(), further: Vec::new(), ..votes };
     assert_eq!(round_trip(&all), all);
 
     let labels = Labels {

@@ -114,7 +114,7 @@ struct ChoiceArgs {
     /// A CLIP in hub format: owner/name, or a folder; several are separated by commas.
     #[arg(long, value_name = "MODEL")]
     clip: Option<String>,
-    /// Votes of another model or of people, instead of CLIP's: a Parquet file with id, annotator, class.
+    /// Votes of another model or of people, instead of CLIP's: a table (Parquet, CSV, TSV, JSON lines) with id, annotator, class.
     #[arg(long, value_name = "FILE")]
     votes: Option<String>,
     /// Where the candidates come from: `clip`, `votes`, `clip+votes`, or "synthetic q=0.05 eta=0.3" where the truth is known.

@@ -13,7 +13,7 @@ use super::{ClipNodes, Experiment};
 use crate::annotation::annotate::{Annotate, templates};
 use crate::annotation::embed::Embed;
 use crate::annotation::fetch_clip::{FetchClip, Origin};
-use crate::annotation::import_votes::{ImportVotes, aliases};
+use crate::annotation::import_votes::{ImportVotes, aliases, lone_annotator};
 use crate::annotation::merge_votes::MergeVotes;
 use crate::artifacts::annotation::Votes;
 use crate::artifacts::images::Images;
@@ -34,6 +34,7 @@ impl Experiment {
         suffix: &str,
         images: Handle<Images>,
         voted: &mut Vec<ClipNodes>,
+        notes: &mut Vec<String>,
     ) -> Result<Handle<Votes>> {
         let Self { settings, place, .. } = self;
         let clips = if settings.labels.asks_clip() { clips(&settings.clip)? } else { Vec::new() };
@@ -45,7 +46,7 @@ impl Experiment {
             let clip = graph.add(&name("clip", &slug), suffix, fetch, ())?;
             let embed = Embed { clip: origin.clone(), precision: place.inference_type() };
             let embeddings = graph.add(&name("embed", &slug), suffix, embed, (images, clip))?;
-            let annotate = self.annotate(origin)?;
+            let annotate = self.annotate(origin, notes)?;
             let annotate =
                 graph.add(&name("annotate", &slug), suffix, annotate, (images, embeddings, clip))?;
             let (fetched, embedded) = (graph.name_of(clip)?, graph.name_of(embeddings)?);
@@ -55,7 +56,12 @@ impl Experiment {
         }
         if settings.labels.imports_votes() {
             sources.push("votes".to_owned());
-            votes.push(graph.add(&name("annotate", "votes"), suffix, self.import_votes()?, (images,))?);
+            votes.push(graph.add(
+                &name("annotate", "votes"),
+                suffix,
+                self.import_votes(notes)?,
+                (images,),
+            )?);
         }
         match votes[..] {
             [only] => Ok(only),
@@ -63,32 +69,46 @@ impl Experiment {
         }
     }
 
-    fn annotate(&self, clip: Origin) -> Result<Annotate> {
+    fn annotate(&self, clip: Origin, notes: &mut Vec<String>) -> Result<Annotate> {
         let settings = &self.settings.annotate;
+        let (templates, of_prompts) = templates(&settings.prompts, &self.data_set.prompts)?;
+        add_new(notes, of_prompts);
         Ok(Annotate {
-            templates: templates(&settings.prompts, &self.data_set.prompts)?,
+            templates,
             class_texts: self.data_set.classes.texts.clone(),
             logit_scale: settings.logit_scale,
             clip,
         })
     }
 
-    fn import_votes(&self) -> Result<ImportVotes> {
+    fn import_votes(&self, notes: &mut Vec<String>) -> Result<ImportVotes> {
         let settings = &self.settings.votes;
         if settings.file.is_empty() {
             return Err(Error::new("no votes are named").help(
-                "name a Parquet file with VOTES=file.parquet; its columns are id, annotator, class, and perhaps confidence",
+                "name a table (Parquet, CSV, TSV or JSON lines), such as VOTES=file.parquet; its columns are id, annotator, class, and perhaps confidence",
             ));
         }
         let limits = &self.settings.download;
+        let (aliases, of_aliases) = aliases(&settings.aliases, &self.data_set.classes)?;
+        add_new(notes, of_aliases);
         Ok(ImportVotes {
+            annotator: lone_annotator(Path::new(&settings.file)),
             file: PathBuf::from(&settings.file),
             class_texts: self.data_set.classes.texts.clone(),
-            aliases: aliases(&settings.aliases, &self.data_set.classes)?,
+            aliases,
             min_confidence: settings.min_confidence,
             incomplete: settings.incomplete,
             surplus: settings.surplus || limits.limit_train > 0 || limits.limit_test > 0,
         })
+    }
+}
+
+/// Adds the notes that are not there yet: several CLIPs read the same prompts.
+fn add_new(notes: &mut Vec<String>, more: Vec<String>) {
+    for note in more {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
     }
 }
 

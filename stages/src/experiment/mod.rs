@@ -44,6 +44,8 @@ pub struct ExperimentGraph {
 pub struct BranchNodes {
     /// The CLIPs that voted.
     pub clips: Vec<ClipNodes>,
+    /// What is to be said of how the prompts and the aliases were read.
+    pub notes: Vec<String>,
     /// The candidates.
     pub labels: String,
     /// How good the labels are.
@@ -96,7 +98,7 @@ pub struct Choice {
     pub profile: String,
     /// A CLIP other than the default: repository or folder.
     pub clip: Option<String>,
-    /// Votes from elsewhere: a Parquet file.
+    /// Votes from elsewhere: a table as Parquet, CSV or JSON lines.
     pub votes: Option<String>,
     /// How the student learns: a method by its name.
     pub method: Option<String>,
@@ -169,9 +171,9 @@ impl Experiment {
     /// Wires the chain of one branch; gives the nodes that say how it went.
     fn wire(&self, graph: &mut SharedGraph, suffix: &str) -> Result<BranchNodes> {
         let method = Entry::find(&self.settings.method)?;
-        let mut clips = Vec::new();
+        let (mut clips, mut notes) = (Vec::new(), Vec::new());
         let images = graph.add("download", suffix, self.download(), ())?;
-        let (votes, labels) = self.wire_labels(graph, suffix, images, &mut clips)?;
+        let (votes, labels) = self.wire_labels(graph, suffix, images, &mut clips, &mut notes)?;
         let statistics = match votes {
             Some(votes) => graph.add("statistics", suffix, Summarise {}, (votes, labels))?,
             None => graph.add("statistics", suffix, SummariseLabels {}, (labels,))?,
@@ -187,6 +189,7 @@ impl Experiment {
         baselines.retain(|baseline| baseline.node != method.node);
         Ok(BranchNodes {
             clips,
+            notes,
             labels: graph.name_of(labels)?,
             statistics: graph.name_of(statistics)?,
             baselines,
@@ -204,11 +207,12 @@ impl Experiment {
         suffix: &str,
         images: Handle<Images>,
         clips: &mut Vec<ClipNodes>,
+        notes: &mut Vec<String>,
     ) -> Result<(Option<Handle<Votes>>, Handle<Labels>)> {
         let Settings { labels, label, synthetic, .. } = &self.settings;
         match labels {
             LabelSource::Clip | LabelSource::Votes | LabelSource::ClipAndVotes => {
-                let votes = self.wire_annotators(graph, suffix, images, clips)?;
+                let votes = self.wire_annotators(graph, suffix, images, clips, notes)?;
                 Ok((Some(votes), graph.add("label", suffix, label.clone(), (images, votes))?))
             }
             LabelSource::Synthetic => Ok((None, graph.add("label", suffix, synthetic.clone(), (images,))?)),

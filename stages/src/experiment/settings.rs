@@ -146,7 +146,7 @@ pub struct ClipSettings {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VotesSettings {
-    /// A Parquet file: id, annotator, class (text, or a number from 0), and perhaps confidence.
+    /// A table as Parquet, CSV, TSV or JSON lines: id, annotator, class (text, or a number from 0), and perhaps confidence.
     pub file: String,
     /// A text file of further words for classes, a class a line: `class: word | another`; none if empty.
     pub aliases: String,

@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use pipeline::artifact::Artifact;
 use pipeline::stage::{Context, Machine, Stage};
 use stages::annotation::import_votes::ImportVotes;
-use stages::artifacts::annotation::{Embeddings, Labels, Unmatched, Votes};
+use stages::artifacts::annotation::{Embeddings, Further, Labels, Unmatched, Votes};
 use stages::artifacts::history::{Epoch, History};
 use stages::artifacts::images::{Images, Index, Split};
 use stages::artifacts::student::{InputFormat, Provenance, Student};
@@ -47,6 +47,7 @@ fn a_table_of_votes() {
     let images = Arc::new(Images::new(index, vec![Vec::new(); 40], vec![None; 40]));
     let import = ImportVotes {
         file: path.clone(),
+        annotator: None,
         class_texts: names().classes,
         aliases: BTreeMap::new(),
         min_confidence: 0.0,
@@ -106,6 +107,7 @@ fn tables_of_annotations() {
         splits: splits.clone(),
         votes: (0..80).map(|n| (n % 7 > 0).then_some(1)).collect(),
         mean_probs: vec![0.3; 120],
+        further: vec![Further { row: 3, annotator: 0, class: 0 }],
         unmatched: vec![Unmatched {
             annotator: "a {}".to_owned(),
             answer: "a cow".to_owned(),

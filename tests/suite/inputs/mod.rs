@@ -80,8 +80,11 @@ fn picture(name: &str) -> Vec<u8> {
     tests::image_set::encode(&image.into(), image::ImageFormat::Png)
 }
 
+/// The split and class of each image by its id.
+type Images = BTreeMap<String, (String, Option<String>)>;
+
 /// What a run made of an input: its classes, the split and class of each image by its id.
-fn taken(table: &Path) -> (Vec<String>, BTreeMap<String, (String, Option<String>)>) {
+fn taken(table: &Path) -> (Vec<String>, Images) {
     let classes = metadata(table).unwrap()["classes"].as_array().unwrap().clone();
     let classes: Vec<String> = classes.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
     let table = read(table);

@@ -42,7 +42,10 @@ fn batch(columns: Vec<(&str, ArrayRef)>, features: Option<serde_json::Value>) ->
         RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
     let entry = features
         .map(|features| ("huggingface".to_owned(), json!({"info": {"features": features}}).to_string()));
-    let schema = Schema::new_with_metadata(batch.schema().fields().clone(), entry.into_iter().collect::<std::collections::HashMap<_, _>>());
+    let schema = Schema::new_with_metadata(
+        batch.schema().fields().clone(),
+        entry.into_iter().collect::<std::collections::HashMap<_, _>>(),
+    );
     RecordBatch::try_new(Arc::new(schema), batch.columns().to_vec()).unwrap()
 }
 
@@ -75,14 +78,11 @@ fn labelled(labels: ArrayRef) -> impl Fn(&Files) {
     }
 }
 
+/// Classes, prefixes with the split and class of each row, and words that the run says.
+type Rows<'a> = (&'a [&'a str], &'a [(&'a str, &'a [&'a str])], &'a [&'a str]);
+
 /// Checks inputs whose rows are given as [`rows`] gives them.
-fn check(
-    name: &str,
-    put: &dyn Fn(&Files),
-    classes: Option<&str>,
-    set: &str,
-    want: (&[&str], &[(&str, &[&str])], &[&str]),
-) {
+fn check(name: &str, put: &dyn Fn(&Files), classes: Option<&str>, set: &str, want: Rows) {
     let owned = rows(want.1);
     let expected: Vec<(&str, &str)> = owned.iter().map(|(id, label)| (id.as_str(), label.as_str())).collect();
     check_all(&[Input { name, put, classes, set, want: Taken(want.0, &expected, want.2) }]);
@@ -224,8 +224,10 @@ fn the_column_of_images_is_found_or_asked_for() {
     );
     let hashes = |files: &Files| {
         let hashes: ArrayRef = Arc::new(BinaryArray::from_iter_values([[7u8; 16]; 3]));
-        let audio =
-            encoded([Some(&b"RIFF....WAVE"[..]); 3].into_iter().collect(), vec![None::<&str>; 3].into_iter().collect());
+        let audio = encoded(
+            [Some(&b"RIFF....WAVE"[..]); 3].into_iter().collect(),
+            vec![None::<&str>; 3].into_iter().collect(),
+        );
         let columns = vec![("md5", hashes), ("audio", audio), ("picture_bytes", images("p", 3, None))];
         parquet(files, "t.parquet", &batch(columns, None));
     };

@@ -1,13 +1,19 @@
-//! Votes that other models or people gave, from a Parquet file.
+//! Votes that other models or people gave, from a table.
 //!
-//! The file has a row an image and annotator: `id` (as in `download/images.parquet`), `annotator`, `class` (a number
+//! The table has a row an image and annotator: `id` (as in `download/images.parquet`), `annotator`, `class` (a number
 //! from 0, or words), and perhaps `confidence`. Words are matched to classes by `answers`; what matches none is
 //! kept and counted. It knows nothing of CLIP.
 
 mod answers;
+mod clauses;
+mod ids;
+mod negation_words;
 mod rows;
+mod tally;
+mod vocabulary;
+mod words;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,19 +22,24 @@ use pipeline::stage::{Context, Machine, Reads, Stage, key_without};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::artifacts::annotation::{Names, Unmatched, Votes};
-use crate::artifacts::images::{Images, Index, Split};
+use crate::artifacts::annotation::{Further, Names, Unmatched, Votes};
+use crate::artifacts::images::{Images, Index};
 use crate::dataset::catalog::{Classes, wordings};
 use crate::dataset::first_few;
 use crate::dataset::user_images::classes;
-use answers::{Match, Vocabulary};
-use rows::{VoteAnswer, VoteRow};
+use answers::Match;
+use rows::{VoteAnswer, VoteTable};
+use tally::{AnswerCounts, distinct, mean};
+use vocabulary::Vocabulary;
 
 /// Settings of the stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImportVotes {
     /// The file; its content counts, not its place.
     pub file: PathBuf,
+    /// Who voted, where the file does not say who.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotator: Option<String>,
     /// What annotators may call the classes: their texts, perhaps in several [`wordings`].
     pub class_texts: Vec<String>,
     /// Further words for classes, by class name.
@@ -45,7 +56,8 @@ impl Stage for ImportVotes {
     type Inputs = (Images,);
     type Output = Votes;
     const NAME: &'static str = "import-votes";
-    const VERSION: u32 = 1;
+    // 2: an answer may name several classes, and negations are no votes.
+    const VERSION: u32 = 2;
 
     fn key(&self) -> Result<Value> {
         key_without(self, &["/file"])
@@ -64,94 +76,88 @@ impl Stage for ImportVotes {
     }
 
     fn run(&self, (images,): (Arc<Images>,), context: &Context) -> Result<Votes> {
-        let rows = rows::read(&self.file)?;
+        let table = rows::read(&self.file, self.annotator.as_deref().unwrap_or("votes"))?;
         context.safe_point()?;
-        self.count(&rows, &images.index, context).map_err(|error| error.at(&self.file))
+        self.count(&table, &images.index, context).map_err(|error| error.at(&self.file))
     }
 }
 
-/// How many answers were matched to a class in which way, and how many were not.
-#[derive(Default)]
-struct AnswerCounts {
-    named: usize,
-    within: usize,
-    alias: usize,
-    nothing: usize,
-    several: usize,
-    unsure: usize,
-    silent: usize,
+/// A vote: an annotator's classes for an image, ascending, and how sure it is of them.
+struct Vote {
+    classes: Vec<u16>,
+    confidence: f64,
 }
 
 impl ImportVotes {
     /// Turns rows into votes.
-    fn count(&self, rows: &[VoteRow], index: &Index, context: &Context) -> Result<Votes> {
-        self.check_ids(rows, index, context)?;
+    fn count(&self, table: &VoteTable, index: &Index, context: &Context) -> Result<Votes> {
+        table.notes.iter().for_each(|note| context.progress().note(note.clone()));
+        let images = self.find_images(table, index, context)?;
         let vocabulary = Vocabulary::new(&index.classes, &self.class_texts, &self.aliases)?;
-        let annotators: Vec<String> =
-            rows.iter().map(|row| &row.annotator).collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        let annotators: BTreeSet<&String> = table.rows.iter().map(|row| &row.annotator).collect();
+        let annotators: Vec<String> = annotators.into_iter().cloned().collect();
         if annotators.is_empty() {
             return Err(Error::new("there is no vote").help("write a row an image and annotator"));
         }
-        let place = |list: &[String]| -> HashMap<String, usize> {
-            list.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect()
-        };
-        let (row_of, annotator_of) = (place(&index.ids), place(&annotators));
+        let annotator_of: HashMap<&str, usize> =
+            annotators.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
         let (width, classes) = (annotators.len(), index.classes.len());
-        let mut votes = vec![None; index.ids.len() * width];
-        let mut confidences = vec![0.0f64; votes.len()];
+        let mut votes: Vec<Option<Vote>> = Vec::new();
+        votes.resize_with(index.ids.len() * width, || None);
         let mut counts = AnswerCounts::default();
         let mut unmatched: BTreeMap<(&str, &str, &'static str), u64> = BTreeMap::new();
         let mut read: HashMap<&str, Match> = HashMap::new();
-        for (number, row) in rows.iter().enumerate() {
-            let (Some(image), Some(annotator)) = (row_of.get(&row.id), annotator_of.get(&row.annotator))
-            else {
+        for (row, image) in table.rows.iter().zip(images) {
+            let (Some(image), Some(annotator)) = (image, annotator_of.get(row.annotator.as_str())) else {
                 continue;
             };
+            let place = || format!("{} {}", table.unit, row.at);
             if !(0.0..=1.0).contains(&row.confidence) {
-                return Err(Error::new(format!(
-                    "row {number}: the confidence {} is no share",
-                    row.confidence
-                ))
-                .help("a confidence lies between 0 and 1"));
+                let what = format!("{}: the confidence {} is no share", place(), row.confidence);
+                return Err(Error::new(what).help("a confidence lies between 0 and 1"));
             }
-            let class = match &row.answer {
+            let numbered = |number: i64, class: Option<u16>| {
+                class.ok_or_else(|| {
+                    let from = if vocabulary.has_numbers() { "" } else { ", from 0" };
+                    Error::new(format!("{}: there is no class {number}", place()))
+                        .help(format!("there are {classes} classes{from}: {}", first_few(&index.classes)))
+                })
+            };
+            let named = match &row.answer {
                 None => {
                     counts.silent += 1;
                     continue;
                 }
-                Some(VoteAnswer::Number(class)) => {
-                    let known = u16::try_from(*class).ok().filter(|class| usize::from(*class) < classes);
+                Some(VoteAnswer::Number(number)) => {
                     counts.named += 1;
-                    known.ok_or_else(|| {
-                        Error::new(format!("row {number}: there is no class {class}")).help(format!(
-                            "there are {classes} classes, from 0: {}",
-                            first_few(&index.classes)
-                        ))
-                    })?
+                    let class = u16::try_from(*number).ok().filter(|class| usize::from(*class) < classes);
+                    vec![numbered(*number, class)?]
+                }
+                Some(VoteAnswer::Numeral(number)) => {
+                    counts.named += 1;
+                    let class = u64::try_from(*number).ok().and_then(|number| vocabulary.number(number));
+                    vec![numbered(*number, class)?]
                 }
                 Some(VoteAnswer::Text(answer)) => {
-                    let found = *read.entry(answer).or_insert_with(|| vocabulary.find(answer));
-                    let (count, reason) = match found {
-                        Match::Named(_) => (&mut counts.named, ""),
-                        Match::Alias(_) => (&mut counts.alias, ""),
-                        Match::Within(_) => (&mut counts.within, ""),
-                        Match::Nothing => (&mut counts.nothing, "no class"),
-                        Match::Several => (&mut counts.several, "several classes"),
-                    };
-                    *count += 1;
-                    let Some(class) = found.class() else {
-                        *unmatched.entry((&row.annotator, answer, reason)).or_default() += 1;
+                    let found = read.entry(answer).or_insert_with(|| vocabulary.find(answer));
+                    // A class may be called "none" or "N/A"; otherwise it is what programs write for nothing.
+                    if found.classes().is_empty() && rows::is_gap(answer) {
+                        counts.silent += 1;
                         continue;
-                    };
-                    class
+                    }
+                    counts.add(found);
+                    if found.classes().is_empty() {
+                        *unmatched.entry((&row.annotator, answer, found.reason())).or_default() += 1;
+                        continue;
+                    }
+                    found.classes().to_vec()
                 }
             };
             if row.confidence < self.min_confidence {
                 counts.unsure += 1;
                 continue;
             }
-            votes[image * width + annotator] = Some(class);
-            confidences[image * width + annotator] = row.confidence;
+            votes[image * width + annotator] = Some(Vote { classes: named, confidence: row.confidence });
         }
         let mut unmatched: Vec<Unmatched> = (unmatched.into_iter())
             .map(|((annotator, answer, reason), images)| Unmatched {
@@ -172,136 +178,47 @@ impl ImportVotes {
                 ),
             ));
         }
-        let mean_probs = (votes.chunks(width).zip(confidences.chunks(width)))
-            .flat_map(|(votes, confidences)| mean(votes, confidences, classes))
-            .collect();
+        let further = votes.iter().enumerate().flat_map(|(at, vote)| {
+            let others = vote.as_ref().map_or(&[][..], |vote| &vote.classes[1..]);
+            others.iter().map(move |&class| Further { row: at / width, annotator: at % width, class })
+        });
         Ok(Votes {
             ids: index.ids.clone(),
             splits: index.splits.clone(),
-            votes,
-            mean_probs,
+            mean_probs: votes.chunks(width).flat_map(|votes| mean(votes, classes)).collect(),
+            further: further.collect(),
+            votes: votes.iter().map(|vote| vote.as_ref()?.classes.first().copied()).collect(),
             unmatched,
             names: Names { annotators, classes: index.classes.clone() },
         })
     }
-
-    /// Checks that every row is on an image, that no annotator has two rows on one, and that every training image has
-    /// a row.
-    fn check_ids(&self, rows: &[VoteRow], index: &Index, context: &Context) -> Result<()> {
-        let known: HashSet<&str> = index.ids.iter().map(String::as_str).collect();
-        let (mut seen, mut voted_on) = (HashSet::new(), HashSet::new());
-        let (mut unknown, mut doubled) = (Vec::new(), Vec::new());
-        for row in rows {
-            if !known.contains(row.id.as_str()) {
-                unknown.push(&row.id);
-            } else if !seen.insert((&row.id, &row.annotator)) {
-                doubled.push(format!("{} by {}", row.id, row.annotator));
-            }
-            voted_on.insert(row.id.as_str());
-        }
-        if !doubled.is_empty() {
-            return Err(Error::new(format!(
-                "{} votes are there twice: {}",
-                doubled.len(),
-                first_few(&doubled)
-            ))
-            .help("an annotator has one row an image: give the second one another name"));
-        }
-        if !unknown.is_empty() && !self.surplus {
-            let (count, of) = (unknown.len(), first_few(&index.ids));
-            return Err(Error::new(format!("{count} votes are on ids that no image has: {}", first_few(unknown)))
-                .help(format!("ids are those of download/images.parquet, such as {of}; votes.surplus=true passes over others")));
-        }
-        let without = |split: Split| -> Vec<&String> {
-            let rows = index.of(split).into_iter().map(|row| &index.ids[row]);
-            rows.filter(|id| !voted_on.contains(id.as_str())).collect()
-        };
-        let (train, test) = (without(Split::Train), without(Split::Test));
-        if !train.is_empty() && !self.incomplete {
-            let error =
-                Error::new(format!("{} training images have no row: {}", train.len(), first_few(&train)));
-            return Err(error.help(
-                "write a row for each, with a null class where there is no answer; votes.incomplete=true goes on without",
-            ));
-        }
-        for (ids, what) in [(train, "training"), (test, "test")] {
-            if !ids.is_empty() {
-                context.progress().note(format!(
-                    "{} {what} images have no vote: {}",
-                    ids.len(),
-                    first_few(&ids)
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
-impl AnswerCounts {
-    fn to_words(&self, annotators: &[String], unmatched: &[Unmatched]) -> String {
-        let Self { named, within, alias, nothing, several, unsure, silent } = *self;
-        let all = named + within + alias + nothing + several + silent;
-        let mut words = format!("{all} answers of {}: {named} are a class", first_few(annotators));
-        for (count, what) in [
-            (within, "hold the words of one class"),
-            (alias, "are or hold an alias"),
-            (nothing, "hold no class"),
-            (several, "hold several classes"),
-            (silent, "are empty"),
-            (unsure, "are not sure enough"),
-        ] {
-            if count > 0 {
-                words += &format!(", {count} {what}");
-            }
-        }
-        if !unmatched.is_empty() {
-            let answers = first_few(distinct(unmatched));
-            words += &format!("; not understood, see unmatched.parquet: {answers}");
-        }
-        words
-    }
+/// Who votes in a table of votes that does not say who, by the table's name; none where it does, or cannot be read.
+pub fn lone_annotator(file: &Path) -> Option<String> {
+    rows::lone_annotator(file)
 }
 
-/// The answers, each once.
-fn distinct(unmatched: &[Unmatched]) -> Vec<&String> {
-    let mut seen = HashSet::new();
-    unmatched.iter().map(|answer| &answer.answer).filter(|answer| seen.insert(*answer)).collect()
-}
+/// Words for classes, by class name.
+pub type Aliases = BTreeMap<String, Vec<String>>;
 
-/// Mean class probabilities over the annotators who voted. A vote gives its class its confidence; the other classes
-/// share the rest equally. Without votes all classes are equally probable.
-fn mean(votes: &[Option<u16>], confidences: &[f64], classes: usize) -> Vec<f32> {
-    let mut sum = vec![0.0f64; classes];
-    let mut count = 0.0;
-    for (vote, confidences) in votes.iter().zip(confidences) {
-        let Some(vote) = *vote else { continue };
-        let rest = (1.0 - confidences) / (classes - 1).max(1) as f64;
-        let chosen = usize::from(vote);
-        sum.iter_mut()
-            .enumerate()
-            .for_each(|(class, p)| *p += if class == chosen { *confidences } else { rest });
-        count += 1.0;
-    }
-    let mean = |p: f64| if count > 0.0 { p / count } else { 1.0 / classes as f64 };
-    sum.into_iter().map(|p| mean(p) as f32).collect()
-}
-
-/// The aliases in a file with a class a line, `class: word | another`; none of an empty name.
+/// The aliases in a file with a class a line, `class: word | another`, and what is to be said of how it was read; none
+/// of an empty name.
 ///
 /// # Errors
 /// A file that cannot be read or understood: names the line. An alias of an unknown class or of two.
-pub fn aliases(file: &str, of: &Classes) -> Result<BTreeMap<String, Vec<String>>> {
+pub fn aliases(file: &str, of: &Classes) -> Result<(Aliases, Vec<String>)> {
     if file.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok((BTreeMap::new(), Vec::new()));
     }
     let wrong = || {
         Error::new("cannot use the aliases").at(file).help("write a class a line: `class: word | another`")
     };
-    let list = classes::read(Path::new(file)).or_fail(wrong)?;
+    let classes::ClassList { classes: list, notes } = classes::list(Path::new(file)).or_fail(wrong)?;
     let words = |text: &String| wordings(text).map(str::to_owned).collect();
     let aliases = list.names.into_iter().zip(list.texts.iter().map(words)).collect();
     Vocabulary::new(&of.names, &of.texts, &aliases).map_err(|error| error.at(file))?;
-    Ok(aliases)
+    Ok((aliases, notes))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
+use super::rows::VoteRow;
 use super::*;
+use crate::artifacts::images::Split;
 
 fn index() -> Index {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -14,6 +16,7 @@ fn index() -> Index {
 fn import() -> ImportVotes {
     ImportVotes {
         file: PathBuf::from("votes.parquet"),
+        annotator: None,
         class_texts: index().classes,
         aliases: BTreeMap::from([("cat".to_owned(), vec!["kitten".to_owned()])]),
         min_confidence: 0.0,
@@ -24,11 +27,13 @@ fn import() -> ImportVotes {
 
 fn row(id: &str, annotator: &str, answer: &str) -> VoteRow {
     let answer = (!answer.is_empty()).then(|| VoteAnswer::Text(answer.to_owned()));
-    VoteRow { id: id.to_owned(), annotator: annotator.to_owned(), answer, confidence: 1.0 }
+    VoteRow { at: 0, id: id.to_owned(), annotator: annotator.to_owned(), answer, confidence: 1.0 }
 }
 
 fn count(import: &ImportVotes, rows: &[VoteRow]) -> Result<Votes> {
-    import.count(rows, &index(), &Context::for_test("nowhere"))
+    let rows = (0..).zip(rows).map(|(at, row)| VoteRow { at, ..row.clone() }).collect();
+    let table = VoteTable { rows, unit: "row", notes: Vec::new() };
+    import.count(&table, &index(), &Context::for_test("nowhere"))
 }
 
 fn refused(import: &ImportVotes, rows: &[VoteRow], words: &[&str]) {
@@ -46,7 +51,7 @@ fn answers_become_votes_in_the_order_of_images_and_annotators() {
         row("c", "zoe", "it is a cow"),
         row("c", "anna", "Kitten"),
         row("b", "anna", "dog"),
-        row("a", "anna", "a cat or a dog"),
+        row("a", "anna", "a cat but not a dog, or a horse and no cat"),
         row("a", "zoe", "cat"),
         row("t", "zoe", ""),
     ];
@@ -59,8 +64,8 @@ fn answers_become_votes_in_the_order_of_images_and_annotators() {
     assert_eq!(votes.probs(3), [1.0 / 3.0; 3]);
     let unmatched = Unmatched {
         annotator: "anna".to_owned(),
-        answer: "a cat or a dog".to_owned(),
-        reason: "several classes".to_owned(),
+        answer: "a cat but not a dog, or a horse and no cat".to_owned(),
+        reason: "negation".to_owned(),
         images: 1,
     };
     assert_eq!(votes.unmatched, [unmatched]);
@@ -82,6 +87,60 @@ fn a_confidence_goes_to_the_class_and_what_is_left_to_the_others() {
         rows[2].confidence = wrong;
         refused(&import(), &rows, &["row 2", "confidence"]);
     }
+}
+
+#[test]
+fn several_named_classes_are_votes_that_share_the_confidence() {
+    let mut rows = whole();
+    rows[0].answer = Some(VoteAnswer::Text("a dog or a cat".to_owned()));
+    rows[0].confidence = 0.5;
+    rows[1].answer = Some(VoteAnswer::Text("cat, dog or cow".to_owned()));
+    rows[1].confidence = 0.5;
+    let votes = count(&import(), &rows).unwrap();
+    assert_eq!(votes.votes, [Some(0); 4]);
+    let further = |row, class| Further { row, annotator: 0, class };
+    assert_eq!(votes.further, [further(0, 1), further(1, 1), further(1, 2)]);
+    assert_eq!(votes.named_on(0), [Some(0), Some(1)]);
+    assert_eq!(votes.probs(0), [0.25, 0.25, 0.5]);
+    assert_eq!(votes.probs(1), [1.0 / 3.0; 3]);
+    assert_eq!(votes.probs(2), [1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn numerals_are_names_where_classes_are_called_so_and_gaps_are_no_votes() {
+    let mut rows = whole();
+    rows[0].answer = Some(VoteAnswer::Numeral(2));
+    rows[1].answer = Some(VoteAnswer::Text("NaN".to_owned()));
+    assert_eq!(count(&import(), &rows).unwrap().votes, [Some(2), None, Some(0), Some(0)]);
+    rows[1].answer = Some(VoteAnswer::Numeral(3));
+    refused(&import(), &rows, &["row 1", "no class 3", "from 0"]);
+    let table = VoteTable { rows: rows[..1].to_vec(), unit: "row", notes: Vec::new() };
+    let index = Index { classes: ["1", "2", "none"].map(str::to_owned).to_vec(), ..index() };
+    let import = ImportVotes {
+        class_texts: index.classes.clone(),
+        aliases: BTreeMap::new(),
+        incomplete: true,
+        ..import()
+    };
+    let named =
+        |table: &VoteTable| import.count(table, &index, &Context::for_test("nowhere")).unwrap().votes[0];
+    assert_eq!(named(&table), Some(1));
+    let none = VoteTable { rows: vec![row("a", "m", "None")], ..table };
+    assert_eq!(named(&none), Some(2));
+}
+
+#[test]
+fn ids_that_a_spreadsheet_changed_are_still_the_images() {
+    let mut index = index();
+    index.ids = ["x/a.png", "e\u{301}.png", "d/1", "D"].map(str::to_owned).to_vec();
+    let rows =
+        [row(" x\\a.png ", "m", "cat"), row("\u{e9}.png", "m", "dog"), row("./d/1", "m", "cow")].to_vec();
+    let table = VoteTable { rows, unit: "row", notes: Vec::new() };
+    let votes = import().count(&table, &index, &Context::for_test("nowhere")).unwrap();
+    assert_eq!(votes.votes, [Some(0), Some(1), Some(2), None]);
+    let twice = VoteTable { rows: [&table.rows[..], &[row("d/1", "m", "cow")]].concat(), ..table };
+    let error = import().count(&twice, &index, &Context::for_test("nowhere")).unwrap_err().to_string();
+    assert!(error.contains("there twice: `d/1 by m`"), "{error}");
 }
 
 #[test]
@@ -137,10 +196,10 @@ fn aliases_are_read_a_class_a_line() {
     let names = index().classes;
     let classes = Classes { texts: names.clone(), names, renamed: Vec::new() };
     let read = |path: &Path| aliases(path.to_str().unwrap(), &classes);
-    let all = read(&file).unwrap();
+    let (all, _) = read(&file).unwrap();
     assert_eq!(all["cat"], ["kitten", "tabby"]);
     assert_eq!(all["dog"], ["puppy"]);
-    assert!(read(Path::new("")).unwrap().is_empty());
+    assert!(read(Path::new("")).unwrap().0.is_empty());
     let refused = |path: &Path, words: &str| {
         let error = read(path).unwrap_err().to_string();
         assert!(error.contains(words) && error.contains(path.to_str().unwrap()), "{error}");

@@ -6,7 +6,9 @@
 //! T-shirt/top: t-shirt | top
 //! ```
 //! A line is a name, and after a colon and a blank its texts, separated by `|`. Without texts CLIP is told the name,
-//! underscores as blanks. It knows nothing of images.
+//! underscores as blanks. Lists in JSON and numbered lines are read as well. It knows nothing of images.
+
+mod forms;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,60 +16,126 @@ use std::path::Path;
 use pipeline::error::{Error, OrFail, Result};
 
 use crate::dataset::catalog::{ALTERNATIVES, Classes};
-use crate::dataset::names::normalised;
+use crate::dataset::names::{NameIndex, canonical};
+use crate::runtime::text;
+
+/// Classes as a file lists them.
+#[derive(Debug)]
+pub(crate) struct ClassList {
+    /// The classes.
+    pub(crate) classes: Classes,
+    /// What is to be said of how the file was read.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A class of the list.
+#[derive(Debug)]
+struct Entry {
+    /// Its line, or its place in a JSON list, from 1.
+    at: usize,
+    name: String,
+    /// What CLIP is told of it, where that is said.
+    wordings: Option<Vec<String>>,
+}
+
+/// The classes that the file lists, without what is to be said of them.
+///
+/// # Errors
+/// As [`list`].
+pub(crate) fn read(path: &Path) -> Result<Classes> {
+    list(path).map(|list| list.classes)
+}
 
 /// The classes that the file lists.
 ///
 /// # Errors
 /// A file that cannot be read or is no text; a line without a name or with an empty text; a class or a text twice.
 /// All name the line.
-pub(crate) fn read(path: &Path) -> Result<Classes> {
-    let text = std::fs::read_to_string(path).or_fail(|| {
+pub(crate) fn list(path: &Path) -> Result<ClassList> {
+    let content = text::read(path).or_fail(|| {
         Error::new("cannot read the list of classes")
             .at(path)
             .help("CLASSES names a text file (UTF-8) with a class a line")
     })?;
-    parse(&text).map_err(|fault| {
+    let named_so = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
+    parse(&content, named_so).map_err(|fault| {
         Error::new(format!("the list of classes is not valid: {fault}"))
             .at(path)
             .help("write a class a line: `name`, or `name: what CLIP is told | another wording`; # begins a comment")
     })
 }
 
-fn parse(content: &str) -> Result<Classes, String> {
+/// The classes in a text; where it is `json` by its name it must be JSON.
+fn parse(content: &str, json: bool) -> Result<ClassList, String> {
+    match serde_json::from_str(content) {
+        Ok(value @ (serde_json::Value::Array(_) | serde_json::Value::Object(_))) => {
+            let (entries, notes) = forms::of_json(&value)?;
+            build(entries, notes, "entry")
+        }
+        Err(error) if json => Err(format!("it is no JSON: {error}")),
+        _ => {
+            let lines: Vec<(usize, &str)> = text::lines(content).collect();
+            let (lines, note) = match forms::without_numbers(&lines) {
+                Some((lines, note)) => (lines, Some(note)),
+                None => (lines, None),
+            };
+            let entries =
+                lines.into_iter().map(|(at, line)| entry(at, line)).collect::<Result<_, String>>()?;
+            build(entries, note.into_iter().collect(), "line")
+        }
+    }
+}
+
+fn entry(at: usize, line: &str) -> Result<Entry, String> {
+    let (name, wordings) = split(line);
+    if wordings.is_none() && name.contains(ALTERNATIVES) {
+        return Err(format!("line {at} has several texts and no name before them: `{name}`"));
+    }
+    let wordings =
+        wordings.map(|texts| texts.split(ALTERNATIVES).map(|text| text.trim().to_owned()).collect());
+    Ok(Entry { at, name: name.to_owned(), wordings })
+}
+
+/// The classes of these entries; `unit` is what the list consists of.
+fn build(entries: Vec<Entry>, mut notes: Vec<String>, unit: &str) -> Result<ClassList, String> {
     let mut classes = Classes { names: Vec::new(), texts: Vec::new(), renamed: Vec::new() };
     let (mut names, mut texts) = (BTreeMap::new(), BTreeMap::new());
-    for (number, line) in (1..).zip(content.trim_start_matches('\u{feff}').lines().map(str::trim)) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (name, wordings) = split(line);
+    for Entry { at, name, wordings } in entries {
         if name.is_empty() {
-            return Err(format!("line {number} has no name before the colon"));
+            let colon = if wordings.is_some() { " before the colon" } else { "" };
+            return Err(format!("{unit} {at} has no name{colon}"));
         }
         let text = match wordings {
-            None if name.contains(ALTERNATIVES) => {
-                return Err(format!("line {number} has several texts and no name before them: `{name}`"));
+            None => default_text(&name),
+            Some(wordings) if wordings.is_empty() || wordings.iter().any(String::is_empty) => {
+                return Err(format!("{unit} {at} has an empty text for `{name}`"));
             }
-            None => default_text(name),
-            Some(wordings) => {
-                let wordings: Vec<&str> = wordings.split(ALTERNATIVES).map(str::trim).collect();
-                if wordings.contains(&"") {
-                    return Err(format!("line {number} has an empty text for `{name}`"));
-                }
-                wordings.join(" | ")
-            }
+            Some(wordings) => wordings.join(" | "),
         };
-        if let Some(before) = names.insert(normalised(name), number) {
-            return Err(format!("line {number} names `{name}`, as line {before} does"));
+        if let Some(before) = names.insert(canonical(&name), at) {
+            return Err(format!("{unit} {at} names `{name}`, as {unit} {before} does"));
         }
-        if let Some(before) = texts.insert(text.clone(), number) {
-            return Err(format!("lines {before} and {number} tell CLIP the same: `{text}`"));
+        if let Some(before) = texts.insert(text.clone(), at) {
+            return Err(format!("{unit}s {before} and {at} tell CLIP the same: `{text}`"));
         }
-        classes.names.push(name.to_owned());
+        classes.names.push(name);
         classes.texts.push(text);
     }
-    Ok(classes)
+    for group in NameIndex::new(&classes.names).alike() {
+        let group: Vec<String> = group.into_iter().map(|at| format!("`{}`", classes.names[at])).collect();
+        let count = if group.len() == 2 { "two".to_owned() } else { group.len().to_string() };
+        notes.push(format!("{} are {count} classes, told apart as they are written", group.join(" and ")));
+    }
+    if classes.names.len() > 1
+        && classes.names.iter().all(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        && classes.names != classes.texts
+    {
+        notes.push(format!(
+            "the classes are called by numbers, `{}` and so on, and CLIP is told `{}` and so on; where what follows the colon is the name, leave the numbers out",
+            classes.names[0], classes.texts[0]
+        ));
+    }
+    Ok(ClassList { classes, notes })
 }
 
 /// The name, and what follows a colon that a blank or the line's end follows. `12:30` is a name.
@@ -94,7 +162,8 @@ mod tests {
     fn a_line_is_a_name_or_a_name_and_its_texts() {
         let text =
             "\u{feff}# clothes\r\nT-shirt/top: t-shirt|  top \r\n\r\nankle_boot\n12:30\nC#\n  猫: a cat\n";
-        let classes = parse(text).unwrap();
+        let ClassList { classes, notes } = parse(text, false).unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
         assert_eq!(classes.names, ["T-shirt/top", "ankle_boot", "12:30", "C#", "猫"]);
         assert_eq!(classes.texts, ["t-shirt | top", "ankle boot", "12:30", "C#", "a cat"]);
     }
@@ -106,18 +175,56 @@ mod tests {
             ("cat\n\ndog:\n", &["line 3", "empty text"]),
             (": a cat\n", &["line 1", "no name"]),
             ("cat\nlorry | truck\n", &["line 2", "no name before them"]),
-            ("T shirt\ndog\nt-shirt\n", &["line 3", "`t-shirt`", "line 1"]),
+            ("T shirt\ndog\n T shirt \n", &["line 3", "`T shirt`", "line 1"]),
+            ("\u{e9}t\u{e9}\ne\u{301}te\u{301}\n", &["line 2", "line 1"]),
+            ("sea_lake\nsea lake\n", &["lines 1 and 2", "`sea lake`"]),
+            (r#"["cat", "dog", "cat"]"#, &["entry 3", "`cat`", "entry 1"]),
+            (r#"["cat", ""]"#, &["entry 2", "no name"]),
+            (r#"{"cat": []}"#, &["entry 1", "empty text"]),
             ("a: one\nb: one\n", &["lines 1 and 2", "`one`"]),
         ] {
-            let fault = parse(text).unwrap_err();
+            let fault = parse(text, false).unwrap_err();
             assert!(words.iter().all(|word| fault.contains(word)), "{fault}");
         }
     }
 
     #[test]
+    fn names_that_are_written_differently_are_classes_of_their_own_and_that_is_said() {
+        let ClassList { classes, notes } = parse("A\nT shirt\na\nt-shirt\n10-1\n101\n", false).unwrap();
+        assert_eq!(classes.names, ["A", "T shirt", "a", "t-shirt", "10-1", "101"]);
+        let told_apart = "are two classes, told apart as they are written";
+        assert_eq!(
+            notes,
+            [format!("`A` and `a` {told_apart}"), format!("`T shirt` and `t-shirt` {told_apart}")]
+        );
+    }
+
+    #[test]
+    fn lists_of_other_programs_are_read_and_what_is_assumed_is_said() {
+        let read = |text: &str| parse(text, false).unwrap();
+        let ClassList { classes, notes } = read("0 cat\n1 ice_cream: ice | cream\n");
+        assert_eq!(
+            (classes.names, classes.texts),
+            (words(&["cat", "ice_cream"]), words(&["cat", "ice | cream"]))
+        );
+        assert!(notes[0].contains("`0 cat` is the class `cat`"), "{notes:?}");
+        assert_eq!(read(r#"["0 cat", "1 dog"]"#).classes.names, ["0 cat", "1 dog"]);
+        assert_eq!(read(r#"{"1": "cat", "0": "sea_lake"}"#).classes.texts, ["sea lake", "cat"]);
+        // Where numbers are names, what follows the colon is the text.
+        let ClassList { classes, notes } = read("0: zero\n1: one\n");
+        assert_eq!((classes.names, notes.len()), (words(&["0", "1"]), 1));
+        assert_eq!(read("[a]\n[b]\n").classes.names, ["[a]", "[b]"]);
+        assert!(parse("cat\ndog\n", true).unwrap_err().contains("no JSON"));
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
     fn a_file_that_is_no_text_is_refused_by_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), [0xff, 0xfe, 0, 1]).unwrap();
+        std::fs::write(file.path(), [0xff, 0xfe, 0, 0xd8]).unwrap();
         let error = read(file.path()).unwrap_err().to_string();
         assert!(error.contains(file.path().to_str().unwrap()) && error.contains("UTF-8"), "{error}");
     }

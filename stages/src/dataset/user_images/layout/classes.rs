@@ -11,7 +11,7 @@ use super::labels::{Read, Set};
 use super::{List, Part, they};
 use crate::dataset::names::{canonical, normalised};
 use crate::dataset::split::{Split, SplitRule};
-use crate::dataset::user_images::{first_few, found_classes};
+use crate::dataset::{first_few, user_images::found_classes};
 
 /// The parts with their classes by number, and the names of the classes where no list names them.
 pub(super) fn number(

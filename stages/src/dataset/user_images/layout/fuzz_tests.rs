@@ -1,6 +1,6 @@
 //! Random trees of folders: those that were made from a known truth are read as that or refused, and no tree makes the
 //! reading panic, loses an image or merges two folders without a word.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -352,7 +352,7 @@ fn any_tree(random: &mut ChaCha8Rng) -> Owned {
         _ => LabelsFrom::Auto,
     };
     if rarely(random, 4) {
-        let choices = [&names[..], &[".", "", "no such folder", "cat/dog", "train,test", "//", ","]].concat();
+        let choices = [names, &[".", "", "no such folder", "cat/dog", "train,test", "//", ","]].concat();
         asked.train = pick(random, &choices).to_owned();
         asked.test = pick(random, &choices).to_owned();
     }

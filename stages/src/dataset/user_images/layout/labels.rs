@@ -9,9 +9,9 @@ use pipeline::error::{Error, Result};
 use super::arrangement::{Arrangement, Place, Shape};
 use super::branch::{Branch, joined};
 use super::{LabelsFrom, List, they, wrappers};
+use crate::dataset::first_few;
 use crate::dataset::names::Found;
 use crate::dataset::split::Split;
-use crate::dataset::user_images::first_few;
 use crate::dataset::user_images::part::{SplitRole, Spoken, says_nothing};
 
 /// Images of one split and one class.

@@ -9,7 +9,7 @@ use pipeline::error::{Error, Result};
 
 use super::branch::Branch;
 use super::{LabelsFrom, List, they};
-use crate::dataset::user_images::first_few;
+use crate::dataset::first_few;
 use crate::dataset::user_images::part::{SplitRole, Spoken};
 
 /// A folder, and what its name says.

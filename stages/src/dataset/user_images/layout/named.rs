@@ -10,8 +10,8 @@ use pipeline::error::{Error, Result};
 use super::arrangement::{Arrangement, By, Item, Shape, divide};
 use super::branch::{Branch, joined};
 use super::{Question, below, images};
+use crate::dataset::first_few;
 use crate::dataset::names::NameIndex;
-use crate::dataset::user_images::first_few;
 use crate::dataset::user_images::part::{SplitRole, Spoken};
 use crate::runtime::suggest;
 

@@ -1,0 +1,212 @@
+//! Which column of a table of votes is which, by its name.
+//!
+//! A column that is called as it should be counts before one that is called so in other letters, and that before one
+//! that means the same. It knows nothing of files.
+
+use pipeline::error::{Error, Result};
+
+use crate::dataset::names::normalised;
+
+/// The columns that a table of votes has; the others are not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub(super) id: usize,
+    /// Where it is missing, all rows are of one annotator.
+    pub(super) annotator: Option<usize>,
+    pub(super) class: usize,
+    pub(super) confidence: Option<usize>,
+    /// What is to be said of columns that are called otherwise.
+    pub(super) notes: Vec<String>,
+}
+
+/// Each column by its name, and by what others call it, as [`normalised`] writes that.
+const NAMES: [(&str, &[&str]); 4] = [
+    ("id", &["imageid", "image", "filename", "file", "path", "imagepath", "filepath", "imagename", "imgid"]),
+    (
+        "annotator",
+        &[
+            "model",
+            "annotatorid",
+            "annotatorname",
+            "modelname",
+            "worker",
+            "workerid",
+            "rater",
+            "labeler",
+            "labeller",
+        ],
+    ),
+    (
+        "class",
+        &[
+            "label",
+            "answer",
+            "prediction",
+            "vote",
+            "response",
+            "classname",
+            "labelname",
+            "predictedclass",
+            "predictedlabel",
+        ],
+    ),
+    ("confidence", &["score", "prob", "probability", "conf"]),
+];
+
+/// Columns that say nothing of who voted, whatever else they hold.
+const OTHERS: [&str; 26] = [
+    "",
+    "index",
+    "unnamed0",
+    "row",
+    "split",
+    "url",
+    "imageurl",
+    "prompt",
+    "question",
+    "comment",
+    "comments",
+    "note",
+    "notes",
+    "reason",
+    "reasoning",
+    "explanation",
+    "rationale",
+    "raw",
+    "rawoutput",
+    "output",
+    "timestamp",
+    "time",
+    "date",
+    "truth",
+    "groundtruth",
+    "truelabel",
+];
+
+/// What a table needs.
+const NEEDED: &str =
+    "It needs id and annotator (text), class (text, or a number from 0), and may have confidence (0 to 1)";
+
+impl Columns {
+    /// The columns among those of the table, of which each has a name and a description such as its type; `fits` says
+    /// whether a column may be what its first argument says, and is asked of columns that are called otherwise.
+    ///
+    /// # Errors
+    /// A column that is missing, or that two may be: names what is there.
+    pub(super) fn find(
+        names: &[&str],
+        described: &[String],
+        fits: impl Fn(&str, usize) -> bool,
+    ) -> Result<Self> {
+        let there = || format!("the table has: {}. {NEEDED}", described.join(", "));
+        let mut notes = Vec::new();
+        let mut taken: Vec<usize> = Vec::new();
+        let mut find = |wanted: &str, others: &[&str]| -> Result<Option<usize>> {
+            let of = |like: &dyn Fn(&str) -> bool| -> Vec<usize> {
+                (0..names.len()).filter(|&at| like(names[at])).collect()
+            };
+            let exact = of(&|name| name == wanted);
+            let alike = of(&|name| normalised(name) == wanted);
+            let meant = of(&|name| others.contains(&normalised(name).as_str()));
+            let meant = meant.into_iter().filter(|&at| fits(wanted, at)).collect();
+            let found = [exact, alike, meant].into_iter().find(|found: &Vec<usize>| !found.is_empty());
+            match found.as_deref() {
+                None => Ok(None),
+                Some(&[at]) => {
+                    if names[at] != wanted {
+                        notes.push(format!("the column `{}` is taken for `{wanted}`", names[at].trim()));
+                    }
+                    taken.push(at);
+                    Ok(Some(at))
+                }
+                Some(several) => {
+                    let several: Vec<String> = several.iter().map(|&at| format!("`{}`", names[at])).collect();
+                    Err(Error::new(format!(
+                        "it is not clear which column is the {wanted}: {}",
+                        several.join(" or ")
+                    ))
+                    .help(format!("call that one `{wanted}`, and no other")))
+                }
+            }
+        };
+        let [mut id, mut annotator, mut class, mut confidence] = [None; 4];
+        for (place, (wanted, others)) in
+            [&mut id, &mut annotator, &mut class, &mut confidence].into_iter().zip(NAMES)
+        {
+            *place = find(wanted, others)?;
+        }
+        let missing = |name: &str| Error::new(format!("the votes have no column `{name}`")).help(there());
+        let (id, class) = (id.ok_or_else(|| missing("id"))?, class.ok_or_else(|| missing("class"))?);
+        if annotator.is_none() {
+            // Where another column may say who voted, all rows are not taken for one annotator's.
+            let perhaps = (0..names.len()).find(|&at| {
+                let known = OTHERS.contains(&normalised(names[at]).as_str());
+                !known && !taken.contains(&at) && fits("annotator", at)
+            });
+            if let Some(at) = perhaps {
+                return Err(missing("annotator").because(format!(
+                    "`{0}` may say who voted: then call it `annotator`. If one annotator gave all votes, leave `{0}` out",
+                    names[at]
+                )));
+            }
+        }
+        Ok(Self { id, annotator, class, confidence, notes })
+    }
+
+    /// The notes, and who votes in a table that does not say who.
+    pub(super) fn notes(&self, lone: &str) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        if self.annotator.is_none() {
+            notes.push(format!(
+                "no column says who voted: all votes are of one annotator, `{lone}`; a column `annotator` tells several apart"
+            ));
+        }
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn find(names: &[&str]) -> Result<Columns> {
+        let described: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        Columns::find(names, &described, |_, _| true)
+    }
+
+    #[test]
+    fn columns_are_found_by_their_names_whatever_others_call_them() {
+        let as_they_should = find(&["class", "id", "confidence", "annotator", "image"]).unwrap();
+        let Columns { id, annotator, class, confidence, notes } = as_they_should;
+        assert_eq!((id, annotator, class, confidence), (1, Some(3), 0, Some(2)));
+        assert!(notes.is_empty());
+        for names in
+            [["Image_ID", "Model", "Label", "Score"], ["file name", "worker id", "Prediction", "PROB"]]
+        {
+            let Columns { id, annotator, class, confidence, notes } = find(&names).unwrap();
+            assert_eq!(
+                (id, annotator, class, confidence, notes.len()),
+                (0, Some(1), 2, Some(3), 4),
+                "{names:?}"
+            );
+        }
+        let alone = find(&["", "image", "split", "answer", "notes"]).unwrap();
+        assert_eq!((alone.id, alone.annotator, alone.class), (1, None, 3));
+        assert!(alone.notes("gpt").iter().any(|note| note.contains("one annotator, `gpt`")));
+    }
+
+    #[test]
+    fn what_is_missing_or_not_clear_is_an_error_that_names_the_columns() {
+        for (names, words) in [
+            (&["id", "annotator"][..], &["no column `class`", "id, annotator"][..]),
+            (&["annotator", "class"], &["no column `id`"]),
+            (&["id", "who", "class"], &["no column `annotator`", "`who` may say who voted"]),
+            (&["id", "annotator", "label", "answer"], &["which column is the class", "`label` or `answer`"]),
+            (&["ID", "Id", "annotator", "class"], &["`ID` or `Id`", "call that one `id`"]),
+        ] {
+            let error = find(names).unwrap_err().to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        }
+    }
+}
