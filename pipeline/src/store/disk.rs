@@ -1,7 +1,7 @@
 //! Writing so that a kill or a power cut leaves the old or the new, and failures in a user's words.
 //!
 //! What is written has the permissions that the user's umask leaves, as files of other programs have, so that a group
-//! may share it. It knows nothing of what the files hold.
+//! may share it. It knows nothing of stages.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -1,7 +1,7 @@
 //! What the first bytes of a file say it is: an image that can be decoded, or something else that people have under an
 //! image's name, with its own name and what to do about it.
 //!
-//! It knows nothing of how images are decoded.
+//! Whether an image is whole is for its decoder to say.
 
 use pipeline::error::Error;
 
