@@ -29,7 +29,7 @@ pub fn program() -> PathBuf {
 }
 
 /// The user whom every system has.
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 
 /// Whether the tests run as root, for whom no permission counts.
 pub fn is_root() -> bool {
@@ -85,7 +85,10 @@ impl Coreg {
     #[must_use]
     pub fn umask(self, mask: &str) -> Self {
         let shell = format!("umask {mask} && exec \"$0\" \"$@\"");
-        self.through(Command::new("sh").args(["-c", &shell]).arg(program()))
+        let program = self.command.get_program().to_owned();
+        let mut other = Command::new("sh");
+        other.args(["-c", &shell]).arg(program).args(self.command.get_args());
+        self.handed_to(other)
     }
 
     /// The same command for whom permissions count: where the tests run as root another user, who gets a copy of the
@@ -99,19 +102,24 @@ impl Coreg {
         if !copy.exists() {
             fs::copy(program(), &copy).unwrap();
         }
-        self.through(Command::new(copy).uid(NOBODY).gid(NOBODY))
+        let place = |word: &std::ffi::OsStr| {
+            if word == program().as_os_str() { copy.clone().into_os_string() } else { word.to_owned() }
+        };
+        let mut other = Command::new(place(self.command.get_program()));
+        other.args(self.command.get_args().map(place)).uid(NOBODY).gid(NOBODY);
+        self.handed_to(other)
     }
 
-    /// Hands arguments and environment to another command.
-    fn through(mut self, command: &mut Command) -> Self {
-        command.args(self.command.get_args()).stdin(Stdio::null());
+    /// Hands the environment to another command, and becomes that.
+    fn handed_to(mut self, mut command: Command) -> Self {
+        command.stdin(Stdio::null());
         for (name, value) in self.command.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
         }
-        self.command = std::mem::replace(command, Command::new("true"));
+        self.command = command;
         self
     }
 

@@ -145,8 +145,6 @@ fn descriptions_of_one_name_are_kept_apart_by_their_files() {
         told.stderr
     );
     assert_eq!(views(&project), ["other-shapes", "shapes"]);
-    // A catalog's data set is nobody's own.
-    assert!(!project.path("artifacts/store/claims/demo.json").exists());
 }
 
 #[test]
@@ -169,4 +167,28 @@ fn artifacts_that_were_moved_with_the_images_keep_the_name() {
     assert!(told.stderr.contains("1 stages cached"), "{}", told.stderr);
     assert!(project.path("moved/artifacts/images/download/images.parquet").exists());
     assert!(!notes(&run("moved")).iter().any(|note| note.contains("moved")));
+}
+
+#[test]
+fn a_data_set_of_the_catalog_has_its_name_and_says_whose_it_was() {
+    let project = two_folders();
+    let named = |name: &str| {
+        let run = project.run_images("cats/images").args(["--only", "download", "--name", name]);
+        run.ok()
+    };
+    let told = |output: &Output, words: [&str; 2]| {
+        let all = notes(output);
+        let note = all.iter().find(|note| words.iter().all(|word| note.contains(word)));
+        assert!(note.is_some(), "{all:?}");
+    };
+    told(&named("demo"), ["`demo`", "is a data set of the catalog too"]);
+    let plan = || project.coreg().args(["plan", "--device", "cpu"]).ok();
+    told(&plan(), ["`demo` was the name of", "cats/images"]);
+    let demo = || {
+        let limits = "download.limit_train=10 download.limit_test=10";
+        project.coreg().args(["run", "--device", "cpu", "--only", "download"]).set(limits).ok()
+    };
+    told(&demo(), ["`demo` was the name of", "cats/images"]);
+    assert_eq!(notes(&demo()), [] as [&str; 0]);
+    told(&named("demo"), ["`demo`", "is a data set of the catalog too"]);
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use tests::program::{Coreg, is_root};
+use tests::program::{Coreg, NOBODY, is_root};
 use tests::project::Project;
 
 /// Everything below a folder but links, with the folder itself.
@@ -96,6 +96,38 @@ fn folders_in_a_folder_of_a_group_belong_to_the_group() {
         let expected = if path.is_dir() { 0o2000 } else { 0 };
         assert_eq!(mode(&path) & 0o2000, expected, "{}", path.display());
     }
+}
+
+#[test]
+#[ignore = "becomes another user, which takes root"]
+fn users_of_a_group_go_on_from_each_others_results() {
+    let project = Project::new();
+    set_mode(&project.path(""), 0o755);
+    for shared in ["artifacts", "cache"] {
+        fs::create_dir(project.path(shared)).unwrap();
+        chown(project.path(shared), None, Some(NOBODY)).unwrap();
+        set_mode(&project.path(shared), 0o2775);
+    }
+    let other = |command: Coreg| command.umask("002").without_privileges(&project.path(""));
+    let mut running = project.run().set("warm-up.epochs=20").umask("002").start();
+    running.until("warm-up      epoch 2");
+    running.signal("KILL");
+    running.end();
+    let record = project.path("artifacts/store/results");
+    let record = fs::read_dir(record).unwrap().next().unwrap().unwrap().path();
+    let used = fs::metadata(&record).unwrap().modified().unwrap();
+    // From the first user's results, over what its dead process left.
+    other(project.run()).ok();
+    assert_eq!(project.ran(), ["warm-up", "co-reg", "evaluate"]);
+    assert!(fs::metadata(&record).unwrap().modified().unwrap() > used, "the use is not noted");
+    // From the first user's checkpoint.
+    let resumed = other(project.run().set("warm-up.epochs=20")).ok();
+    assert!(!resumed.stderr.contains("epoch 1,"), "{}", resumed.stderr);
+    project.run().umask("002").ok();
+    assert_eq!(project.ran(), [] as [String; 0]);
+    other(project.coreg().args(["verify"])).ok();
+    assert!(other(project.coreg().args(["clean"])).ok().stdout.starts_with("freed 3 results"));
+    project.is_whole();
 }
 
 /// The content of every file, and when it was changed.
