@@ -122,7 +122,7 @@ fn users_of_a_group_go_on_from_each_others_results() {
     assert!(fs::metadata(&record).unwrap().modified().unwrap() > used, "the use is not noted");
     // From the first user's checkpoint.
     let resumed = other(project.run().set("warm-up.epochs=20")).ok();
-    assert!(!resumed.stderr.contains("epoch 1,"), "{}", resumed.stderr);
+    assert!(!resumed.stderr.contains("warm-up      epoch 1,"), "{}", resumed.stderr);
     project.run().umask("002").ok();
     assert_eq!(project.ran(), [] as [String; 0]);
     other(project.coreg().args(["verify"])).ok();
