@@ -9,6 +9,7 @@ mod collect;
 mod damage;
 mod disk;
 mod earlier_results;
+mod format;
 mod lock;
 mod object;
 mod outside;
@@ -37,18 +38,6 @@ use disk::{read_if_there, replace, unreadable};
 use lock::{Lock, SharedLock, Taken, pause};
 use outside::Outside;
 use session::Session;
-
-/// The first line of `FORMAT`. A store with another one is left alone.
-const FORMAT: &str = "pipeline store 1\n";
-
-/// With which `FORMAT` begins in a store of any format.
-const FORMAT_NAME: &[u8] = b"pipeline store ";
-
-/// The help where `FORMAT` is corrupt. Nothing guesses: of a store of another format all would be damage.
-const WRITE_FORMAT: &str = "if this program made the store, write the line `pipeline store 1` into that file; all \
-                            else is kept and is checked before use. If not, name another folder";
-
-const FOLDERS: [&str; 7] = ["objects", "results", "checkpoints", "tmp", "locks", "heads", "damaged"];
 
 /// A store of results, open in this process. Several processes may have it open.
 #[derive(Debug)]
@@ -103,14 +92,7 @@ impl Store {
     pub fn open(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref();
         let root = std::path::absolute(root).map_err(fail("find the folder", root))?;
-        fs::create_dir_all(&root).map_err(fail("make the store's folder", &root))?;
-        if !has_format(&root)? {
-            replace(&root.join("FORMAT"), FORMAT.as_bytes(), &root)?;
-        }
-        for name in FOLDERS {
-            let folder = root.join(name);
-            fs::create_dir_all(&folder).map_err(fail("make the store's folder", &folder))?;
-        }
+        format::make(&root)?;
         let session = Some(Session::begin(&root.join("tmp"), &root.join("locks"))?);
         let store = Self { outside: Outside::open(root.join("stat-cache.json")), session, root };
         store.forget_finished_checkpoints()?;
@@ -126,7 +108,7 @@ impl Store {
     pub fn look(root: impl AsRef<Path>) -> Result<Self> {
         let root = root.as_ref();
         let root = std::path::absolute(root).map_err(unreadable("find the folder", root))?;
-        has_format(&root)?;
+        format::is_in(&root)?;
         Ok(Self { outside: Outside::open(root.join("stat-cache.json")), session: None, root })
     }
 
@@ -146,8 +128,7 @@ impl Store {
 
     /// Whether there is a store, of whatever format, at `root`. Changes nothing.
     pub fn is_at(root: impl AsRef<Path>) -> bool {
-        read_if_there(&root.as_ref().join("FORMAT"))
-            .is_ok_and(|text| text.is_some_and(|text| text.starts_with(FORMAT_NAME)))
+        format::is_any(root.as_ref())
     }
 
     /// A kill between the last two steps of a commit leaves the checkpoint of a result that is kept.
@@ -327,16 +308,27 @@ impl Store {
     /// # Errors
     /// A store that cannot be written.
     pub fn set_head(&self, graph: &str, node: &str, fingerprint: &Fingerprint) -> Result<()> {
-        // The age of a result counts from its last use. Where that cannot be written down it counts from
-        // an earlier one: no reason to fail.
-        let _ = fs::File::open(self.record_path(fingerprint))
-            .and_then(|record| record.set_modified(std::time::SystemTime::now()));
+        self.note_use(fingerprint);
         if self.head(graph, node)?.as_ref() == Some(fingerprint) {
             return Ok(());
         }
         let folder = self.root.join("heads").join(graph);
         fs::create_dir_all(&folder).map_err(fail("make the folder", &folder))?;
         replace(&folder.join(node), format!("{fingerprint}\n").as_bytes(), self.session()?.folder())
+    }
+
+    /// The age of a result counts from its last use. Where that cannot be written down it counts from an earlier one: no
+    /// reason to fail.
+    fn note_use(&self, fingerprint: &Fingerprint) {
+        let path = self.record_path(fingerprint);
+        let noted =
+            fs::File::open(&path).and_then(|record| record.set_modified(std::time::SystemTime::now()));
+        // The time of another user's file is that user's to set, but a copy of it is new.
+        if noted.is_err()
+            && let (Ok(Some(text)), Ok(session)) = (read_if_there(&path), self.session())
+        {
+            let _ = replace(&path, &text, session.folder());
+        }
     }
 
     /// Keeps garbage from being collected until it is dropped; waits while some is. Of a store that is only looked at
@@ -351,33 +343,5 @@ impl Store {
             None => SharedLock::share_if_there(&path, cancel)?,
         };
         Ok(InUse { _lock: lock })
-    }
-}
-
-/// Whether the folder is a store of this format; false where it is empty, or not there.
-fn has_format(root: &Path) -> Result<bool> {
-    let format = root.join("FORMAT");
-    // Before FORMAT is read: who makes a store writes FORMAT first, so that where a folder of one was seen
-    // FORMAT is there by now, however many processes open the new store at once.
-    let names = disk::names_in(root)?;
-    match read_if_there(&format)? {
-        Some(text) if text == FORMAT.as_bytes() => Ok(true),
-        Some(text) if text.starts_with(FORMAT_NAME) => {
-            let text = String::from_utf8_lossy(&text).trim().to_owned();
-            Err(Error::new(format!("the store has format `{text}`"))
-                .at(root)
-                .help(format!("this program reads and writes `{}`: name another folder", FORMAT.trim())))
-        }
-        Some(_) => Err(Error::new("the store's file FORMAT is damaged").at(&format).help(WRITE_FORMAT)),
-        None if FOLDERS.iter().all(|folder| names.iter().any(|name| name == folder)) => {
-            Err(Error::new("the store's file FORMAT is gone").at(&format).help(WRITE_FORMAT))
-        }
-        // A process that was killed right here may have left its unnamed file.
-        None if names.iter().any(|name| !name.starts_with("file-") && name != "FORMAT") => {
-            Err(Error::new("the folder is not empty and not a store")
-                .at(root)
-                .help("name an empty or a new folder"))
-        }
-        None => Ok(false),
     }
 }

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -24,6 +26,14 @@ pub fn program() -> PathBuf {
         program.display()
     );
     program
+}
+
+/// The user whom every system has.
+pub const NOBODY: u32 = 65_534;
+
+/// Whether the tests run as root, for whom no permission counts.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
 /// A command that tests prepare and start.
@@ -68,6 +78,48 @@ impl Coreg {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// The same command under another umask, such as `022`.
+    #[must_use]
+    pub fn umask(self, mask: &str) -> Self {
+        let shell = format!("umask {mask} && exec \"$0\" \"$@\"");
+        let program = self.command.get_program().to_owned();
+        let mut other = Command::new("sh");
+        other.args(["-c", &shell]).arg(program).args(self.command.get_args());
+        self.handed_to(other)
+    }
+
+    /// The same command for whom permissions count: where the tests run as root another user, who gets a copy of the
+    /// program in `folder`; else the one who runs them.
+    #[must_use]
+    pub fn without_privileges(self, folder: &Path) -> Self {
+        if !is_root() {
+            return self;
+        }
+        let copy = folder.join("coreg");
+        if !copy.exists() {
+            fs::copy(program(), &copy).unwrap();
+        }
+        let place = |word: &std::ffi::OsStr| {
+            if word == program().as_os_str() { copy.clone().into_os_string() } else { word.to_owned() }
+        };
+        let mut other = Command::new(place(self.command.get_program()));
+        other.args(self.command.get_args().map(place)).uid(NOBODY).gid(NOBODY);
+        self.handed_to(other)
+    }
+
+    /// Hands the environment to another command, and becomes that.
+    fn handed_to(mut self, mut command: Command) -> Self {
+        command.stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
         self
     }
 

@@ -1,7 +1,7 @@
 //! Writing so that a kill or a power cut leaves the old or the new, and failures in a user's words.
 //!
 //! What is written has the permissions that the user's umask leaves, as files of other programs have, so that a group
-//! may share it. It knows nothing of what the files hold.
+//! may share it. It knows nothing of stages.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -56,16 +56,17 @@ fn failed<'a>(what: &'a str, path: &'a Path, may_not: &'a str) -> impl FnOnce(io
     }
 }
 
-/// What to do where this user may not do something. Of what another user made, that one alone can change the
+/// What to do where this user may not do something. In a store that another user made, that one alone can change the
 /// permissions.
 fn denied(path: &Path, may_not: &str) -> String {
-    let there = path.ancestors().find_map(|path| fs::metadata(path).ok());
+    let in_a_store = path.ancestors().any(|folder| folder.join("FORMAT").is_file());
+    let there = path.ancestors().find_map(|path| fs::metadata(path).ok()).filter(|_| in_a_store);
     let (owner, me) = (there.map(|there| there.uid()), fs::metadata("/proc/self").ok().map(|me| me.uid()));
     match (owner, me) {
         (Some(owner), Some(me)) if owner != me => format!(
-            "this user may not {may_not}, for it belongs to another user (id {owner}). To share it with a group, that \
-             user says `chgrp -R GROUP FOLDER`, `chmod -R g+rwX FOLDER`, `find FOLDER -type d -exec chmod g+s {{}} +`, \
-             and both work with `umask 002`; or name another folder"
+            "this user may not {may_not}, for it belongs to another user (id {owner}): that user, or root, gives the folder \
+             to this one with `chown -R`, or shares it with a group (`chgrp -R GROUP FOLDER`, `chmod -R g+rwX FOLDER`, \
+             `find FOLDER -type d -exec chmod g+s {{}} +`) whose users all work with `umask 002`; or name another folder"
         ),
         _ => format!("this user may not {may_not}: change the permissions, or name another folder"),
     }

@@ -111,6 +111,13 @@ fn another_revision_takes_no_checksum_and_no_number_of_rows_with_it() {
 }
 
 #[test]
+fn no_description_says_what_was_assumed_of_files() {
+    let text = format!("notes = [\"n\"]\n{}", CATALOG[0].1);
+    let error = DataSet::parse(&text, Path::new("own.toml")).unwrap_err().to_string();
+    assert!(error.contains("unknown field `notes`"), "{error}");
+}
+
+#[test]
 fn an_unknown_name_is_answered_with_the_nearest_and_the_list() {
     let error = DataSet::find("euro-sta").unwrap_err().to_string();
     assert!(error.contains("did you mean `eurosat`?"), "{error}");

@@ -54,9 +54,14 @@ impl Experiment {
     /// # Errors
     /// A claim that cannot be read.
     pub fn look_up_name(&mut self, store: &Store) -> Result<()> {
-        let Some(claimant) = self.claimant.clone() else { return Ok(()) };
-        let folder = store.root().join(FOLDER);
-        self.settle(store, &claimant, &read(&folder)?).map(drop)
+        let claims = read(&store.root().join(FOLDER))?;
+        match self.claimant.clone() {
+            Some(claimant) => self.settle(store, &claimant, &claims).map(drop),
+            None => {
+                self.take_for_the_catalog(&claims);
+                Ok(())
+            }
+        }
     }
 
     /// As [`look_up_name`](Self::look_up_name), and makes the name that of this data set.
@@ -64,18 +69,35 @@ impl Experiment {
     /// # Errors
     /// A claim that cannot be read or written.
     pub fn claim_name(&mut self, store: &Store) -> Result<()> {
-        let Some(claimant) = self.claimant.clone() else { return Ok(()) };
         let folder = store.root().join(FOLDER);
         fs::create_dir_all(&folder).map_err(cannot_write(&folder))?;
         // Of two runs that want a name at the same time the second one sees what the first one got.
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(cannot_write(&path))?;
         lock.lock().map_err(cannot_write(&path))?;
-        let settled = self.settle(store, &claimant, &read(&folder)?)?;
-        if settled.write {
-            write(&folder, &settled.name, &settled.claim)?;
+        let claims = read(&folder)?;
+        if let Some(claimant) = self.claimant.clone() {
+            let settled = self.settle(store, &claimant, &claims)?;
+            if settled.write {
+                write(&folder, &settled.name, &settled.claim)?;
+            }
+        } else if self.take_for_the_catalog(&claims) {
+            let path = path_of(&folder, &self.data_set.name);
+            fs::remove_file(&path).map_err(cannot_write(&path))?;
         }
         Ok(())
+    }
+
+    /// A data set of the catalog has its name whoever took it. Says so where somebody did.
+    fn take_for_the_catalog(&mut self, claims: &BTreeMap<String, Claim>) -> bool {
+        let name = &self.data_set.name;
+        let Some(claim) = claims.get(name) else { return false };
+        self.notes.push(format!(
+            "`{name}` was the name of {} until now, and is that of a data set of the catalog: {REPLACED}; another NAME=name \
+             for those images keeps them apart",
+            claim.place
+        ));
+        true
     }
 
     fn settle(
@@ -92,6 +114,10 @@ impl Experiment {
         Ok(settled)
     }
 }
+
+/// What it means that a name is another data set's from now on.
+const REPLACED: &str =
+    "the newest run of that is replaced in this store, and `coreg clean` may free what that alone used";
 
 /// The folder below the store's.
 const FOLDER: &str = "claims";
@@ -138,8 +164,7 @@ fn settle(
     }
     match old {
         Some(other) if !mine(other) => notes.push(format!(
-            "`{name}` was the name of {} until now: the newest run of that is replaced in this store, and `coreg clean` \
-             may free what that alone used; {how} chooses another name",
+            "`{name}` was the name of {} until now: {REPLACED}; {how} chooses another name",
             other.place
         )),
         Some(moved) if moved.place != me.place => notes.push(format!(
@@ -209,9 +234,13 @@ fn read(folder: &Path) -> Result<BTreeMap<String, Claim>> {
     Ok(claims)
 }
 
+fn path_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.json"))
+}
+
 /// Writes a claim, whole or not at all.
 fn write(folder: &Path, name: &str, claim: &Claim) -> Result<()> {
-    let path = folder.join(format!("{name}.json"));
+    let path = path_of(folder, name);
     let text = serde_json::to_string_pretty(claim).or_fail(|| Error::new("cannot write a claim"))?;
     // Always the same name, one process at a time: what a kill left is written over.
     let unfinished = folder.join("unfinished");

@@ -137,7 +137,9 @@ fn name(format: ImageFormat) -> String {
 fn with_tuple_type(bytes: &[u8]) -> Cow<'_, [u8]> {
     const END: &[u8] = b"ENDHDR";
     let header = bytes.strip_prefix(b"P7\n").and_then(|rest| {
-        let end = rest[..rest.len().min(ENOUGH)].windows(END.len()).position(|word| word == END)?;
+        let end = rest[..rest.len().min(first_bytes::PNM_HEADER)]
+            .windows(END.len())
+            .position(|word| word == END)?;
         std::str::from_utf8(&rest[..end]).ok()
     });
     let line = |word: &str| header?.lines().find_map(|line| line.strip_prefix(word));

@@ -1,7 +1,7 @@
 //! What the first bytes of a file say it is: an image that can be decoded, or something else that people have under an
 //! image's name, with its own name and what to do about it.
 //!
-//! It knows nothing of how images are decoded.
+//! Whether an image is whole is for its decoder to say.
 
 use pipeline::error::Error;
 
@@ -35,8 +35,12 @@ fn is_bmp(first: &[u8]) -> bool {
     matches!(first.get(14..18), Some([size, 0, 0, 0]) if SIZES.contains(size))
 }
 
+/// Comments of a PNM file are looked through up to here.
+pub(super) const PNM_HEADER: usize = 4096;
+
 /// By the numbers after the mark; in PAM by the name of the first line.
 fn is_pnm(first: &[u8]) -> bool {
+    let first = &first[..first.len().min(PNM_HEADER)];
     let Some((_, rest)) = first.split_at_checked(2) else { return false };
     if !rest.first().is_some_and(|byte| byte.is_ascii_whitespace() || *byte == b'#') {
         return false;
@@ -76,7 +80,7 @@ const FETCH: &str = "fetch the file again, and look at what was sent in its plac
 const REMOVE: &str = "remove it, or put the image in its place";
 
 /// In the order in which they are tried.
-const KINDS: [Kind; 46] = [
+const KINDS: [Kind; 48] = [
     kind(8, b"CR", "a camera's raw image (Canon CR2)", DEVELOP),
     kind(4, b"ftypcrx", "a camera's raw image (Canon CR3)", DEVELOP),
     kind(0, b"FUJIFILMCCD-RAW", "a camera's raw image (Fujifilm RAF)", DEVELOP),
@@ -96,6 +100,8 @@ const KINDS: [Kind; 46] = [
     kind(0, b"\xff\x0a", "a JPEG XL image", AS_PNG),
     kind(0, b"\0\0\0\x0cjP", "a JPEG 2000 image", AS_PNG),
     kind(0, b"\xff\x4f\xff\x51", "a JPEG 2000 image", AS_PNG),
+    kind(0, b"II+\0", "a BigTIFF image", AS_PNG),
+    kind(0, b"MM\0+", "a BigTIFF image", AS_PNG),
     kind(0, b"8BPS", "a Photoshop document", AS_PNG),
     kind(0, b"\0\0\x01\0", "a Windows icon", AS_PNG),
     kind(0, b"\0\0\x02\0", "a Windows cursor", AS_PNG),
