@@ -144,7 +144,7 @@ impl Stage for FetchClip {
     fn files(&self) -> Vec<Reads> {
         let Origin::Folder(folder) = &self.origin else { return Vec::new() };
         match ClipFiles::found_in(folder) {
-            Ok(Found { files, passed_over }) => {
+            Ok(Found { files, passed_over, .. }) => {
                 let all = files.contents().into_iter().chain(&passed_over);
                 all.map(|file| Reads::All(file.as_ref().to_owned())).collect()
             }

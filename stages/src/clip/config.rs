@@ -108,7 +108,13 @@ pub struct Config {
 impl Config {
     /// Reads and checks the file. An absent field has the value that `transformers` gives it (ViT-B/32's).
     pub fn read(file: &Content) -> Result<Self> {
-        Self::parse(&text(file)?).map_err(|e| e.at(file))
+        let text = text(file)?;
+        if file.name() == open_clip::FILE && !object(&text).is_ok_and(|root| open_clip::is_config(&root)) {
+            return Err(Error::new("open_clip's config has no model_cfg with vision_cfg and text_cfg")
+                .at(file)
+                .help("take the file from the repository that the weights come from"));
+        }
+        Self::parse(&text).map_err(|e| e.at(file))
     }
 
     /// Whether the file is sure to be of a CLIP in the hub's format. What says nothing of it may still be one, whose

@@ -8,6 +8,7 @@ use pipeline::error::{Error, OrFail, Result};
 
 use super::config::Config;
 use super::content::Content;
+use super::open_clip::FILE as OPEN_CLIP_CONFIG;
 use super::preprocess::Preprocess;
 use super::preprocess_config::says_how;
 use super::text_tower::TextTower;
@@ -22,7 +23,6 @@ const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 const OPEN_CLIP_WEIGHTS: [&str; 4] =
     ["open_clip_model.safetensors", "open_clip_pytorch_model.bin", WEIGHTS[0], WEIGHTS[1]];
 const CONFIG: &str = "config.json";
-const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
 
 /// What makes up a CLIP, for a message.
 const NEEDED: &str = "needed are config.json, model.safetensors or pytorch_model.bin, and tokenizer.json or vocab.json \
@@ -65,6 +65,8 @@ pub struct Found {
     pub files: ClipFiles,
     /// `processor_config.json` beside `preprocessor_config.json`, which counts.
     pub passed_over: Option<Content>,
+    /// Whether `config.json` is there and is passed over, `open_clip_config.json` being what counts.
+    pub has_other_config: bool,
 }
 
 /// A CLIP's files, or what is missing.
@@ -100,7 +102,13 @@ impl ClipFiles {
             }
         }
         match (get(OPEN_CLIP_CONFIG)?, config) {
-            (Some(open_clip), _) => complete(&open_clip, &OPEN_CLIP_WEIGHTS, &mut get),
+            (Some(open_clip), config) => {
+                let mut search = complete(&open_clip, &OPEN_CLIP_WEIGHTS, &mut get)?;
+                if let Search::Found(found) = &mut search {
+                    found.has_other_config = config.is_some();
+                }
+                Ok(search)
+            }
             (None, Some(config)) if !sure => complete(&config, &WEIGHTS, &mut get),
             _ => Ok(lacking),
         }
@@ -185,6 +193,9 @@ impl Found {
     /// What is assumed of this CLIP, passed over or taken apart from its usual form: a sentence each.
     pub fn notes(&self) -> Result<Vec<String>> {
         let mut notes = Vec::new();
+        if self.has_other_config {
+            notes.push(format!("{CONFIG} is not that of a whole CLIPModel; {OPEN_CLIP_CONFIG} counts"));
+        }
         let weights = ClipWeights::open(&self.files.weights)?;
         if !weights.prefix().is_empty() {
             let (prefix, file) = (weights.prefix(), self.files.weights.name());
@@ -270,7 +281,7 @@ fn complete(
         (None, _) => (None, None),
     };
     let files = ClipFiles { config: config.clone(), tokenizer, weights, preprocessor };
-    Ok(Search::Found(Found { files, passed_over }))
+    Ok(Search::Found(Found { files, passed_over, has_other_config: false }))
 }
 
 /// The files in the folder, not too many of them.

@@ -11,6 +11,9 @@ use super::config::{
     Activation, Config, Fields, MAX_LAYERS, MAX_WIDTH, Pooling, TextConfig, TowerConfig, VisionConfig,
 };
 
+/// What a folder or repository calls the file.
+pub const FILE: &str = "open_clip_config.json";
+
 /// Fields that change nothing of what is computed here: of training, of other outputs, or of what the tokenizer's own
 /// file says.
 const IDLE: [&str; 13] = [
@@ -36,17 +39,20 @@ const SUPPORTED: &str = "of open_clip's models plain vision transformers are rea
      transformer, and the feature of a text at its highest id (ViT-B-32, ViT-B-16, ViT-L-14, ViT-H-14, ViT-g-14, \
      ViT-bigG-14); name a repository with one, or a CLIPModel's of transformers";
 
-/// Whether the object is open_clip's.
+/// Whether the object is open_clip's: that of a repository, or a model's alone, as open_clip's own list has them.
 pub fn is_config(root: &Map<String, Value>) -> bool {
-    root.contains_key("model_cfg")
+    ["model_cfg", "vision_cfg", "text_cfg"].iter().any(|field| root.contains_key(*field))
 }
 
 /// Both towers. An absent field has the value that open_clip gives it.
 pub fn config(root: &Map<String, Value>) -> Result<Config> {
-    let top = object(root, "model_cfg", "")?;
+    let top = match root.contains_key("model_cfg") {
+        true => object(root, "model_cfg", "")?,
+        false => Fields { of: Some(root), prefix: String::new() },
+    };
     let Some(model) = top.of else { return Err(Error::new("the field model_cfg is empty")) };
-    let (vision, text) =
-        (object(model, "vision_cfg", "model_cfg.")?, object(model, "text_cfg", "model_cfg.")?);
+    let [vision, text] = ["vision_cfg", "text_cfg"].map(|tower| object(model, tower, &top.prefix));
+    let (vision, text) = (vision?, text?);
     // By what they are, before the rest is looked at: their other fields mean something else.
     for (fields, kind) in
         [(&vision, "timm_model_name"), (&vision, "eva_model_name"), (&text, "hf_model_name")]
@@ -58,7 +64,7 @@ pub fn config(root: &Map<String, Value>) -> Result<Config> {
     if let Some(layers @ Value::Array(_)) = vision.get("layers") {
         return Err(refused(&vision, "layers", layers).because("a list of layers is that of a ResNet"));
     }
-    top.only(&["embed_dim", "quick_gelu", "vision_cfg", "text_cfg"])?;
+    top.only(&["embed_dim", "preprocess_cfg", "quick_gelu", "vision_cfg", "text_cfg"])?;
     let quick = match top.get("quick_gelu") {
         None | Some(Value::Bool(false)) => false,
         Some(Value::Bool(true)) => true,
@@ -248,6 +254,14 @@ mod tests {
             (tanh.text.tower.activation, tanh.vision.tower.activation),
             (Activation::GeluTanh, Activation::Gelu)
         );
+    }
+
+    #[test]
+    fn a_models_own_file_is_read_as_that_of_a_repository() {
+        let alone = vit_b_32(&[]);
+        assert!(is_config(alone.as_object().unwrap()));
+        assert_eq!(config(alone.as_object().unwrap()).unwrap(), read(alone.clone()).unwrap());
+        assert!(!is_config(json!({"vision_config": {}, "text_config": {}}).as_object().unwrap()));
     }
 
     #[test]

@@ -45,14 +45,17 @@ fn another_programs_config_does_not_hide_open_clips() {
     let copy = lay(&[&OPEN[..], &[("quick/model.safetensors", "model.safetensors")]].concat());
     let timm = r#"{"architecture": "vit_base_patch32_clip_224", "num_classes": 512}"#;
     std::fs::write(copy.path().join("config.json"), timm).unwrap();
-    let files = ClipFiles::in_folder(copy.path()).unwrap();
-    assert_eq!(names(&files)[..2], ["open_clip_config.json", "open_clip_model.safetensors"]);
-    files.check().unwrap();
+    let found = ClipFiles::found_in(copy.path()).unwrap();
+    assert_eq!(names(&found.files)[..2], ["open_clip_config.json", "open_clip_model.safetensors"]);
+    found.files.check().unwrap();
+    let notes = found.notes().unwrap();
+    assert!(matches!(&notes[..], [note] if note.ends_with("open_clip_config.json counts")), "{notes:?}");
 }
 
 #[test]
 fn what_is_missing_is_said_with_what_is_there_and_what_to_add() {
-    let cases: [(&[(&str, &str)], &[&str]); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: [Case; 5] = [
         (&OPEN[1..], &["no config.json and no open_clip_config.json", "take the config of the repository"]),
         (
             &OPEN[..2],
