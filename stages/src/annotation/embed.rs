@@ -1,6 +1,8 @@
 //! The stage `embed`: CLIP's image tower over every image, the expensive pass. An image that this CLIP has seen before
 //! is not looked at again.
 
+use std::cell::OnceCell;
+
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::pieces::{Pieced, Pieces};
 use pipeline::stage::{Context, Inputs, Machine, Resources, Stage, key_without};
@@ -12,7 +14,7 @@ use super::fetch_clip::{Origin, locate};
 use crate::artifacts::annotation::Embeddings;
 use crate::artifacts::images::{Encoded, Images};
 use crate::artifacts::model::Model;
-use crate::clip::ImageEncoder;
+use crate::clip::{ClipFiles, ImageEncoder};
 use crate::runtime::device::{InferenceType, Place};
 use crate::runtime::digest::sha256;
 use crate::runtime::prefetch::prefetch;
@@ -36,6 +38,13 @@ pub struct Embed {
     /// What the tower is computed in. Half precision gives other embeddings, and those of two precisions must not stand
     /// in one table.
     pub precision: InferenceType,
+    /// Mean of the three channels that pixels are normalised by; empty for what the CLIP's files say. Not part of the key
+    /// where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mean: Vec<f64>,
+    /// Their deviation, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub std: Vec<f64>,
 }
 
 impl Stage for Embed {
@@ -53,6 +62,7 @@ impl Stage for Embed {
     }
 
     fn check(&self, machine: &Machine) -> Result<()> {
+        self.normalisation()?;
         let place = Place::of(machine);
         if self.precision == InferenceType::F16 && place == Place::Cpu {
             return Err(Error::new("half precision needs a GPU")
@@ -68,6 +78,16 @@ impl Stage for Embed {
     ) -> Result<Embeddings> {
         let encoded = images.encoded()?;
         let ids = &images.index.ids;
+        let clip = LocatedClip { model: &model, origin: &self.clip, context, files: OnceCell::new() };
+        let set = self.normalisation()?;
+        if set != [None; 2]
+            && let Some(note) = notes::normalisation(set, clip.files()?.preprocess()?.normalisation())
+        {
+            context.progress().note(note);
+        }
+        if let Some(note) = notes::narrow(ids, &encoded, || clip.files()?.preprocess())? {
+            context.progress().note(note);
+        }
         let digests: Vec<String> =
             (0..ids.len()).into_par_iter().map(|row| sha256(encoded.get(row))).collect();
         let mut pieces = context.pieces::<Embeddings>(&digests, &[MODEL]);
@@ -77,7 +97,7 @@ impl Stage for Embed {
             context.progress().note(format!("{seen} of {} images were seen before", ids.len()));
         }
         if !rows.is_empty() {
-            pieces.fill(|pieces| self.look_at(&rows, &encoded, ids, &digests, pieces, (&model, context)))?;
+            pieces.fill(|pieces| self.look_at(&rows, &encoded, ids, &digests, pieces, &clip))?;
         }
         let width = pieces.length() / size_of::<f32>();
         let mut features = Vec::with_capacity(ids.len() * width);
@@ -90,7 +110,46 @@ impl Stage for Embed {
     }
 }
 
+/// A CLIP whose files are looked for when they are needed: that takes a while, for each is compared with its digest.
+struct LocatedClip<'a> {
+    model: &'a Model,
+    origin: &'a Origin,
+    context: &'a Context,
+    files: OnceCell<ClipFiles>,
+}
+
+impl LocatedClip<'_> {
+    fn files(&self) -> Result<&ClipFiles> {
+        if let Some(files) = self.files.get() {
+            return Ok(files);
+        }
+        let files = locate(self.model, self.origin, self.context)?;
+        Ok(self.files.get_or_init(|| files))
+    }
+}
+
 impl Embed {
+    /// Mean and deviation that the settings name.
+    ///
+    /// # Errors
+    /// What is not three numbers, a deviation that is not positive.
+    fn normalisation(&self) -> Result<[Option<[f64; 3]>; 2]> {
+        let three = |name: &str, values: &[f64]| {
+            match values {
+            [] => Ok(None),
+            [red, green, blue] if values.iter().all(|value| value.is_finite()) => Ok(Some([*red, *green, *blue])),
+            _ => Err(Error::new(format!("clip.{name} = {values:?} is not three numbers"))
+                .help(format!("name one for each of red, green and blue, for pixels from 0 to 1, as clip.{name}=[0.5,0.5,0.5]; [] takes what the CLIP's files say"))),
+        }
+        };
+        let [mean, deviation] = [three("mean", &self.mean)?, three("std", &self.std)?];
+        if deviation.is_some_and(|of| of.iter().any(|value| *value <= 0.0)) {
+            let error = Error::new(format!("clip.std = {:?} holds a number that is not above 0", self.std));
+            return Err(error.help("pixels are divided by it; [] takes what the CLIP's files say"));
+        }
+        Ok([mean, deviation])
+    }
+
     /// Embeds the images of these rows.
     fn look_at(
         &self,
@@ -99,17 +158,23 @@ impl Embed {
         ids: &[String],
         digests: &[String],
         pieces: &mut Pieces,
-        (model, context): (&Model, &Context),
+        clip: &LocatedClip,
     ) -> Result<()> {
+        let context = clip.context;
         let (device, dtype) = (Place::of(context.machine()).device()?, self.precision.dtype());
-        let clip = ImageEncoder::load(&locate(model, &self.clip, context)?, &device, dtype)?;
+        let [mean, deviation] = self.normalisation()?;
+        let clip = ImageEncoder::load(clip.files()?, &device, dtype)?.normalised_by(mean, deviation);
         let batch = |batch: usize| &rows[batch * BATCH..((batch + 1) * BATCH).min(rows.len())];
         let prepare = |&row: &usize| {
-            decode(encoded.get(row)).map_err(|error| {
-                Error::new(format!("image `{}` does not decode", ids[row]))
+            let unusable = |what: &str, error: Error| {
+                Error::new(format!("image `{}` {what}", ids[row]))
                     .because(error)
                     .help("replace the file, or leave the image out")
-            })
+            };
+            let image = decode(encoded.get(row)).map_err(|error| unusable("does not decode", error))?;
+            let usable = clip.preprocess().check(image.dimensions());
+            usable.map_err(|error| unusable("cannot be shown to CLIP", error))?;
+            Ok(image)
         };
         let prepare_batch = |number| {
             context.safe_point()?;
@@ -154,5 +219,6 @@ fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
     bytes.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value))
 }
 
+mod notes;
 #[cfg(test)]
 mod tests;

@@ -13,17 +13,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::artifacts::model::{Model, ModelFile};
-use crate::clip::{ClipFiles, Content, WEIGHTS};
+use crate::clip::{ClipFiles, Content, Found, Search, needed};
 use crate::dataset::demo;
 use crate::hub::cache::path_of;
-use crate::hub::client::{FileRequest, Hub, ProgressMonitor, RepoKind};
+use crate::hub::client::{Fetched, FileRequest, Hub, ProgressMonitor, RepoKind};
 use crate::hub::environment::HubSettings;
 use crate::runtime::digest::{hex, sha256};
 
-/// Files that every CLIP has, in hub format, besides its weights.
-const REQUIRED: [&str; 2] = ["config.json", "tokenizer.json"];
-/// A file that says how images are prepared, where CLIP's own way does not do.
-const PREPROCESSOR: &str = "preprocessor_config.json";
+/// What the hub makes of a checkpoint of PyTorch.
+const CONVERTED_FILE: &str = "model.safetensors";
 /// Repositories whose safetensors stand in a pull request, and in which one: a conversion that the hub made. Of no other
 /// repository is a pull request looked at, since anybody may open one.
 const CONVERTED: [(&str, &str); 1] = [("openai/clip-vit-base-patch32", "refs/pr/15")];
@@ -39,7 +37,7 @@ pub enum Origin {
         /// Branch, tag or commit.
         revision: String,
     },
-    /// A folder in hub format.
+    /// A folder in the hub's format or open_clip's.
     Folder(PathBuf),
     /// Part of the program, under this name.
     BuiltIn(String),
@@ -75,31 +73,58 @@ pub struct FetchClip {
 }
 
 impl FetchClip {
-    fn fetch(repo: &str, revision: &str, hub: &Hub, monitor: &ProgressMonitor) -> Result<Vec<ModelFile>> {
-        let request = |file, revision| model_file(repo, revision, file);
-        // The first file says which commit the branch stands for; the others are of the same one.
-        let config = hub.fetch(&request("config.json", revision), monitor)?;
-        let commit = config.commit.clone();
-        let tokenizer = hub.fetch(&request("tokenizer.json", &commit), monitor)?;
-        let [safetensors, checkpoint] = WEIGHTS;
-        let converted = CONVERTED.iter().filter(|(known, _)| *known == repo);
-        let mut places = vec![request(safetensors, &commit)];
-        places.extend(converted.map(|(_, revision)| request(safetensors, revision)));
-        places.push(request(checkpoint, &commit));
-        let weights = hub.fetch_first(&places, monitor)?;
-        let name = if weights.path.ends_with(checkpoint) { checkpoint } else { safetensors };
-        let preprocessor = hub.fetch_if_there(&request(PREPROCESSOR, &commit), monitor)?;
-        let mut files = vec![("config.json", config), ("tokenizer.json", tokenizer), (name, weights)];
-        files.extend(preprocessor.map(|file| (PREPROCESSOR, file)));
-        files.sort_by_key(|&(name, _)| name);
-        Ok((files.into_iter())
+    /// What makes up the CLIP, and each of its files as later stages will look for it.
+    fn fetch(
+        repo: &str,
+        revision: &str,
+        hub: &Hub,
+        monitor: &ProgressMonitor,
+    ) -> Result<(Found, Vec<ModelFile>)> {
+        let mut commit = revision.to_owned();
+        let mut fetched: Vec<(&str, Fetched)> = Vec::new();
+        let search = ClipFiles::find(|name| {
+            let converted = CONVERTED.iter().filter(|(known, _)| *known == repo && name == CONVERTED_FILE);
+            let elsewhere = converted.map(|(_, revision)| *revision);
+            for place in std::iter::once(commit.clone().as_str()).chain(elsewhere) {
+                if let Some(file) = hub.fetch_if_there(&model_file(repo, place, name), monitor)? {
+                    if fetched.is_empty() {
+                        // It says which commit the branch stands for; the others are of the same one.
+                        commit.clone_from(&file.commit);
+                    }
+                    let path = file.path.clone();
+                    fetched.push((name, file));
+                    return Ok(Some(Content::File(path)));
+                }
+            }
+            Ok(None)
+        })?;
+        let found = match search {
+            Search::Found(found) => found,
+            Search::Lacking { what, name } => {
+                let error = Error::new(format!("{repo} is no complete CLIP: the repository {what}"))
+                    .help(needed(name));
+                // The hub's own error lists what is there.
+                let asked = hub.fetch(&model_file(repo, &commit, name), monitor).map(drop);
+                return Err(match asked {
+                    // Without a connection nobody knows what the repository has.
+                    Err(cause) if cause.is_cancelled() || hub.settings.offline => cause,
+                    Err(cause) => error.because(cause),
+                    Ok(()) => error,
+                });
+            }
+        };
+        let contents = found.files.contents();
+        let mut files: Vec<ModelFile> = (fetched.into_iter())
+            .filter(|(_, file)| contents.iter().any(|content| content.as_ref() == file.path))
             .map(|(name, f)| ModelFile {
                 name: name.to_owned(),
                 revision: f.commit,
                 size: f.size,
                 sha256: f.sha256,
             })
-            .collect())
+            .collect();
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((found, files))
     }
 }
 
@@ -107,7 +132,7 @@ impl Stage for FetchClip {
     type Inputs = ();
     type Output = Model;
     const NAME: &'static str = "clip";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn key(&self) -> Result<Value> {
         match self.origin {
@@ -118,11 +143,14 @@ impl Stage for FetchClip {
 
     fn files(&self) -> Vec<Reads> {
         let Origin::Folder(folder) = &self.origin else { return Vec::new() };
-        let weights = WEIGHTS.into_iter().find(|name| folder.join(name).exists()).unwrap_or(WEIGHTS[0]);
-        let mut all =
-            [REQUIRED[0], weights, REQUIRED[1], PREPROCESSOR].map(|name| folder.join(name)).to_vec();
-        all.retain(|path| path.exists() || !path.ends_with(PREPROCESSOR));
-        all.into_iter().map(Reads::All).collect()
+        match ClipFiles::found_in(folder) {
+            Ok(Found { files, passed_over, .. }) => {
+                let all = files.contents().into_iter().chain(&passed_over);
+                all.map(|file| Reads::All(file.as_ref().to_owned())).collect()
+            }
+            // The check says what is wrong.
+            Err(_) => vec![Reads::All(folder.join("config.json"))],
+        }
     }
 
     fn check(&self, _: &Machine) -> Result<()> {
@@ -136,28 +164,36 @@ impl Stage for FetchClip {
             }
             Origin::Hub { repository, .. } => {
                 Err(Error::new(format!("`{repository}` is neither a folder nor a repository of the hub"))
-                    .help(
-                        "set CLIP=owner/name, or the path of a folder with config.json, tokenizer.json and \
-                     model.safetensors or pytorch_model.bin",
-                    ))
+                    .help(format!(
+                        "set CLIP=owner/name, or the path of a folder with a CLIP: {}",
+                        needed("")
+                    )))
             }
         }
     }
 
     fn run(&self, (): (), context: &Context) -> Result<Model> {
-        let files = match &self.origin {
+        let (found, files) = match &self.origin {
             Origin::Hub { repository, revision } => {
                 let hub = Hub::open(HubSettings::from_env()?)?;
-                Self::fetch(repository, revision, &hub, &ProgressMonitor::of(context))?
+                let (found, files) = Self::fetch(repository, revision, &hub, &ProgressMonitor::of(context))?;
+                (Some(found), files)
             }
-            Origin::Folder(_) => {
-                self.files().iter().map(|file| describe(file.path(), context)).collect::<Result<_>>()?
+            Origin::Folder(folder) => {
+                let found = ClipFiles::found_in(folder)?;
+                let files = found.files.contents().into_iter().map(|file| describe(file.as_ref(), context));
+                let files = files.collect::<Result<_>>()?;
+                (Some(found), files)
             }
-            Origin::BuiltIn(name) => built_in(name).iter().map(describe_built_in).collect(),
+            Origin::BuiltIn(name) => (None, built_in(name).iter().map(describe_built_in).collect()),
         };
         let model = Model { files, parameters: 0 };
         // What does not fit together should fail now, not after an hour of downloads.
         let parameters = locate(&model, &self.origin, context)?.check()?;
+        // Of what is part of the program nothing is assumed.
+        for note in found.map(|found| found.notes()).transpose()?.into_iter().flatten() {
+            context.progress().note(note);
+        }
         Ok(Model { parameters, ..model })
     }
 }
@@ -186,15 +222,10 @@ pub fn locate(model: &Model, origin: &Origin, context: &Context) -> Result<ClipF
         };
         Ok(Some(found))
     };
-    let needed = |name: &str| path(name)?.ok_or_else(|| Error::new(format!("the CLIP lacks {name}")));
-    let has = |name: &&str| model.files.iter().any(|file| file.name == *name);
-    let weights = WEIGHTS.into_iter().find(has).unwrap_or(WEIGHTS[0]);
-    Ok(ClipFiles {
-        config: needed("config.json")?,
-        tokenizer: needed("tokenizer.json")?,
-        weights: needed(weights)?,
-        preprocessor: path(PREPROCESSOR)?,
-    })
+    match ClipFiles::find(path)? {
+        Search::Found(found) => Ok(found.files),
+        Search::Lacking { what, name } => Err(Error::new(format!("the CLIP {what}")).help(needed(name))),
+    }
 }
 
 fn model_file<'a>(repo: &'a str, revision: &'a str, file: &'a str) -> FileRequest<'a> {

@@ -1,4 +1,5 @@
-//! CLIP's `config.json`: the sizes of both towers, read with the hub's defaults and checked once.
+//! CLIP's `config.json`: the sizes of both towers, read with the hub's defaults and checked once; of open_clip's
+//! `open_clip_config.json` the same, by [`open_clip`].
 //!
 //! What it hands out is numbers that cannot contradict each other.
 
@@ -6,6 +7,7 @@ use pipeline::error::{Error, OrFail, Result};
 use serde_json::{Map, Value};
 
 use super::content::Content;
+use super::open_clip;
 
 /// The pointwise non-linearity between the two linear maps of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,13 +108,29 @@ pub struct Config {
 impl Config {
     /// Reads and checks the file. An absent field has the value that `transformers` gives it (ViT-B/32's).
     pub fn read(file: &Content) -> Result<Self> {
-        let text = file.text().or_fail(|| Error::new("cannot read CLIP's config").at(file))?;
+        let text = text(file)?;
+        if file.name() == open_clip::FILE && !object(&text).is_ok_and(|root| open_clip::is_config(&root)) {
+            return Err(Error::new("open_clip's config has no model_cfg with vision_cfg and text_cfg")
+                .at(file)
+                .help("take the file from the repository that the weights come from"));
+        }
         Self::parse(&text).map_err(|e| e.at(file))
     }
 
+    /// Whether the file is sure to be of a CLIP in the hub's format. What says nothing of it may still be one, whose
+    /// sizes are all the defaults, or another program's file of the same name.
+    pub fn names_a_clip(file: &Content) -> Result<bool> {
+        let root = object(&text(file)?).map_err(|e| e.at(file))?;
+        let kind = root.get("model_type").and_then(Value::as_str);
+        let towers = ["text_config", "vision_config", "text_config_dict", "vision_config_dict"];
+        Ok(kind.map_or_else(|| towers.iter().any(|tower| root.contains_key(*tower)), |kind| kind == "clip"))
+    }
+
     fn parse(text: &str) -> Result<Self> {
-        let root: Value = serde_json::from_str(text).or_fail(|| Error::new("CLIP's config is not JSON"))?;
-        let Value::Object(root) = root else { return Err(Error::new("CLIP's config is not a JSON object")) };
+        let root = object(text)?;
+        if open_clip::is_config(&root) {
+            return open_clip::config(&root);
+        }
         if let Some(kind) = root.get("model_type").and_then(Value::as_str)
             && kind != "clip"
         {
@@ -132,9 +150,20 @@ impl Config {
 }
 
 /// Far above any CLIP there is (ViT-bigG: 1664 wide, 48 layers), far below what overflows.
-const MAX_WIDTH: usize = 1 << 15;
-const MAX_LAYERS: usize = 512;
+pub(super) const MAX_WIDTH: usize = 1 << 15;
+pub(super) const MAX_LAYERS: usize = 512;
 const MAX_IMAGE: usize = 1 << 12;
+
+fn text(file: &Content) -> Result<String> {
+    file.refuse_pointer()?;
+    file.text().or_fail(|| Error::new("cannot read CLIP's config").at(file))
+}
+
+fn object(text: &str) -> Result<Map<String, Value>> {
+    let root: Value = serde_json::from_str(text).or_fail(|| Error::new("CLIP's config is not JSON"))?;
+    let Value::Object(root) = root else { return Err(Error::new("CLIP's config is not a JSON object")) };
+    Ok(root)
+}
 
 fn vision_config(fields: &Fields) -> Result<VisionConfig> {
     if fields.count("num_channels", 3, 0..=usize::MAX)? != 3 {
@@ -195,9 +224,11 @@ fn tower(fields: &Fields, [hidden, intermediate, layers, heads]: [usize; 4]) -> 
 }
 
 /// One JSON object of the file, and what to call its fields in an error. An object that is absent has no fields.
-struct Fields<'a> {
-    of: Option<&'a Map<String, Value>>,
-    prefix: String,
+pub(super) struct Fields<'a> {
+    /// Its fields.
+    pub(super) of: Option<&'a Map<String, Value>>,
+    /// What to write before a field's name.
+    pub(super) prefix: String,
 }
 
 impl<'a> Fields<'a> {
@@ -214,15 +245,20 @@ impl<'a> Fields<'a> {
         Ok(Self { of: None, prefix: format!("{tower}_config.") })
     }
 
-    fn get(&self, name: &str) -> Option<&'a Value> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
         self.of.and_then(|of| of.get(name)).filter(|value| !value.is_null())
     }
 
-    fn wrong(&self, name: &str, how: &str) -> Error {
+    pub(super) fn wrong(&self, name: &str, how: &str) -> Error {
         Error::new(format!("the field {}{name} {how}", self.prefix))
     }
 
-    fn count(&self, name: &str, absent: usize, allowed: std::ops::RangeInclusive<usize>) -> Result<usize> {
+    pub(super) fn count(
+        &self,
+        name: &str,
+        absent: usize,
+        allowed: std::ops::RangeInclusive<usize>,
+    ) -> Result<usize> {
         match self.get(name) {
             None => Ok(absent),
             Some(value) => self.whole(name, value, allowed),
@@ -238,7 +274,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A number of pixels, or a square given as two equal numbers.
-    fn side(&self, name: &str, absent: usize) -> Result<usize> {
+    pub(super) fn side(&self, name: &str, absent: usize) -> Result<usize> {
         match self.get(name) {
             Some(Value::Array(sides)) => match &sides[..] {
                 [height, width] if height == width => self.whole(name, height, 1..=MAX_IMAGE),

@@ -5,6 +5,10 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use pipeline::error::Result;
+
+use crate::runtime::{lfs, text};
+
 /// One file. Where a path is wanted, for messages, a built-in one gives its name in the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -32,10 +36,22 @@ impl Content {
         }
     }
 
-    /// All of it as text.
+    /// All of it as text, without a byte order mark.
     pub(super) fn text(&self) -> io::Result<String> {
-        let bytes = self.read()?.into_owned();
-        String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        text::decode(&self.read()?)
+    }
+
+    /// Refuses a Git LFS pointer in place of the file.
+    pub(super) fn refuse_pointer(&self) -> Result<()> {
+        match self {
+            Self::File(path) => lfs::refuse(path),
+            Self::BuiltIn { .. } => Ok(()),
+        }
+    }
+
+    /// Its name in the repository, without folders.
+    pub fn name(&self) -> &str {
+        self.as_ref().file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     /// Its length in bytes and a reader.

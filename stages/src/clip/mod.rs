@@ -1,8 +1,8 @@
 //! CLIP from the files of a hub-format folder: images and texts to unit-length features in one space (method §1).
 //!
-//! It knows nothing of data sets, Parquet or caching. [`ClipFiles`] names the files, [`ImageEncoder`] and
-//! [`TextEncoder`] are the two halves (each reads only its own weights), [`template_probabilities`] compares
-//! their features.
+//! It knows nothing of data sets, Parquet or caching. [`ClipFiles`] names the files, in the hub's format or in
+//! open_clip's, [`ImageEncoder`] and [`TextEncoder`] are the two halves (each reads only its own weights),
+//! [`template_probabilities`] compares their features.
 //!
 //! # Why the towers are not candle-transformers'
 //!
@@ -22,22 +22,25 @@
 mod config;
 mod content;
 mod encoder;
+mod files;
 mod header;
 mod kernels;
+mod naming;
+mod open_clip;
 mod ops;
 mod pickle;
 mod preprocess;
+mod preprocess_config;
 mod probabilities;
 mod stored;
 mod text_tower;
 mod tokenizer;
+mod tokenizer_files;
 mod vision_tower;
 mod weights;
 
 #[cfg(test)]
 mod golden;
-
-use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use image::RgbImage;
@@ -46,95 +49,16 @@ use rayon::prelude::*;
 
 pub use config::{Activation, Config, Pooling, TextConfig, TowerConfig, VisionConfig};
 pub use content::Content;
+pub use files::{ClipFiles, Found, Search, needed};
 pub use preprocess::Preprocess;
 pub use probabilities::{Features, TemplateProbabilities, template_probabilities};
 pub use tokenizer::{TokenizedText, Tokenizer};
+pub use tokenizer_files::TokenizerFiles;
 
 use encoder::TensorPlace;
 use text_tower::TextTower;
 use vision_tower::VisionTower;
-use weights::{ClipWeights, Shapes};
-
-/// The names of the weights in a folder or repository; the first that is there is read.
-pub const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
-
-/// The files of one CLIP, as the hub has them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClipFiles {
-    /// `config.json`.
-    pub config: Content,
-    /// `tokenizer.json`.
-    pub tokenizer: Content,
-    /// `model.safetensors`, or `pytorch_model.bin`.
-    pub weights: Content,
-    /// `preprocessor_config.json`; without it, CLIP's own preprocessing for the config's image size.
-    pub preprocessor: Option<Content>,
-}
-
-impl ClipFiles {
-    /// The files of this folder under the hub's names.
-    pub fn in_folder(folder: &Path) -> Result<Self> {
-        let find = |name: &str| {
-            let path = folder.join(name);
-            if path.is_file() {
-                return Ok(Content::File(path));
-            }
-            Err(Error::new(format!("the folder of CLIP has no {name}"))
-                .at(folder)
-                .help("needed are config.json, tokenizer.json and model.safetensors or pytorch_model.bin"))
-        };
-        let weights = || {
-            let found = WEIGHTS.into_iter().find_map(|name| find(name).ok());
-            let split = WEIGHTS.map(|name| folder.join(format!("{name}.index.json")));
-            match found {
-                Some(found) => Ok(found),
-                None if split.iter().any(|index| index.is_file()) => Err(Error::new(
-                    "the weights of the CLIP are split over several files",
-                )
-                .at(folder)
-                .help(
-                    "merge them into one model.safetensors: save the model again with a larger shard size",
-                )),
-                None => find(WEIGHTS[0]),
-            }
-        };
-        Ok(Self {
-            config: find("config.json")?,
-            tokenizer: find("tokenizer.json")?,
-            weights: weights()?,
-            preprocessor: find("preprocessor_config.json").ok(),
-        })
-    }
-
-    /// Whether config, tokenizer and preprocessing are readable and every tensor of both towers is there in its
-    /// shape, and how many numbers these tensors hold. Cheap: of the weights only the header is read.
-    pub fn check(&self) -> Result<u64> {
-        let config = Config::read(&self.config)?;
-        let weights = ClipWeights::open(&self.weights)?;
-        let towers = [VisionTower::shapes(&config), TextTower::shapes(&config)];
-        towers.iter().try_for_each(|shapes| weights.check_all(shapes))?;
-        self.preprocess(&config)?;
-        Tokenizer::read(&self.tokenizer, &config.text)?;
-        Ok(towers.iter().map(Shapes::count).sum())
-    }
-
-    /// The scale that the model was trained to multiply similarities by, for information: the paper fixes 100.
-    /// `None` where the file has none.
-    pub fn logit_scale(&self) -> Result<Option<f64>> {
-        let weights = ClipWeights::open(&self.weights)?;
-        if !weights.has("logit_scale") {
-            return Ok(None);
-        }
-        Ok(weights.read("logit_scale", &[])?.first().map(|log| f64::from(*log).exp()))
-    }
-
-    fn preprocess(&self, config: &Config) -> Result<Preprocess> {
-        match &self.preprocessor {
-            None => Ok(Preprocess::standard(config.vision.image)),
-            Some(path) => Preprocess::read(path, config.vision.image),
-        }
-    }
-}
+use weights::ClipWeights;
 
 /// Images to features.
 pub struct ImageEncoder {
@@ -153,7 +77,14 @@ impl ImageEncoder {
         let weights = ClipWeights::open(&files.weights)?;
         weights.check_all(&VisionTower::shapes(&config))?;
         let tower = VisionTower::load(&weights, &config, &place)?;
-        Ok(Self { preprocess: files.preprocess(&config)?, tower, place, width: config.projection })
+        Ok(Self { preprocess: files.preprocess()?, tower, place, width: config.projection })
+    }
+
+    /// The same with another mean or deviation of the channels than the files say, where they are given.
+    #[must_use]
+    pub fn normalised_by(mut self, mean: Option<[f64; 3]>, deviation: Option<[f64; 3]>) -> Self {
+        self.preprocess = self.preprocess.normalised_by(mean, deviation);
+        self
     }
 
     /// How an image becomes the tower's input.

@@ -72,6 +72,7 @@ fn list(content: &Content) -> Result<BTreeMap<String, Stored>, Fault> {
     }
     let (folder, pickle) = pickle.ok_or("it has no data.pkl")?;
     let Object::Dict(entries) = objects(&pickle)? else { return Err("it holds no table of tensors".into()) };
+    let entries = state_dict(entries);
     let mut tensors = BTreeMap::new();
     for (name, object) in entries {
         let Object::Unicode(name) = name else { continue };
@@ -88,6 +89,15 @@ fn list(content: &Content) -> Result<BTreeMap<String, Stored>, Fault> {
         tensors.insert(name, stored);
     }
     Ok(tensors)
+}
+
+/// The table of tensors: the object itself, or what it has under `state_dict`, where checkpoints of a training keep it.
+fn state_dict(mut entries: Vec<(Object, Object)>) -> Vec<(Object, Object)> {
+    let is_table = |(name, object): &(Object, Object)| matches!((name, object), (Object::Unicode(name), Object::Dict(_)) if name == "state_dict");
+    match entries.iter().position(is_table).map(|at| entries.swap_remove(at)) {
+        Some((_, Object::Dict(inner))) => inner,
+        _ => entries,
+    }
 }
 
 /// What the pickle builds.

@@ -44,6 +44,29 @@ impl Stored {
         };
         Some([count, span])
     }
+
+    /// A matrix with rows and columns exchanged. `None` for what is no matrix.
+    pub fn transposed(&self) -> Option<Self> {
+        let [rows, columns] = self.shape[..] else { return None };
+        let [down, along] = match self.strides.as_deref() {
+            Some(&[down, along]) => [down, along],
+            _ => [columns, 1],
+        };
+        Some(Self { shape: vec![columns, rows], strides: Some(vec![along, down]), ..self.clone() })
+    }
+
+    /// The third with this number, from 0, of what lies one below the other. `None` where there are no thirds.
+    pub fn third(&self, number: usize) -> Option<Self> {
+        let rows = self.shape.first().filter(|rows| rows.is_multiple_of(3))? / 3;
+        let stride = match &self.strides {
+            Some(strides) => *strides.first()?,
+            None => self.shape[1..].iter().try_fold(1usize, |count, side| count.checked_mul(*side))?,
+        };
+        let bytes = number.checked_mul(rows)?.checked_mul(stride)?.checked_mul(self.kind.size())?;
+        let mut third = Self { start: self.start.checked_add(bytes as u64)?, ..self.clone() };
+        third.shape[0] = rows;
+        Some(third)
+    }
 }
 
 impl Kind {

@@ -1,4 +1,4 @@
-//! `tokenizer.json`: texts to token ids, and which token of each carries the text's feature.
+//! CLIP's tokenizer: texts to token ids, and which token of each carries the text's feature.
 //!
 //! Of the model it needs the longest sequence, the vocabulary's size and the pooling rule.
 
@@ -6,7 +6,7 @@ use pipeline::error::{Error, OrFail, Result};
 use tokenizers::{TruncationDirection, TruncationParams, TruncationStrategy};
 
 use super::config::{Pooling, TextConfig};
-use super::content::Content;
+use super::tokenizer_files::TokenizerFiles;
 use crate::runtime::panics::guarded;
 
 /// One text as the text tower takes it.
@@ -27,14 +27,15 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`. Whatever padding the file asks for is dropped; truncation keeps the end mark last.
-    pub fn read(file: &Content, config: &TextConfig) -> Result<Self> {
+    /// Reads the files. Whatever padding they ask for is dropped; truncation keeps the end mark last.
+    pub fn read(files: &TokenizerFiles, config: &TextConfig) -> Result<Self> {
         let cannot = || {
+            let names: Vec<&str> = files.contents().into_iter().map(|file| file.name()).collect();
             Error::new("cannot read CLIP's tokenizer")
-                .at(file)
-                .help("tokenizer.json must be that of the same repository as config.json")
+                .at(files)
+                .help(format!("{} must be of the same repository as the config", names.join(" and ")))
         };
-        let bytes = file.read().or_fail(cannot)?;
+        let bytes = files.read()?;
         let inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).or_fail(cannot)?;
         let mut inner = inner.or_fail(cannot)?;
         inner.with_padding(None);
@@ -79,7 +80,7 @@ impl Tokenizer {
         if let Some(id) = ids.iter().find(|id| **id as usize >= self.vocabulary) {
             let size = self.vocabulary;
             return Err(Error::new(format!("the tokenizer gives id {id}, the model knows {size} tokens"))
-                .help("tokenizer.json and config.json are not of the same model"));
+                .help("the tokenizer and the config are not of the same model"));
         }
         let pooled = match self.pooling {
             Pooling::FirstOf(eos) => ids.iter().position(|id| *id == eos),
@@ -87,7 +88,7 @@ impl Tokenizer {
         };
         let pooled = pooled.ok_or_else(|| {
             Error::new(format!("the tokenizer does not end the text {text:?} with the model's end mark"))
-                .help("tokenizer.json and config.json (eos_token_id) are not of the same model")
+                .help("the tokenizer and the config (eos_token_id) are not of the same model")
         })?;
         Ok(TokenizedText { ids: ids.to_vec(), pooled })
     }

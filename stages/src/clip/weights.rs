@@ -1,7 +1,8 @@
 //! CLIP's weights: whether the file holds the tensors that the model needs, and their values as f32.
 //!
-//! Callers name the tensors and shapes they want; [`header`] (`model.safetensors`) and [`pickle`] (`pytorch_model.bin`)
-//! tell where each tensor lies. Only what is asked for is read.
+//! Callers name the tensors and shapes they want, in the names of `transformers`; [`header`] (`model.safetensors`) and
+//! [`pickle`] (`pytorch_model.bin`) tell where each tensor lies, [`Naming`] what the file calls it. Only what is asked for
+//! is read.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,6 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use pipeline::error::{Error, OrFail, Result};
 
 use super::content::Content;
+use super::naming::{InFile, Naming};
 use super::stored::{Kind, Stored, floats};
 use super::{header, pickle};
 
@@ -16,20 +18,28 @@ use super::{header, pickle};
 pub struct ClipWeights {
     file: Content,
     tensors: BTreeMap<String, Stored>,
+    naming: Naming,
 }
 
 impl ClipWeights {
     /// Lists the tensors, by the file's name as a checkpoint of PyTorch (`.bin`) or as safetensors. A file that is cut
-    /// short, malformed or at odds with itself is an error.
+    /// short, malformed or at odds with itself is an error, and so is one that holds several CLIPs.
     pub fn open(content: &Content) -> Result<Self> {
+        content.refuse_pointer()?;
         let is_pickle = content.as_ref().extension().is_some_and(|extension| extension == "bin");
         let tensors = if is_pickle { pickle::read(content)? } else { header::read(content)? };
-        Ok(Self { file: content.clone(), tensors })
+        let naming = Naming::of(tensors.keys().map(String::as_str)).map_err(|error| error.at(content))?;
+        Ok(Self { file: content.clone(), tensors, naming })
     }
 
     /// Whether the file has a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
+        self.tensors.contains_key(&self.naming.place_of(name).name)
+    }
+
+    /// What stands before every name in the file and is passed over; empty where nothing does.
+    pub fn prefix(&self) -> &str {
+        self.naming.prefix()
     }
 
     /// Checks that the tensor is there, has this shape, and holds floats.
@@ -42,10 +52,12 @@ impl ClipWeights {
         shapes.iter().try_for_each(|(name, shape)| self.check(name, shape))
     }
 
-    fn find(&self, name: &str, shape: &[usize]) -> Result<&Stored> {
-        let help = "the weights belong to another config.json, or are not a CLIP's: take all files from one repository";
+    fn find(&self, name: &str, shape: &[usize]) -> Result<Stored> {
+        let help = "the weights belong to another config.json or open_clip_config.json, or are not a CLIP's: take all files from one repository";
+        let place: InFile = self.naming.place_of(name);
+        let (name, wanted) = (&place.name, place.shape(shape));
         let stored = self.tensors.get(name).ok_or_else(|| {
-            Error::new(format!("the weights lack the tensor {name} of shape {shape:?}"))
+            Error::new(format!("the weights lack the tensor {name} of shape {wanted:?}"))
                 .at(&self.file)
                 .help(help)
         })?;
@@ -54,15 +66,14 @@ impl ClipWeights {
                 .at(&self.file)
                 .help("quantised weights are not supported: name a repository with float weights"));
         }
-        if stored.shape != shape {
-            let found = &stored.shape;
-            return Err(Error::new(format!(
-                "the tensor {name} has shape {found:?}, config.json asks for {shape:?}"
-            ))
-            .at(&self.file)
-            .help(help));
+        match place.of(stored).filter(|_| stored.shape == wanted) {
+            Some(stored) => Ok(stored),
+            None => {
+                let found = &stored.shape;
+                let what = format!("the tensor {name} has shape {found:?}, the config asks for {wanted:?}");
+                Err(Error::new(what).at(&self.file).help(help))
+            }
         }
-        Ok(stored)
     }
 
     /// The tensor's values in row-major order, after the checks of [`ClipWeights::check`].

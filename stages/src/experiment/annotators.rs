@@ -44,7 +44,12 @@ impl Experiment {
         for NamedClip { model, slug, origin } in clips {
             let fetch = FetchClip { origin: origin.clone() };
             let clip = graph.add(&name("clip", &slug), suffix, fetch, ())?;
-            let embed = Embed { clip: origin.clone(), precision: place.inference_type() };
+            let embed = Embed {
+                clip: origin.clone(),
+                precision: place.inference_type(),
+                mean: settings.clip.mean.clone(),
+                std: settings.clip.std.clone(),
+            };
             let embeddings = graph.add(&name("embed", &slug), suffix, embed, (images, clip))?;
             let annotate = self.annotate(origin, notes)?;
             let annotate =

@@ -136,10 +136,16 @@ impl DownloadSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipSettings {
-    /// `owner/name` or `owner/name@revision` on the hub, or a folder in hub format; several are separated by commas.
+    /// `owner/name` or `owner/name@revision` on the hub, or a folder in the format of the hub or of open_clip; several
+    /// are separated by commas.
     pub model: String,
     /// Branch, tag or commit on the hub, of models that do not say theirs.
     pub revision: String,
+    /// Mean of red, green and blue that pixels in \[0, 1\] are normalised by, for every CLIP named; empty for what its
+    /// files say.
+    pub mean: Vec<f64>,
+    /// Their deviation, likewise.
+    pub std: Vec<f64>,
 }
 
 /// Which votes from elsewhere count.
@@ -214,6 +220,8 @@ impl Settings {
             clip: ClipSettings {
                 model: "openai/clip-vit-base-patch32".to_owned(),
                 revision: "main".to_owned(),
+                mean: Vec::new(),
+                std: Vec::new(),
             },
             annotate: AnnotateSettings { prompts: "photo27".to_owned(), logit_scale: 100.0 },
             votes: VotesSettings::default(),

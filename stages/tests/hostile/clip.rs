@@ -58,11 +58,21 @@ fn golden(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/clip/golden/quick").join(file)
 }
 
+/// The files of the tiny CLIP in open_clip's format.
+const OPEN_CLIP: [&str; 4] =
+    ["open_clip_config.json", "open_clip_model.safetensors", "vocab.json", "merges.txt"];
+
 /// Corrupts one file of a CLIP, and reads and uses the CLIP.
 fn clip(file: &'static str, as_json: bool) {
     let folder = tempfile::tempdir().unwrap();
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        fs::copy(golden(file), folder.path().join(file)).unwrap();
+    if OPEN_CLIP.contains(&file) {
+        for file in OPEN_CLIP {
+            fs::copy(golden("../open_clip").join(file), folder.path().join(file)).unwrap();
+        }
+    } else {
+        for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+            fs::copy(golden(file), folder.path().join(file)).unwrap();
+        }
     }
     let preprocessor = json!({
         "crop_size": {"height": 20, "width": 20}, "do_center_crop": true, "do_convert_rgb": true, "do_normalize": true,
@@ -72,6 +82,13 @@ fn clip(file: &'static str, as_json: bool) {
     let path = folder.path().join(file);
     if file == "preprocessor_config.json" {
         fs::write(&path, preprocessor.to_string()).unwrap();
+    }
+    if file == "processor_config.json" {
+        fs::write(
+            &path,
+            json!({"image_processor": preprocessor, "processor_class": "CLIPProcessor"}).to_string(),
+        )
+        .unwrap();
     }
     let whole = fs::read(&path).unwrap();
     let image = image::RgbImage::from_pixel(31, 22, image::Rgb([7, 8, 9]));
@@ -83,7 +100,9 @@ fn clip(file: &'static str, as_json: bool) {
         };
         fs::write(&path, bytes).unwrap();
         trial.of(|| {
-            let files = ClipFiles::in_folder(folder.path()).ok()?;
+            let found = ClipFiles::found_in(folder.path()).ok()?;
+            let _ = found.notes();
+            let files = found.files;
             files.check().ok()?;
             let _ = files.logit_scale();
             let images = ImageEncoder::load(&files, &Device::Cpu, DType::F32).ok()?;
@@ -107,6 +126,31 @@ fn a_tokenizer_of_a_clip() {
 #[test]
 fn a_preprocessor_of_a_clip() {
     clip("preprocessor_config.json", true);
+}
+
+#[test]
+fn a_processor_of_a_clip() {
+    clip("processor_config.json", true);
+}
+
+#[test]
+fn a_config_in_open_clips_format() {
+    clip("open_clip_config.json", true);
+}
+
+#[test]
+fn weights_in_open_clips_format() {
+    clip("open_clip_model.safetensors", false);
+}
+
+#[test]
+fn a_vocabulary_of_a_clip() {
+    clip("vocab.json", true);
+}
+
+#[test]
+fn the_merges_of_a_clip() {
+    clip("merges.txt", false);
 }
 
 #[test]

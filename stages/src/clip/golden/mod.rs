@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::*;
 
+mod files;
+mod open_clip;
 mod shapes;
 
 fn folder(name: &str) -> PathBuf {
@@ -447,8 +449,9 @@ fn images_that_cannot_be_preprocessed_are_errors() {
     let mut out = vec![0.0; preprocess.floats()];
     let error = preprocess.apply(&RgbImage::new(0, 5), &mut out).unwrap_err().to_string();
     assert!(error.contains("0×5"), "{error}");
-    let error = preprocess.apply(&RgbImage::new(1, 5000), &mut out).unwrap_err().to_string();
-    assert!(error.contains("1×5000"), "{error}");
+    let uncropped = preprocess_from(r#"{"do_center_crop": false}"#, 20);
+    let error = uncropped.apply(&RgbImage::new(30, 20), &mut out).unwrap_err().to_string();
+    assert!(error.contains("30×20") && error.contains("do_center_crop"), "{error}");
 }
 
 #[test]
