@@ -93,7 +93,6 @@ fn what_stands_in_place_of_an_image_is_named_or_left_out() {
             classes: LIST,
             set: "download.skip_unreadable=true",
             want: Taken(&["cat", "dog"], &THREE, &["1 unreadable image is left out: `4.jpg`"]),
-            ..Input::default()
         },
         Input {
             name: "an empty file, left out",
@@ -101,7 +100,6 @@ fn what_stands_in_place_of_an_image_is_named_or_left_out() {
             classes: LIST,
             set: "download.skip_unreadable=true",
             want: Taken(&["cat", "dog"], &THREE, &["`4.jpg`"]),
-            ..Input::default()
         },
     ]);
 }
@@ -134,7 +132,6 @@ fn names_and_links_that_cannot_be_used_are_named_or_left_out() {
             classes: LIST,
             set: "download.skip_unreadable=true",
             want: Taken(&["cat", "dog"], &THREE, &["1 file is left out", "caf"]),
-            ..Input::default()
         },
         Input {
             name: "a link to nowhere, left out",
@@ -142,7 +139,6 @@ fn names_and_links_that_cannot_be_used_are_named_or_left_out() {
             classes: LIST,
             set: "download.skip_unreadable=true",
             want: Taken(&["cat", "dog"], &THREE, &["`4.png`"]),
-            ..Input::default()
         },
     ]);
 }
@@ -353,7 +349,6 @@ fn idx_files_packed_and_unpacked_and_numbered_from_one_are_read() {
             classes: LIST,
             set: "download.first_label=0",
             want: Refused(&["label 2", "from 0", "download.first_label"]),
-            ..Input::default()
         },
     ]);
 }

@@ -217,7 +217,6 @@ fn a_list_of_classes_decides_what_folders_are() {
             classes: Some("cat\ndog\n"),
             set: "download.labels=top-folder",
             want: Refused(&["`00000`", "`cat`"]),
-            ..Input::default()
         },
         Input {
             name: "some folders are classes",
@@ -284,7 +283,6 @@ fn a_list_of_classes_decides_what_folders_are() {
                 &[("cat/1.png", "- ?"), ("cat/2.png", "- ?"), ("dog/1.png", "- ?"), ("dog/2.png", "- ?")],
                 &[],
             ),
-            ..Input::default()
         },
     ]);
 }
