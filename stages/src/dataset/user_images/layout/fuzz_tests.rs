@@ -1,6 +1,6 @@
 //! Random trees of folders: those that were made from a known truth are read as that or refused, and no tree makes the
 //! reading panic, loses an image or merges two folders without a word.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,11 +130,24 @@ type Truth = BTreeMap<String, (Option<Split>, Option<String>)>;
 /// A tree that was made from a truth.
 fn made(random: &mut ChaCha8Rng) -> (Owned, Truth) {
     let (mut asked, mut truth) = (Owned::default(), Truth::new());
+    // Folders inside classes, or around them.
+    let kind = random.random_range(0..8);
+    let (crossed, unlabeled, nested) = (kind == 0, kind == 1, kind == 2);
     let count = random.random_range(2..7);
-    let pool: &[&str] = if rarely(random, 2) { &NASTY } else { &NASTY[..19] };
+    let pool: &[&str] = match rarely(random, 2) {
+        // Among folders that are no classes, `train` and `val` are parts.
+        _ if unlabeled => &NASTY[..16],
+        true => &NASTY,
+        false => &NASTY[..19],
+    };
     let mut classes: BTreeSet<String> = (0..count).map(|_| pick(random, pool).to_owned()).collect();
     if rarely(random, 20) {
         classes.insert("long ".repeat(45) + "name");
+    }
+    // One class alone would be a folder around everything.
+    let told = |name: &String| Some(normalised(name)).filter(|_| name != "lost+found");
+    while classes.iter().filter_map(told).collect::<BTreeSet<_>>().len() < 2 {
+        classes.insert(pick(random, pool).to_owned());
     }
     let classes: Vec<String> = classes.into_iter().collect();
     let mut wrapper = String::new();
@@ -146,9 +159,6 @@ fn made(random: &mut ChaCha8Rng) -> (Owned, Truth) {
             wrapper += &format!("{name}/");
         }
     }
-    // Folders inside classes, or around them.
-    let kind = random.random_range(0..8);
-    let (crossed, unlabeled, nested) = (kind == 0, kind == 1, kind == 2);
     let around = nested && rarely(random, 2);
     let parts: Vec<(String, Option<Split>)> = if kind > 4 {
         vec![(String::new(), None)]
@@ -225,8 +235,16 @@ fn made(random: &mut ChaCha8Rng) -> (Owned, Truth) {
         }
     }
     if parts.len() > 1 && !crossed && rarely(random, 5) {
-        let open = parts[0].0.replace("train", "pred");
+        let open = parts[0].0.to_lowercase().replace("training", "pred").replace("train", "pred");
         asked.images.extend((0..3).map(|image| format!("{wrapper}{open}/{image}.png")));
+    }
+    // Nobody but a list says that this is a class.
+    if !asked.classes.iter().flatten().any(|class| class == "lost+found") {
+        truth.retain(|image, _| !image.contains("lost+found/"));
+    }
+    // Where no image tests, they are drawn.
+    if truth.values().all(|(split, _)| *split != Some(Split::Test)) {
+        truth.values_mut().for_each(|(split, _)| *split = None);
     }
     asked.tidy();
     (asked, truth)

@@ -8,6 +8,7 @@ use pipeline::error::{Error, Result};
 
 use super::arrangement::{Arrangement, Place, Shape};
 use super::branch::{Branch, joined};
+use super::level::names_divide;
 use super::{LabelsFrom, List, they, wrappers};
 use crate::dataset::names::Found;
 use crate::dataset::split::Split;
@@ -376,13 +377,15 @@ fn refuse_parts_inside(place: &Place, notes: &mut Vec<String>) -> Result<()> {
     }
     let role =
         |folder: &Branch| Some(Spoken::of(folder.name())).filter(Spoken::is_plain).and_then(|said| said.role);
-    let (parts, others): (Vec<&Branch>, Vec<&Branch>) =
-        place.at.folders.iter().partition(|folder| role(folder).is_some());
+    let divide = names_divide(&place.at);
+    let is_part =
+        |folder: &&Branch| role(folder).is_some() || (divide && Spoken::of(folder.name()).role.is_some());
+    let (parts, others): (Vec<&Branch>, Vec<&Branch>) = place.at.folders.iter().partition(is_part);
     let paths: Vec<&str> = parts.iter().map(|part| part.path.as_str()).collect();
     if paths.is_empty() {
         return Ok(());
     }
-    let trains_only = parts.iter().all(|part| role(part) == Some(SplitRole::Train));
+    let trains_only = !divide && parts.iter().all(|part| role(part) == Some(SplitRole::Train));
     if !others.is_empty() && trains_only {
         notes.push(format!(
             "{}, as other classes lie beside it; CLASSES=classes.txt says which classes there are",
