@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 
 use super::*;
 use crate::dataset::names::{canonical, normalised};
+use crate::dataset::user_images::part::Spoken;
 
 const TREES: u64 = 100_000;
 
@@ -145,7 +146,11 @@ fn made(random: &mut ChaCha8Rng) -> (Owned, Truth) {
         classes.insert("long ".repeat(45) + "name");
     }
     // One class alone would be a folder around everything.
-    let told = |name: &String| Some(normalised(name)).filter(|_| name != "lost+found");
+    let told = |name: &String| {
+        // Where folders lie in them, those called `train` and `val` alone are parts.
+        let part = nested && Spoken::of(name).role.is_some();
+        Some(normalised(name)).filter(|_| name != "lost+found" && !part)
+    };
     while classes.iter().filter_map(told).collect::<BTreeSet<_>>().len() < 2 {
         classes.insert(pick(random, pool).to_owned());
     }
@@ -370,7 +375,7 @@ fn any_tree(random: &mut ChaCha8Rng) -> Owned {
         _ => LabelsFrom::Auto,
     };
     if rarely(random, 4) {
-        let choices = [&names[..], &[".", "", "no such folder", "cat/dog", "train,test", "//", ","]].concat();
+        let choices = [names, &[".", "", "no such folder", "cat/dog", "train,test", "//", ","]].concat();
         asked.train = pick(random, &choices).to_owned();
         asked.test = pick(random, &choices).to_owned();
     }

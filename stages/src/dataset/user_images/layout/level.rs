@@ -52,11 +52,20 @@ pub(super) fn are_parts(
     if shares_a_rest(&said) {
         return Err(some_are_parts(&said));
     }
+    if !all_have_roles && said.iter().any(Said::is_plain) {
+        if !classes_asked_for {
+            return Err(some_are_parts(&said));
+        }
+        let plain: Vec<&str> =
+            said.iter().filter(|said| said.is_plain()).map(|said| said.folder.name()).collect();
+        notes.push(format!(
+            "{} as their neighbours are, as download.labels is top-folder; download.train=… and download.test=… name \
+             folders that train and test",
+            they(&plain, "is a class", "are classes")
+        ));
+    }
     if classes_asked_for {
         return Ok(false);
-    }
-    if !all_have_roles && said.iter().any(Said::is_plain) {
-        return Err(some_are_parts(&said));
     }
     if all_have_roles && !list.has_any(level.names()) {
         return other_words_differ(&said, notes);
@@ -71,7 +80,7 @@ fn all_are_classes(
     classes_asked_for: bool,
     notes: &mut Vec<String>,
 ) -> Result<bool> {
-    if classes_asked_for || !said.iter().all(Said::is_plain) {
+    if !said.iter().all(Said::is_plain) {
         return Ok(false);
     }
     let names: Vec<&str> = said.iter().map(|said| said.folder.name()).collect();
@@ -79,6 +88,7 @@ fn all_are_classes(
         list.has_any(said.iter().flat_map(|said| said.folder.descendants()).map(Branch::name));
     match (said.len() == 1, inner_are_classes) {
         (true, true) => Ok(true),
+        (_, false) if classes_asked_for => Ok(false),
         (false, false) => {
             notes.push(format!(
                 "{}, as CLASSES lists {}; download.train=… and download.test=… name folders that train and test",

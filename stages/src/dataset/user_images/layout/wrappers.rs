@@ -77,7 +77,7 @@ fn through<'t, 'a>(
         let flat = only.is_flat() && !(same_name(at, only) || (vague && names_no_class(only, labels)));
         // A class in another part, and what lies in it is none there.
         let name = normalised(only.name());
-        let inner = only.names().map(normalised).any(|inner| inner != name && classes.contains(&inner));
+        let inner = only.names().map(normalised).any(|inner| classes.contains(&inner));
         if other_role || flat || is_class(only, list) || (classes.contains(&name) && !inner) {
             break;
         }
