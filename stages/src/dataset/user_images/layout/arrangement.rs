@@ -100,12 +100,15 @@ fn has_classes_outside(level: &Branch, list: &List, labels: LabelsFrom) -> Resul
         roles.extend(said.into_iter().filter_map(|spoken| spoken.role));
     }
     let unclear = |why: String| {
-        Err(Error::new(format!("it is not clear what {} hold for training and testing", first_few(&divided)))
-            .because(why)
-            .help(
-                "name every folder that trains or tests by its path: SET=\"download.train=a/train,b/train \
+        Err(Error::new(format!(
+            "it is not clear which images in {} train and which test",
+            first_few(&divided)
+        ))
+        .because(why)
+        .help(
+            "name every folder that trains or tests by its path: SET=\"download.train=a/train,b/train \
                  download.test=a/test,b/test\"; or take them for classes: SET=download.labels=parent-folder",
-            ))
+        ))
     };
     let inner = || level.folders.iter().flat_map(|top| top.names());
     if list.has_all(inner()) {

@@ -235,8 +235,8 @@ fn no_labels(places: &[Place], fit: &Fit, list: &List, notes: &mut Vec<String>) 
 fn say_no_labels<'n>(names: impl Iterator<Item = &'n str>, notes: &mut Vec<String>) {
     let names: Vec<&str> = names.collect();
     notes.push(format!(
-        "CLASSES lists no class that is called as a folder here is ({}): the folders are taken for no labels, and their \
-         images have none; download.labels=top-folder makes this an error",
+        "no class in CLASSES is called as a folder here is: {}. The folders are taken for no labels, and their images \
+         have none; download.labels=top-folder makes this an error",
         first_few(names)
     ));
 }

@@ -57,7 +57,7 @@ pub(super) fn refuse_parts_inside(place: &Place, notes: &mut Vec<String>) -> Res
         return Ok(());
     }
     Err(Error::new(format!(
-        "it is not clear whether {}, or for training and testing",
+        "it is not clear whether {}, or divided once more into images for training and for testing",
         they(&paths, "is a class", "are classes")
     ))
     .help(
