@@ -23,7 +23,22 @@ const SAYS_NOTHING: [&str; 28] = [
 ];
 
 /// Words of roles that others are joined to without a sign between: `trainset`, `imgtest`.
-const JOINED: [&str; 7] = ["training", "train", "testing", "test", "validation", "valid", "val"];
+const JOINED: [&str; 14] = [
+    "training",
+    "train",
+    "testing",
+    "test",
+    "validation",
+    "valid",
+    "val",
+    "dev",
+    "eval",
+    "holdout",
+    "predict",
+    "pred",
+    "unlabeled",
+    "unlabelled",
+];
 
 /// What the words of a name say.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Parts and classes around each other: parts outside (`train/cat`), classes outside (`cat/train`), or no parts.
 
+use std::collections::BTreeSet;
+
 use pipeline::error::{Error, Result};
 
 use super::branch::Branch;
@@ -82,30 +84,38 @@ pub(super) fn by_names<'a>(
 /// Whether every folder holds nothing but folders for training and testing: `cat/train`, `cat/test`.
 fn has_classes_outside(level: &Branch, list: &List, labels: LabelsFrom) -> Result<bool> {
     let said = |top: &Branch| top.names().map(Spoken::of).collect::<Vec<_>>();
+    let one_rest =
+        level.folders.iter().flat_map(said).map(|spoken| spoken.rest).collect::<BTreeSet<_>>().len() == 1;
     let (mut roles, mut divided, mut all) = (Vec::new(), Vec::new(), level.loose.is_empty());
     for top in &level.folders {
         let said = said(top);
         let own = Spoken::of(top.name()).rest;
-        let of_parts =
-            |spoken: &Spoken| spoken.role.is_some() && (spoken.rest.is_empty() || spoken.rest == own);
-        all &= top.loose.is_empty() && !said.is_empty() && said.iter().all(of_parts);
-        let plain: Vec<_> = said.iter().filter(|s| s.is_plain()).filter_map(|s| s.role).collect();
-        if plain.contains(&SplitRole::Train) && plain.iter().any(|role| *role != SplitRole::Train) {
+        let fits = |rest: &str| rest.is_empty() || rest == own || one_rest;
+        all &= top.loose.is_empty() && !said.is_empty();
+        all &= said.iter().all(|spoken| spoken.role.is_some() && fits(&spoken.rest));
+        let trains = |rest: &str| said.iter().any(|s| s.role == Some(SplitRole::Train) && s.rest == rest);
+        if said.iter().any(|s| s.role.is_some_and(|role| role != SplitRole::Train) && trains(&s.rest)) {
             divided.push(top.path.as_str());
         }
         roles.extend(said.into_iter().filter_map(|spoken| spoken.role));
     }
     let unclear = |why: String| {
-        Err(Error::new(format!("it is not clear what {} hold for training and testing", first_few(&divided)))
-            .because(why)
-            .help(
-                "name every folder that trains or tests by its path: SET=\"download.train=a/train,b/train \
+        Err(Error::new(format!(
+            "it is not clear which images in {} train and which test",
+            first_few(&divided)
+        ))
+        .because(why)
+        .help(
+            "name every folder that trains or tests by its path: SET=\"download.train=a/train,b/train \
                  download.test=a/test,b/test\"; or take them for classes: SET=download.labels=parent-folder",
-            ))
+        ))
     };
     let inner = || level.folders.iter().flat_map(|top| top.names());
     if list.has_all(inner()) {
-        return Ok(false);
+        if divided.is_empty() || !list.has_all(level.names()) {
+            return Ok(false);
+        }
+        return unclear("CLASSES lists their names, too".to_owned());
     }
     let trains = roles.contains(&SplitRole::Train) && roles.iter().any(|role| *role != SplitRole::Train);
     if !(all && trains) {

@@ -149,7 +149,7 @@ fn compare_splits(
     }
     if missing.len() == test.len() {
         return Err(Error::new(format!(
-            "the folders of the images for testing are called otherwise than those for training: {}, and {}",
+            "the folders of the test images ({}) are called otherwise than those of the training images ({})",
             first_few(missing),
             first_few(train)
         ))

@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 
 use super::*;
 use crate::dataset::names::{canonical, normalised};
+use crate::dataset::user_images::part::Spoken;
 
 const TREES: u64 = 100_000;
 
@@ -130,11 +131,28 @@ type Truth = BTreeMap<String, (Option<Split>, Option<String>)>;
 /// A tree that was made from a truth.
 fn made(random: &mut ChaCha8Rng) -> (Owned, Truth) {
     let (mut asked, mut truth) = (Owned::default(), Truth::new());
+    // Folders inside classes, or around them.
+    let kind = random.random_range(0..8);
+    let (crossed, unlabeled, nested) = (kind == 0, kind == 1, kind == 2);
     let count = random.random_range(2..7);
-    let pool: &[&str] = if rarely(random, 2) { &NASTY } else { &NASTY[..19] };
+    let pool: &[&str] = match rarely(random, 2) {
+        // Among folders that are no classes, `train` and `val` are parts.
+        _ if unlabeled => &NASTY[..16],
+        true => &NASTY,
+        false => &NASTY[..19],
+    };
     let mut classes: BTreeSet<String> = (0..count).map(|_| pick(random, pool).to_owned()).collect();
     if rarely(random, 20) {
         classes.insert("long ".repeat(45) + "name");
+    }
+    // One class alone would be a folder around everything.
+    let told = |name: &String| {
+        // Where folders lie in them, those called `train` and `val` alone are parts.
+        let part = nested && Spoken::of(name).role.is_some();
+        Some(normalised(name)).filter(|_| name != "lost+found" && !part)
+    };
+    while classes.iter().filter_map(told).collect::<BTreeSet<_>>().len() < 2 {
+        classes.insert(pick(random, pool).to_owned());
     }
     let classes: Vec<String> = classes.into_iter().collect();
     let mut wrapper = String::new();
@@ -146,9 +164,6 @@ fn made(random: &mut ChaCha8Rng) -> (Owned, Truth) {
             wrapper += &format!("{name}/");
         }
     }
-    // Folders inside classes, or around them.
-    let kind = random.random_range(0..8);
-    let (crossed, unlabeled, nested) = (kind == 0, kind == 1, kind == 2);
     let around = nested && rarely(random, 2);
     let parts: Vec<(String, Option<Split>)> = if kind > 4 {
         vec![(String::new(), None)]
@@ -225,8 +240,16 @@ fn made(random: &mut ChaCha8Rng) -> (Owned, Truth) {
         }
     }
     if parts.len() > 1 && !crossed && rarely(random, 5) {
-        let open = parts[0].0.replace("train", "pred");
+        let open = parts[0].0.to_lowercase().replace("training", "pred").replace("train", "pred");
         asked.images.extend((0..3).map(|image| format!("{wrapper}{open}/{image}.png")));
+    }
+    // Nobody but a list says that this is a class.
+    if !asked.classes.iter().flatten().any(|class| class == "lost+found") {
+        truth.retain(|image, _| !image.contains("lost+found/"));
+    }
+    // Where no image tests, they are drawn.
+    if truth.values().all(|(split, _)| *split != Some(Split::Test)) {
+        truth.values_mut().for_each(|(split, _)| *split = None);
     }
     asked.tidy();
     (asked, truth)

@@ -8,11 +8,12 @@ use pipeline::error::{Error, Result};
 
 use super::arrangement::{Arrangement, Place, Shape};
 use super::branch::{Branch, joined};
-use super::{LabelsFrom, List, they, wrappers};
-use crate::dataset::first_few;
-use crate::dataset::names::Found;
+use super::fit::Fit;
+use super::unclear::{NO_LABELS, both_fit, refuse_containers, refuse_loose, refuse_parts_inside};
+use super::{LabelsFrom, List, wrappers};
 use crate::dataset::split::Split;
-use crate::dataset::user_images::part::{SplitRole, Spoken, says_nothing};
+use crate::dataset::first_few;
+use crate::dataset::user_images::part::says_nothing;
 
 /// Images of one split and one class.
 pub(super) struct Set {
@@ -48,9 +49,6 @@ impl Reading {
         }
     }
 }
-
-/// A setting by which the user overrules what was made of the names.
-const NO_LABELS: &str = "if the folders' names are no labels: SET=download.labels=none";
 
 /// The labels that the folders tell.
 pub(super) fn read(
@@ -135,23 +133,6 @@ fn read_as(places: &[Place], reading: Reading) -> Read {
     Read { sets: all, empty }
 }
 
-/// Images beside folders have no class.
-fn refuse_loose(place: &Place) -> Result<()> {
-    let Branch { loose, .. } = &place.at;
-    if loose.is_empty() || place.at.is_flat() {
-        return Ok(());
-    }
-    let loose: Vec<String> = loose.iter().map(|name| joined(&place.at.path, name)).collect();
-    Err(Error::new(format!(
-        "{} in no class's folder, beside the folders {}",
-        they(&loose, "is", "are"),
-        first_few(place.at.names())
-    ))
-    .help(format!(
-        "put every image into the folder of its class, or all of them into one folder without others; {NO_LABELS}"
-    )))
-}
-
 fn by_setting(places: &[Place], reading: Reading, list: &List) -> Result<Read> {
     places.iter().try_for_each(refuse_loose)?;
     let read = read_as(places, reading);
@@ -160,76 +141,6 @@ fn by_setting(places: &[Place], reading: Reading, list: &List) -> Result<Read> {
         return Err(fit.refusal(list));
     }
     Ok(read)
-}
-
-/// How the folders of a reading fit the list of classes.
-struct Fit {
-    /// Whether each part has folders of classes.
-    has_classes: Vec<bool>,
-    /// Folders that are no class.
-    unknown: BTreeSet<String>,
-    /// Classes that are folders.
-    known: BTreeSet<usize>,
-    /// Whether a part has both.
-    mixed: bool,
-}
-
-impl Fit {
-    fn of(sets: &[Set], parts: usize, list: &List) -> Result<Self> {
-        let mut fit = Self {
-            has_classes: vec![false; parts],
-            unknown: BTreeSet::new(),
-            known: BTreeSet::new(),
-            mixed: false,
-        };
-        let mut has_others = vec![false; parts];
-        for set in sets {
-            let Some(class) = &set.class else { continue };
-            match list.index.find(class) {
-                Found::One(index) => {
-                    fit.known.insert(index);
-                    fit.has_classes[set.part] = true;
-                }
-                Found::Nothing => {
-                    fit.unknown.insert(class.clone());
-                    has_others[set.part] = true;
-                }
-                Found::Several(several) => {
-                    let names = list.names.unwrap_or_default();
-                    let several = several.iter().filter_map(|index| names.get(*index));
-                    return Err(Error::new(format!(
-                        "the folder `{}` is like several classes in CLASSES: {}",
-                        set.folder,
-                        first_few(several)
-                    ))
-                    .help("call it exactly as one of them is written"));
-                }
-            }
-        }
-        fit.mixed = fit.has_classes.iter().zip(&has_others).any(|(classes, others)| *classes && *others);
-        Ok(fit)
-    }
-
-    fn fits(&self) -> bool {
-        !self.mixed && self.has_classes.contains(&true)
-    }
-
-    fn has_none(&self) -> bool {
-        self.known.is_empty()
-    }
-
-    fn refusal(&self, list: &List) -> Error {
-        let names = list.names.unwrap_or_default().iter().enumerate();
-        let without: Vec<&String> =
-            names.filter(|(index, _)| !self.known.contains(index)).map(|(_, name)| name).collect();
-        let (of, classes) = match without.len() {
-            0 => ("all classes have a folder", String::new()),
-            _ => ("classes without a folder: ", first_few(&without)),
-        };
-        Error::new(format!("folders that are no class: {}; {of}{classes}", first_few(&self.unknown))).help(
-            format!("call the folders as CLASSES calls the classes, or the other way round; {NO_LABELS}"),
-        )
-    }
 }
 
 /// The reading that the list of classes decides for.
@@ -324,8 +235,8 @@ fn no_labels(places: &[Place], fit: &Fit, list: &List, notes: &mut Vec<String>) 
 fn say_no_labels<'n>(names: impl Iterator<Item = &'n str>, notes: &mut Vec<String>) {
     let names: Vec<&str> = names.collect();
     notes.push(format!(
-        "CLASSES lists no class that is called as a folder here is ({}): the folders are taken for no labels, and their \
-         images have none; download.labels=top-folder makes this an error",
+        "no class in CLASSES is called as a folder here is: {}. The folders are taken for no labels, and their images \
+         have none; download.labels=top-folder makes this an error",
         first_few(names)
     ));
 }
@@ -367,75 +278,6 @@ fn by_names(places: &[Place], notes: &mut Vec<String>) -> Result<Read> {
 fn nested_folders<'t>(places: &'t [Place]) -> Vec<&'t str> {
     let tops = places.iter().flat_map(|place| &place.at.folders);
     tops.flat_map(|top| &top.folders).map(|inner| inner.path.as_str()).collect()
-}
-
-/// A part that is itself divided, as `train/train` and `train/val`.
-fn refuse_parts_inside(place: &Place, notes: &mut Vec<String>) -> Result<()> {
-    if !place.is_part {
-        return Ok(());
-    }
-    let role =
-        |folder: &Branch| Some(Spoken::of(folder.name())).filter(Spoken::is_plain).and_then(|said| said.role);
-    let (parts, others): (Vec<&Branch>, Vec<&Branch>) =
-        place.at.folders.iter().partition(|folder| role(folder).is_some());
-    let paths: Vec<&str> = parts.iter().map(|part| part.path.as_str()).collect();
-    if paths.is_empty() {
-        return Ok(());
-    }
-    let trains_only = parts.iter().all(|part| role(part) == Some(SplitRole::Train));
-    if !others.is_empty() && trains_only {
-        notes.push(format!(
-            "{}, as other classes lie beside it; CLASSES=classes.txt says which classes there are",
-            they(&paths, "is taken for a class", "are taken for classes")
-        ));
-        return Ok(());
-    }
-    Err(Error::new(format!(
-        "it is not clear whether {}, or for training and testing",
-        they(&paths, "is a class", "are classes")
-    ))
-    .help(
-        "list the classes in CLASSES=classes.txt, or name the folders that train and test by their paths: \
-         SET=\"download.train=… download.test=…\"",
-    ))
-}
-
-/// `images` beside `masks`: such a name is rarely a class's.
-fn refuse_containers(at: &Branch) -> Result<()> {
-    const CONTAINERS: [&str; 8] =
-        ["image", "images", "img", "imgs", "data", "dataset", "datasets", "jpegimages"];
-    let container = at.names().find(|name| CONTAINERS.contains(&name.to_lowercase().as_str()));
-    match container {
-        Some(name) if at.folders.len() > 1 => Err(Error::new(format!(
-            "it is not clear whether the folder `{name}` is a class, as {} beside it",
-            they(&at.names().filter(|other| *other != name).collect::<Vec<_>>(), "is", "are")
-        ))
-        .help(
-            "if it holds the images and the others do not, name that folder alone: SET=download.train=…; if all are \
-             classes, list them in CLASSES=classes.txt or say SET=download.labels=top-folder",
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// Two readings fit.
-fn both_fit(top: &Read, parent: &Read, why: &str) -> Error {
-    let names = |read: &Read| {
-        let names: BTreeSet<&str> = read.sets.iter().filter_map(|set| set.class.as_deref()).collect();
-        first_few(names)
-    };
-    let example = parent.sets.iter().find(|set| set.class.is_some()).map_or("", |set| set.folder.as_str());
-    Error::new(format!(
-        "it is not clear which folders are the classes, in `{example}` and the like: the top ones ({}) or the innermost \
-         ones ({})",
-        names(top),
-        names(parent)
-    ))
-    .because(why)
-    .help(
-        "say SET=download.labels=top-folder or SET=download.labels=parent-folder, or list the classes in \
-         CLASSES=classes.txt",
-    )
 }
 
 /// Classes outside, parts inside.

@@ -49,11 +49,23 @@ pub(super) fn are_parts(
         let alone = said.len() == 1 && !said[0].is_plain();
         return if alone { Ok(false) } else { numbers_agree(&said).map(|()| true) };
     }
+    if shares_a_rest(&said) {
+        return Err(some_are_parts(&said));
+    }
+    if !all_have_roles && said.iter().any(Said::is_plain) {
+        if !classes_asked_for {
+            return Err(some_are_parts(&said));
+        }
+        let plain: Vec<&str> =
+            said.iter().filter(|said| said.is_plain()).map(|said| said.folder.name()).collect();
+        notes.push(format!(
+            "{} as their neighbours are, as download.labels is top-folder; download.train=… and download.test=… name \
+             folders that train and test",
+            they(&plain, "is a class", "are classes")
+        ));
+    }
     if classes_asked_for {
         return Ok(false);
-    }
-    if shares_a_rest(&said) || (!all_have_roles && said.iter().any(Said::is_plain)) {
-        return Err(some_are_parts(&said));
     }
     if all_have_roles && !list.has_any(level.names()) {
         return other_words_differ(&said, notes);
@@ -68,13 +80,15 @@ fn all_are_classes(
     classes_asked_for: bool,
     notes: &mut Vec<String>,
 ) -> Result<bool> {
-    if classes_asked_for || !said.iter().all(Said::is_plain) {
+    if !said.iter().all(Said::is_plain) {
         return Ok(false);
     }
     let names: Vec<&str> = said.iter().map(|said| said.folder.name()).collect();
-    let inner_are_classes = list.has_all(said.iter().flat_map(|said| said.folder.names()));
+    let inner_are_classes =
+        list.has_any(said.iter().flat_map(|said| said.folder.descendants()).map(Branch::name));
     match (said.len() == 1, inner_are_classes) {
         (true, true) => Ok(true),
+        (_, false) if classes_asked_for => Ok(false),
         (false, false) => {
             notes.push(format!(
                 "{}, as CLASSES lists {}; download.train=… and download.test=… name folders that train and test",
@@ -88,8 +102,10 @@ fn all_are_classes(
              or testing are called",
             they(&names, "is a class", "are classes")
         ))
-        .help("download.train=… and download.test=… name folders that train and test; download.labels=top-folder says \
-               that the folders are classes")),
+        .help(
+            "SET=download.train=… names the folders that train; with SET=download.train=. none of them is a part, and \
+             they are classes",
+        )),
     }
 }
 
@@ -112,9 +128,18 @@ fn numbers_agree(said: &[Said]) -> Result<()> {
 fn shares_a_rest(said: &[Said]) -> bool {
     let mut roles: BTreeMap<&str, BTreeSet<SplitRole>> = BTreeMap::new();
     for Said { spoken, .. } in said {
-        roles.entry(&spoken.rest).or_default().extend(spoken.role);
+        if let Some(role) = spoken.role {
+            roles.entry(&spoken.rest).or_default().insert(role);
+        }
     }
     roles.values().any(|roles| roles.len() > 1)
+}
+
+/// Whether names of folders in this one say different roles of the same thing.
+pub(super) fn names_divide(level: &Branch) -> bool {
+    let said: Vec<Said> =
+        level.folders.iter().map(|folder| Said { folder, spoken: Spoken::of(folder.name()) }).collect();
+    shares_a_rest(&said)
 }
 
 /// `train_station` and `test_tube`: classes, unless each holds further folders.
@@ -150,7 +175,7 @@ fn some_are_parts(said: &[Said]) -> Error {
     };
     Error::new(what).help(
         "name the folders that train and test: SET=\"download.train=… download.test=…\"; if all of them are classes, \
-         list them in CLASSES=classes.txt or say SET=download.labels=top-folder",
+         list them in CLASSES=classes.txt or say SET=download.train=., by which none of them is a part",
     )
 }
 

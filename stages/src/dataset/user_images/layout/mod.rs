@@ -2,15 +2,18 @@
 //!
 //! It reads paths alone, in steps: the tree of folders (`branch`), folders around everything (`wrappers`), the parts that
 //! train and test, as settings name them (`named`) or going by their names (`level`, `arrangement`), where the labels are
-//! (`labels`), and which names are one class (`classes`). Each step takes what is clear, says what it assumed together
-//! with the setting that overrides it, and refuses the rest with both readings. It knows nothing of files or images.
+//! (`labels`, which compares folders with the list of classes through `fit` and refuses through `unclear`), and which
+//! names are one class (`classes`). Each step takes what is clear, says what it assumed together with the setting that
+//! overrides it, and refuses the rest with both readings. It knows nothing of files or images.
 
 mod arrangement;
 mod branch;
 mod classes;
+mod fit;
 mod labels;
 mod level;
 mod named;
+mod unclear;
 mod wrappers;
 
 use pipeline::error::{Error, Result};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use pipeline::error::{Error, Result};
 
-use super::arrangement::{Arrangement, By, Item, Shape, divide};
+use super::arrangement::{Arrangement, By, Item, Place, Shape, divide};
 use super::branch::{Branch, joined};
 use super::{Question, below, images};
 use crate::dataset::first_few;
@@ -80,7 +80,7 @@ pub(super) fn arrange<'a>(
         }
         in_folders_of_classes(level, &roles)
     } else {
-        by_path(root, level, &roles)
+        by_path(root, level, &roles)?
     };
     let mut items = named;
     find_missing_side(&mut items, &mut others, level, in_classes > 0)?;
@@ -100,7 +100,8 @@ pub(super) fn arrange<'a>(
         Shape::ClassesOutside { level: level.clone(), parts }
     } else {
         if whole {
-            parts.iter_mut().filter(|part| part.at.path == level.path).for_each(|part| part.is_part = false);
+            let around = |part: &&mut Place| part.at.path.is_empty() || part.at.path == level.path;
+            parts.iter_mut().filter(around).for_each(|part| part.is_part = false);
         }
         Shape::PartsOutside(parts)
     };
@@ -144,8 +145,9 @@ fn target(name: &str, root: &Branch, level: &Branch) -> Option<Target> {
 }
 
 fn unknown(setting: &str, name: &str, level: &Branch) -> Error {
-    suggest::unknown("folder of images", name, level.names().map(str::to_owned))
-        .because(format!("{setting} names it"))
+    let error = suggest::unknown("folder of images", name, level.names().map(str::to_owned));
+    let error = error.because(format!("{setting} names it"));
+    if level.is_flat() { error.help("leave the setting empty: all images lie in one folder") } else { error }
 }
 
 /// A folder in another that is named, too, would be of two splits.
@@ -193,7 +195,7 @@ fn by_path<'a>(
     root: &Branch<'a>,
     level: &Branch<'a>,
     roles: &BTreeMap<Target, SplitRole>,
-) -> (Vec<Item<'a>>, Vec<Branch<'a>>) {
+) -> Result<(Vec<Item<'a>>, Vec<Branch<'a>>)> {
     let mut items = Vec::new();
     let mut paths = Vec::new();
     for (target, role) in roles {
@@ -207,15 +209,20 @@ fn by_path<'a>(
     let mut others = Vec::new();
     match roles.get(&Target::Remainder) {
         Some(role) => {
-            let at = level.without(&paths);
-            if at.count() > 0 {
-                items.push(Item { label: ".".to_owned(), at, role: *role });
+            // A folder around everything may itself be named.
+            let inside = paths.iter().all(|path| level.path.is_empty() || below(path, &level.path));
+            let at = if inside { level.without(&paths) } else { root.without(&paths) };
+            if at.count() == 0 {
+                return Err(Error::new("`.` in download.train or download.test means no image")
+                    .because("every image is in a folder that is named besides")
+                    .help("leave it out"));
             }
+            items.push(Item { label: ".".to_owned(), at, role: *role });
         }
         None => others_than(root, &paths, &mut others),
     }
     items.sort_by(|a, b| a.at.path.cmp(&b.at.path));
-    (items, others)
+    Ok((items, others))
 }
 
 /// What lies in none of the folders: whole folders where no named one is in them.

@@ -265,12 +265,7 @@ fn what_may_be_parts_or_classes_is_refused_with_the_settings() {
     ] {
         tree(files).refused(&["download.train="]);
     }
-    tree(&["bus/a.png", "train/a.png"]).refused(&[
-        "`bus`",
-        "`train`",
-        "CLASSES=",
-        "download.labels=top-folder",
-    ]);
+    tree(&["bus/a.png", "train/a.png"]).refused(&["`bus`", "`train`", "CLASSES=", "download.train=."]);
     tree(&["images/a.png", "masks/a.png"]).refused(&["`images`", "`masks`"]);
 }
 
@@ -284,7 +279,7 @@ fn the_list_decides_whether_a_folder_called_train_is_a_class() {
     assert_eq!(outside.listing(&["car", "train"]).read()[0], "train car in train/car: a.png");
     let one = tree(&["train/car/a.png", "train/train/a.png"]).listing(&["car", "train"]);
     assert_eq!(one.read(), ["- car in train/car: a.png", "- train in train/train: a.png"]);
-    tree(&["train/a.png"]).listing(&["bus", "train"]).refused(&["`train`", "download.train=", "top-folder"]);
+    tree(&["train/a.png"]).listing(&["bus", "train"]).refused(&["`train`", "download.train=."]);
     let both = tree(&["test/a.png", "train/a.png"]).listing(&["test", "train"]);
     assert_eq!(both.read(), ["- test in test: a.png", "- train in train: a.png"]);
     both.says(&["are classes, as CLASSES lists them"]);

@@ -34,12 +34,18 @@ pub(super) fn outer<'t, 'a>(root: &'t Branch<'a>, list: &List, labels: LabelsFro
 /// class there.
 pub(super) fn pass_within(places: &mut [Place], list: &List, labels: LabelsFrom, notes: &mut Vec<String>) {
     let several = |at: &Branch| at.folders.len() > 1;
-    let mut classes = BTreeSet::new();
-    for place in &*places {
-        for at in [&place.at, through(&place.at, list, labels, &BTreeSet::new(), true)] {
-            classes.extend(at.names().filter(|_| several(at)).map(normalised));
+    let names = |inside: bool| {
+        let mut names = BTreeSet::new();
+        for place in &*places {
+            let none = BTreeSet::new();
+            let at = if inside { through(&place.at, list, labels, &none, true) } else { &place.at };
+            names.extend(at.names().filter(|_| several(at)).map(normalised));
         }
-    }
+        names
+    };
+    // A part that begins with several folders shows best what the classes are called.
+    let direct = names(false);
+    let classes = if direct.is_empty() { names(true) } else { direct };
     // `val/images/` beside `train/cat/` and `train/dog/`. Without such a part beside it, one folder may be a class.
     let reached = |place: &Place| through(&place.at, list, labels, &classes, true).is_flat();
     let vague = places.iter().any(|place| several(through(&place.at, list, labels, &classes, true)))
@@ -69,7 +75,10 @@ fn through<'t, 'a>(
     while let Some(only) = only_folder(at) {
         let other_role = role(only).is_some_and(|its| role(part).is_some_and(|of_part| its != of_part));
         let flat = only.is_flat() && !(same_name(at, only) || (vague && names_no_class(only, labels)));
-        if other_role || flat || is_class(only, list) || classes.contains(&normalised(only.name())) {
+        // A class in another part, and what lies in it is none there.
+        let name = normalised(only.name());
+        let inner = only.names().map(normalised).any(|inner| classes.contains(&inner));
+        if other_role || flat || is_class(only, list) || (classes.contains(&name) && !inner) {
             break;
         }
         at = only;
@@ -95,9 +104,10 @@ fn names_no_class(folder: &Branch, labels: LabelsFrom) -> bool {
     matches!(labels, LabelsFrom::Auto | LabelsFrom::None) && says_nothing(folder.name())
 }
 
-/// Whether the list has the folder as a class, and not the folders in it.
+/// Whether the list has the folder as a class, and none that lies in it.
 fn is_class(folder: &Branch, list: &List) -> bool {
-    list.find(folder.name()).is_some() && !list.has_all(folder.names())
+    let inside = || list.has_any(folder.descendants().into_iter().map(Branch::name));
+    list.find(folder.name()).is_some() && !inside()
 }
 
 fn holds_parts(folder: &Branch) -> bool {
