@@ -118,9 +118,8 @@ fn objects(text: &str) -> Result<(Vec<Object>, &'static str)> {
             Ok(value) => objects.push(object(at, value, "line")?),
             // Objects that are spread over lines.
             Err(_) if at == 1 || objects.is_empty() => {
-                let spread = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-                let spread: Vec<Value> = spread
-                    .collect::<Result<_, _>>()
+                let spread = stream(text)
+                    .or_else(|_| stream(&without_nan(text)))
                     .or_fail(|| Error::new(format!("line {at} of the votes is no JSON")).help(SHAPE))?;
                 let spread = (1..).zip(spread).map(|(at, value)| object(at, value, "entry"));
                 return Ok((spread.collect::<Result<_>>()?, "entry"));
@@ -147,6 +146,11 @@ fn object(at: usize, value: Value, unit: &str) -> Result<Object> {
 fn brief(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() > 60 { text.chars().take(60).chain(['…']).collect() } else { text }
+}
+
+/// The values of a text, one after the other.
+fn stream(text: &str) -> serde_json::Result<Vec<Value>> {
+    serde_json::Deserializer::from_str(text).into_iter().collect()
 }
 
 /// JSON, in which Python also writes NaN where there is nothing.
