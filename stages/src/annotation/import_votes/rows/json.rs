@@ -49,13 +49,9 @@ pub(super) fn read(text: &str, lone: &str) -> Result<VoteTable> {
         };
         let answer = match value(columns.class) {
             None => None,
-            Some(Value::Number(number)) if numbers => {
+            Some(value @ Value::Number(number)) if numbers => {
                 let number = number.as_i64().or_else(|| whole(number.as_f64()?));
-                Some(
-                    number
-                        .map(VoteAnswer::Number)
-                        .ok_or_else(|| wrong("class", &object[&names[columns.class]]))?,
-                )
+                Some(VoteAnswer::Number(number.ok_or_else(|| wrong("class", value))?))
             }
             Some(Value::Number(number)) => Some(VoteAnswer::Text(number.to_string())),
             Some(Value::String(text)) => Some(VoteAnswer::Text(text.clone())),
