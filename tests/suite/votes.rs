@@ -131,6 +131,57 @@ fn votes_of_others_train_a_student_and_no_clip_is_asked() {
     assert_eq!(project.ran(), ["annotate", "label"]);
 }
 
+/// The same votes as lines of text, with names of columns that other programs give.
+#[test]
+fn votes_in_a_table_of_text_are_those_of_the_parquet_file() {
+    let project = with_votes_table();
+    run(&project).args(["--only", "label"]).ok();
+    let expected = project.table("label/labels.parquet");
+    let (mut csv, mut json) = ("\u{feff}Image_ID;Model;Answer;Score\r\n".to_owned(), String::new());
+    for (id, annotator, answer, confidence) in two_annotators() {
+        let (answer, sure) = (answer.unwrap_or_default(), confidence.map(|sure| sure.to_string()));
+        let sure = sure.unwrap_or_default().replace('.', ",");
+        csv += &format!("{};{annotator};\"{answer}\";{sure}\r\n", id.replace('/', "\\"));
+        let row =
+            serde_json::json!({"id": id, "annotator": annotator, "class": answer, "confidence": confidence});
+        json += &format!("{row}\n");
+    }
+    for (name, text) in [("votes.csv", csv), ("votes.jsonl", json)] {
+        project.file(name, &text);
+        let (file, aliases) = (project.path(name), project.path("aliases.txt"));
+        let run =
+            project.run().args(["--labels", "votes", "--votes", file.to_str().unwrap(), "--only", "label"]);
+        let ran = run.set(&format!("votes.aliases={}", aliases.display())).ok();
+        assert_eq!(project.table("label/labels.parquet"), expected, "{name}");
+        let said = ran.stderr.contains("the column `Answer` is taken for `class`")
+            && ran.stderr.contains("ids are written otherwise");
+        assert_eq!(said, name == "votes.csv", "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_answer_that_names_two_classes_makes_both_candidates() {
+    let project = with_votes_table();
+    let [one, two] = [CLASSES[0], CLASSES[1]];
+    let mut rows = two_annotators();
+    rows.retain(|row| row.1 == "llava");
+    rows[0].2 = Some(format!("{two} or {one}"));
+    rows[1].2 = Some(format!("There is no {one}."));
+    votes_table::write(&project.path("votes.parquet"), &rows);
+    let ran = run(&project).args(["--only", "statistics"]).ok();
+    let labels = project.table("label/labels.parquet");
+    let candidates = labels.column_by_name("candidates").unwrap().as_list::<i32>();
+    let of = |row: usize| candidates.value(row).as_primitive::<UInt16Type>().values().to_vec();
+    assert_eq!((of(0), of(1)), (vec![0, 1], vec![0, 1, 2, 3]));
+    assert_eq!(texts(&project.table("annotate/further.parquet"), "id"), ["train-00000/000000"]);
+    assert!(texts(&project.table("annotate/unmatched.parquet"), "reason").contains(&"negation".to_owned()));
+    assert!(
+        ran.stderr.contains("1 name several classes") && ran.stderr.contains("1 say what it is not"),
+        "{}",
+        ran.stderr
+    );
+}
+
 #[test]
 fn votes_join_those_of_clip() {
     let project = with_votes_table();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
@@ -37,7 +37,28 @@ fn a_table_of_votes() {
     let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let whole = fs::read(&path).unwrap();
+    corrupt_votes("votes of others", &path, &fs::read(&path).unwrap());
+}
+
+#[test]
+fn a_table_of_votes_as_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows =
+        (0..40).map(|n| (format!("train/{n:06}"), ["a cat, no dog", "it isn't a dog", "不是猫", "2"][n % 4]));
+    let csv = rows.clone().map(|(id, answer)| format!("{id},llava,\"{answer}\",0.5\n")).collect::<String>();
+    let csv = format!("id,annotator,class,confidence\n{csv}");
+    let json = rows.map(|(id, answer)| {
+        format!(
+            "{{\"id\": \"{id}\", \"annotator\": \"llava\", \"class\": \"{answer}\", \"confidence\": NaN}}\n"
+        )
+    });
+    for (name, text) in [("votes.csv", csv), ("votes.jsonl", json.collect())] {
+        corrupt_votes("votes of others as text", &folder.path().join(name), text.as_bytes());
+    }
+}
+
+/// Corrupts a table of votes, and imports it.
+fn corrupt_votes(name: &'static str, path: &Path, whole: &[u8]) {
     let index = Index {
         ids: ids(),
         splits: vec![Split::Train; 40],
@@ -46,7 +67,7 @@ fn a_table_of_votes() {
     };
     let images = Arc::new(Images::new(index, vec![Vec::new(); 40], vec![None; 40]));
     let import = ImportVotes {
-        file: path.clone(),
+        file: path.to_owned(),
         annotator: None,
         class_texts: names().classes,
         aliases: BTreeMap::new(),
@@ -54,9 +75,9 @@ fn a_table_of_votes() {
         incomplete: true,
         surplus: true,
     };
-    let mut trial = Trial::new("votes of others");
+    let mut trial = Trial::new(name);
     for _ in 0..tries() {
-        fs::write(&path, corrupt(&whole, &mut trial.random)).unwrap();
+        fs::write(path, corrupt(whole, &mut trial.random)).unwrap();
         trial.of(|| {
             import
                 .check(&Machine::default())

@@ -168,6 +168,8 @@ fn what_is_negated_is_no_vote() {
         ("a cat, not a dog", Within(0)),
         ("It is a cat and not a dog.", Within(0)),
         ("This is not a dog. It is a cat.", Within(0)),
+        ("It is not 2. A dog.", Within(1)),
+        ("not a pet, e.g. a dog", Negated),
         ("Not a dog, a cat.", Within(0)),
         ("No, it's a dog", Within(1)),
         ("It's not a dog, it's a cat", Within(0)),

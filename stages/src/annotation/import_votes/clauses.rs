@@ -85,7 +85,7 @@ impl Reader<'_> {
     fn ends_before(&self, at: usize) -> bool {
         let before = self.text.before(at);
         // The point of an abbreviation ends none: e.g. a dog.
-        let short = at > 0 && self.word_at(at - 1).len() == 1 && self.word_at(at - 1).is_ascii();
+        let short = at > 0 && matches!(self.word_at(at - 1), "e" | "g" | "i.e" | "eg");
         before.contains(['!', '?', ';', '\n', '。']) || before.contains('.') && !short
     }
 

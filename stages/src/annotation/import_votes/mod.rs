@@ -82,12 +82,6 @@ impl Stage for ImportVotes {
     }
 }
 
-/// A vote: an annotator's classes for an image, ascending, and how sure it is of them.
-struct Vote {
-    classes: Vec<u16>,
-    confidence: f64,
-}
-
 impl ImportVotes {
     /// Turns rows into votes.
     fn count(&self, table: &VoteTable, index: &Index, context: &Context) -> Result<Votes> {
@@ -102,8 +96,9 @@ impl ImportVotes {
         let annotator_of: HashMap<&str, usize> =
             annotators.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
         let (width, classes) = (annotators.len(), index.classes.len());
-        let mut votes: Vec<Option<Vote>> = Vec::new();
-        votes.resize_with(index.ids.len() * width, || None);
+        let mut votes = vec![None; index.ids.len() * width];
+        let mut confidences = vec![0.0f64; votes.len()];
+        let mut further: Vec<Further> = Vec::new();
         let mut counts = AnswerCounts::default();
         let mut unmatched: BTreeMap<(&str, &str, &'static str), u64> = BTreeMap::new();
         let mut read: HashMap<&str, Match> = HashMap::new();
@@ -157,7 +152,10 @@ impl ImportVotes {
                 counts.unsure += 1;
                 continue;
             }
-            votes[image * width + annotator] = Some(Vote { classes: named, confidence: row.confidence });
+            votes[image * width + annotator] = named.first().copied();
+            confidences[image * width + annotator] = row.confidence;
+            let others = named.iter().skip(1);
+            further.extend(others.map(|&class| Further { row: image, annotator: *annotator, class }));
         }
         let mut unmatched: Vec<Unmatched> = (unmatched.into_iter())
             .map(|((annotator, answer, reason), images)| Unmatched {
@@ -178,19 +176,20 @@ impl ImportVotes {
                 ),
             ));
         }
-        let further = votes.iter().enumerate().flat_map(|(at, vote)| {
-            let others = vote.as_ref().map_or(&[][..], |vote| &vote.classes[1..]);
-            others.iter().map(move |&class| Further { row: at / width, annotator: at % width, class })
-        });
-        Ok(Votes {
+        further.sort_unstable();
+        let mut votes = Votes {
             ids: index.ids.clone(),
             splits: index.splits.clone(),
-            mean_probs: votes.chunks(width).flat_map(|votes| mean(votes, classes)).collect(),
-            further: further.collect(),
-            votes: votes.iter().map(|vote| vote.as_ref()?.classes.first().copied()).collect(),
+            votes,
+            mean_probs: Vec::new(),
+            further,
             unmatched,
             names: Names { annotators, classes: index.classes.clone() },
-        })
+        };
+        votes.mean_probs = (confidences.chunks(width).enumerate())
+            .flat_map(|(row, confidences)| mean(&votes, row, confidences))
+            .collect();
+        Ok(votes)
     }
 }
 

@@ -4,10 +4,14 @@
 
 use std::collections::HashSet;
 
-use super::Vote;
 use super::answers::Match;
+<<<<<<< HEAD
 use crate::artifacts::annotation::Unmatched;
 use crate::dataset::first_few;
+=======
+use crate::artifacts::annotation::{Unmatched, Votes};
+use crate::dataset::user_images::first_few;
+>>>>>>> h-votes
 
 /// How many answers were matched to a class in which way, and how many were not.
 #[derive(Default)]
@@ -74,12 +78,18 @@ pub(super) fn distinct(unmatched: &[Unmatched]) -> Vec<&String> {
     unmatched.iter().map(|answer| &answer.answer).filter(|answer| seen.insert(*answer)).collect()
 }
 
-/// Mean class probabilities over the annotators who voted. The classes that a vote names share its confidence equally,
-/// and the other classes the rest. Without votes all classes are equally probable.
-pub(super) fn mean(votes: &[Option<Vote>], classes: usize) -> Vec<f32> {
+/// Mean class probabilities of image `row` over the annotators who voted, of whom each has a confidence. The classes that
+/// an annotator names share its confidence equally, and the other classes the rest. Without votes all classes are equally
+/// probable.
+pub(super) fn mean(votes: &Votes, row: usize, confidences: &[f64]) -> Vec<f32> {
+    let classes = votes.names.classes.len();
+    let further = votes.further_on(row);
     let mut sum = vec![0.0f64; classes];
     let mut count = 0.0;
-    for Vote { classes: named, confidence } in votes.iter().flatten() {
+    for (annotator, (vote, confidence)) in votes.on(row).iter().zip(confidences).enumerate() {
+        let Some(vote) = *vote else { continue };
+        let others = further.iter().filter(|further| further.annotator == annotator);
+        let named: Vec<u16> = std::iter::once(vote).chain(others.map(|further| further.class)).collect();
         // Whoever names every class says nothing of them, however sure.
         let confidence = if named.len() == classes { 1.0 } else { *confidence };
         let rest = (1.0 - confidence) / classes.saturating_sub(named.len()).max(1) as f64;

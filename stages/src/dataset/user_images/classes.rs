@@ -160,8 +160,7 @@ mod tests {
 
     #[test]
     fn a_line_is_a_name_or_a_name_and_its_texts() {
-        let text =
-            "\u{feff}# clothes\r\nT-shirt/top: t-shirt|  top \r\n\r\nankle_boot\n12:30\nC#\n  猫: a cat\n";
+        let text = "# clothes\r\nT-shirt/top: t-shirt|  top \r\n\r\nankle_boot\n12:30\nC#\n  猫: a cat\n";
         let ClassList { classes, notes } = parse(text, false).unwrap();
         assert!(notes.is_empty(), "{notes:?}");
         assert_eq!(classes.names, ["T-shirt/top", "ankle_boot", "12:30", "C#", "猫"]);

@@ -49,13 +49,9 @@ pub(super) fn read(text: &str, lone: &str) -> Result<VoteTable> {
         };
         let answer = match value(columns.class) {
             None => None,
-            Some(Value::Number(number)) if numbers => {
+            Some(value @ Value::Number(number)) if numbers => {
                 let number = number.as_i64().or_else(|| whole(number.as_f64()?));
-                Some(
-                    number
-                        .map(VoteAnswer::Number)
-                        .ok_or_else(|| wrong("class", &object[&names[columns.class]]))?,
-                )
+                Some(VoteAnswer::Number(number.ok_or_else(|| wrong("class", value))?))
             }
             Some(Value::Number(number)) => Some(VoteAnswer::Text(number.to_string())),
             Some(Value::String(text)) => Some(VoteAnswer::Text(text.clone())),
@@ -118,9 +114,8 @@ fn objects(text: &str) -> Result<(Vec<Object>, &'static str)> {
             Ok(value) => objects.push(object(at, value, "line")?),
             // Objects that are spread over lines.
             Err(_) if at == 1 || objects.is_empty() => {
-                let spread = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-                let spread: Vec<Value> = spread
-                    .collect::<Result<_, _>>()
+                let spread = stream(text)
+                    .or_else(|_| stream(&without_nan(text)))
                     .or_fail(|| Error::new(format!("line {at} of the votes is no JSON")).help(SHAPE))?;
                 let spread = (1..).zip(spread).map(|(at, value)| object(at, value, "entry"));
                 return Ok((spread.collect::<Result<_>>()?, "entry"));
@@ -147,6 +142,11 @@ fn object(at: usize, value: Value, unit: &str) -> Result<Object> {
 fn brief(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() > 60 { text.chars().take(60).chain(['…']).collect() } else { text }
+}
+
+/// The values of a text, one after the other.
+fn stream(text: &str) -> serde_json::Result<Vec<Value>> {
+    serde_json::Deserializer::from_str(text).into_iter().collect()
 }
 
 /// JSON, in which Python also writes NaN where there is nothing.

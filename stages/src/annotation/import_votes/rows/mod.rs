@@ -233,7 +233,7 @@ fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < 9e15).then_some(value as i64)
 }
 
-/// The text of a Parquet file's reader, named here because `parquet` is a room of this folder as well.
+/// The reader of a Parquet file. In the modules below, `parquet` alone is the one of them that is called so.
 type ParquetReader = ParquetRecordBatchReaderBuilder<File>;
 
 #[cfg(test)]

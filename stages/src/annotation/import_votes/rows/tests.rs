@@ -133,7 +133,7 @@ fn what_is_wrong_is_said_with_its_line() {
     refused(
         "x.json",
         "{\"id\": {\"0\": \"a\"}, \"annotator\": {\"0\": \"m\"}, \"class\": {\"0\": \"cat\"}}",
-        &["entry 1", "records"],
+        &["line 1", "records"],
     );
     refused("x.csv", b"id,annotator,class\na,m,caf\xe9\n", &["UTF-8"]);
 }
