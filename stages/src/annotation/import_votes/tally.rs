@@ -5,13 +5,8 @@
 use std::collections::HashSet;
 
 use super::answers::Match;
-<<<<<<< HEAD
-use crate::artifacts::annotation::Unmatched;
-use crate::dataset::first_few;
-=======
 use crate::artifacts::annotation::{Unmatched, Votes};
-use crate::dataset::user_images::first_few;
->>>>>>> h-votes
+use crate::dataset::first_few;
 
 /// How many answers were matched to a class in which way, and how many were not.
 #[derive(Default)]

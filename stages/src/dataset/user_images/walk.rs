@@ -11,6 +11,7 @@ use std::path::Path;
 
 use pipeline::error::{Error, OrFail, Result};
 
+use super::layout::is_of_a_system;
 use super::metadata::is_metadata;
 use crate::dataset::first_few;
 use crate::vision::decode::{ENOUGH, is_image};
@@ -230,7 +231,10 @@ impl Walk<'_> {
             }
         };
         if metadata.is_dir() {
-            if !(self.excluded)(path) {
+            if is_of_a_system(name) {
+                // Not even looked into: only the system itself may. The layout says that it is passed over.
+                tree.folders.push(place);
+            } else if !(self.excluded)(path) {
                 self.below(path, &format!("{place}/"), ancestors, tree)?;
                 tree.folders.push(place);
             }

@@ -24,7 +24,7 @@ const OF_SYSTEMS: [&str; 15] = [
 ];
 
 /// Whether systems and programs make folders of this name.
-fn is_of_a_system(name: &str) -> bool {
+pub(in crate::dataset::user_images) fn is_of_a_system(name: &str) -> bool {
     let name = name.to_lowercase();
     OF_SYSTEMS.contains(&name.as_str()) || name.starts_with(".trash")
 }

@@ -7,8 +7,8 @@ use pipeline::error::{Error, Result};
 use super::List;
 use super::labels::Set;
 use super::unclear::NO_LABELS;
-use crate::dataset::names::Found;
 use crate::dataset::first_few;
+use crate::dataset::names::Found;
 
 /// How the folders of a reading fit the list of classes.
 pub(super) struct Fit {

@@ -11,8 +11,8 @@ use super::branch::{Branch, joined};
 use super::fit::Fit;
 use super::unclear::{NO_LABELS, both_fit, refuse_containers, refuse_loose, refuse_parts_inside};
 use super::{LabelsFrom, List, wrappers};
-use crate::dataset::split::Split;
 use crate::dataset::first_few;
+use crate::dataset::split::Split;
 use crate::dataset::user_images::part::says_nothing;
 
 /// Images of one split and one class.

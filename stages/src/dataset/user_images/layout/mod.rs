@@ -24,6 +24,8 @@ use crate::dataset::names::NameIndex;
 use crate::dataset::split::{Split, SplitRule};
 use branch::Branch;
 
+pub(super) use branch::is_of_a_system;
+
 /// Which folder around an image is its label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
