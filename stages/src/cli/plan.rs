@@ -13,8 +13,10 @@ use crate::runtime::suggest::unknown;
 pub(super) fn plan(mut experiment: Experiment, artifacts: &Path, targets: &[String]) -> Result<()> {
     let store = look_at_store(artifacts)?;
     experiment.look_up_name(&store)?;
+    let graph = experiment.graph(&[experiment.branch()])?;
+    experiment.take_notes(&graph);
     say_notes(&experiment.notes);
-    let graph = experiment.graph(&[experiment.branch()])?.graph;
+    let graph = graph.graph;
     let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let targets = (!targets.is_empty()).then_some(&targets[..]);
     for planned in plan_of(&graph, &store, targets)? {
@@ -26,8 +28,10 @@ pub(super) fn plan(mut experiment: Experiment, artifacts: &Path, targets: &[Stri
 pub(super) fn explain(mut experiment: Experiment, artifacts: &Path, stage: &str) -> Result<()> {
     let store = look_at_store(artifacts)?;
     experiment.look_up_name(&store)?;
+    let graph = experiment.graph(&[experiment.branch()])?;
+    experiment.take_notes(&graph);
     say_notes(&experiment.notes);
-    let graph = experiment.graph(&[experiment.branch()])?.graph;
+    let graph = graph.graph;
     let Some(node) = graph.nodes().find(|node| node.node == stage) else {
         return Err(unknown("stage", stage, graph.nodes().map(|node| node.node)));
     };

@@ -35,6 +35,7 @@ pub(super) fn claimed(
     let wanted = experiment.data_set.name.clone();
     experiment.claim_name(&store)?;
     let graph = if experiment.data_set.name == wanted { graph } else { experiment.graph(branches)? };
+    experiment.take_notes(&graph);
     Ok((graph, store))
 }
 

@@ -163,6 +163,15 @@ impl Experiment {
         Ok(ExperimentGraph { graph: graph.into_graph(), branches: nodes })
     }
 
+    /// Takes over what was assumed when the graph was wired, each note once.
+    pub fn take_notes(&mut self, graph: &ExperimentGraph) {
+        for note in graph.branches.iter().flat_map(|branch| &branch.notes) {
+            if !self.notes.contains(note) {
+                self.notes.push(note.clone());
+            }
+        }
+    }
+
     /// What the stages of this experiment are offered to run on.
     pub fn machine(&self) -> Machine {
         device::machine(self.place)

@@ -38,14 +38,6 @@ struct Entry {
     wordings: Option<Vec<String>>,
 }
 
-/// The classes that the file lists, without what is to be said of them.
-///
-/// # Errors
-/// As [`list`].
-pub(crate) fn read(path: &Path) -> Result<Classes> {
-    list(path).map(|list| list.classes)
-}
-
 /// The classes that the file lists.
 ///
 /// # Errors
@@ -224,7 +216,7 @@ mod tests {
     fn a_file_that_is_no_text_is_refused_by_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), [0xff, 0xfe, 0, 0xd8]).unwrap();
-        let error = read(file.path()).unwrap_err().to_string();
+        let error = list(file.path()).unwrap_err().to_string();
         assert!(error.contains(file.path().to_str().unwrap()) && error.contains("UTF-8"), "{error}");
     }
 }

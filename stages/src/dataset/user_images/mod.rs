@@ -92,8 +92,17 @@ impl UserDataSet {
     /// contradict the images, a name that cannot name a folder.
     pub fn describe(&self) -> Result<DataSet> {
         let (name, title) = self.names()?;
-        let list = self.classes.as_deref().map(classes::read).transpose()?;
-        let Described { source, classes, form, split, notes } = self.find_images(list)?;
+        let mut notes = Vec::new();
+        let list = match self.classes.as_deref().map(classes::list).transpose()? {
+            Some(list) => {
+                notes = list.notes;
+                Some(list.classes)
+            }
+            None => None,
+        };
+        let mut described = self.find_images(list)?;
+        notes.append(&mut described.notes);
+        let Described { source, classes, form, split, .. } = described;
         if classes.names.len() < 2 {
             let only = classes.names.first().map_or_else(String::new, |name| format!(": `{name}`"));
             return Err(Error::new(format!("{} class is nothing to tell apart{only}", classes.names.len()))
