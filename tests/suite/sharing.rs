@@ -126,7 +126,7 @@ fn users_of_a_group_go_on_from_each_others_results() {
     project.run().umask("002").ok();
     assert_eq!(project.ran(), [] as [String; 0]);
     other(project.coreg().args(["verify"])).ok();
-    assert!(other(project.coreg().args(["clean"])).ok().stdout.starts_with("freed 3 results"));
+    assert!(other(project.coreg().args(["clean"])).ok().stdout.contains("freed 3 results"));
     project.is_whole();
 }
 
