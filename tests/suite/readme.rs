@@ -67,7 +67,16 @@ fn every_command_is_one_that_make_knows() {
 #[test]
 fn what_the_readme_links_to_is_there() {
     for link in readme().split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0) {
-        if !link.starts_with("http") {
+        if let Some(heading) = link.strip_prefix('#') {
+            let headings = readme()
+                .lines()
+                .filter_map(|line| line.strip_prefix("## ").map(str::to_lowercase))
+                .collect::<Vec<_>>();
+            assert!(
+                headings.iter().any(|title| title.replace(' ', "-") == heading),
+                "no {link}: {headings:?}"
+            );
+        } else if !link.starts_with("http") {
             assert!(root().join(link).exists(), "no {link}");
         }
     }

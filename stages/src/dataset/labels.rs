@@ -3,6 +3,8 @@
 //! A null, an empty text, a NaN and, as in the `datasets` library, the number −1 mean that a label is not known. It
 //! knows nothing of images or files.
 
+use std::collections::HashMap;
+
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
@@ -115,8 +117,10 @@ pub enum LabelOrder {
 pub(crate) struct LabelReader {
     names: NameIndex,
     classes: Classes,
-    /// Whether a class is called by a numeral; then numerals are no numbers of classes.
+    /// Whether a class is called by a numeral; then numerals in text are no numbers of classes.
     numbered: bool,
+    /// Where all classes are called by numerals, the class of each number: it is meant by its name, not by its place.
+    by_value: Option<HashMap<i64, i32>>,
     order: LabelOrder,
     first: i64,
 }
@@ -130,6 +134,7 @@ impl LabelReader {
         let names = NameIndex::new(&classes.names);
         let mut reader = Self {
             numbered: classes.names.iter().any(|name| name.trim().parse::<i64>().is_ok()),
+            by_value: values(&classes.names).filter(|_| source.is_none() && first == 0),
             names,
             classes: classes.clone(),
             order: LabelOrder::Unnamed,
@@ -176,6 +181,12 @@ impl LabelReader {
         if number == UNKNOWN && self.first != UNKNOWN {
             return Ok(None);
         }
+        if let Some(classes) = &self.by_value {
+            let class = classes.get(&number).copied();
+            return class.map(Some).ok_or_else(|| {
+                format!("has label {number}, and the classes are {}", listed(&self.classes.names))
+            });
+        }
         let count = self.classes.names.len();
         let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
         let place = place.filter(|place| *place < count).ok_or_else(|| {
@@ -214,6 +225,13 @@ impl LabelReader {
             _ => LabelOrder::OtherNames(source),
         })
     }
+}
+
+/// The class of each number, where all classes are called by numerals and each by another number.
+pub(crate) fn values(names: &[String]) -> Option<HashMap<i64, i32>> {
+    let numbers: Option<HashMap<i64, i32>> =
+        (0..).zip(names).map(|(class, name)| Some((name.trim().parse().ok()?, class))).collect();
+    numbers.filter(|numbers| numbers.len() == names.len())
 }
 
 /// The class names of a column in what the `datasets` library writes of a table.
@@ -272,6 +290,14 @@ mod tests {
         assert_eq!(classes(texts.clone(), &from_one), [Ok(Some(0)), Ok(Some(2)), Ok(Some(1))]);
         // A class that is called by a numeral is meant by it.
         assert_eq!(classes(texts, &reader(&["0", "1", "b"], 0))[0], Ok(Some(1)));
+    }
+
+    #[test]
+    fn a_number_means_the_class_of_that_name_where_all_are_called_by_numerals() {
+        let numbers = || Arc::new(UInt8Array::from(vec![1, 9, 0]));
+        assert_eq!(classes(numbers(), &reader(&["9", "0", "1"], 0)), [Ok(Some(2)), Ok(Some(0)), Ok(Some(1))]);
+        assert_eq!(classes(numbers(), &reader(&["01", "09", "10"], 0))[..2], [Ok(Some(0)), Ok(Some(1))]);
+        assert!(classes(numbers(), &reader(&["1", "2", "9"], 0))[2].is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The data set `demo` as rows: pictures encoded as PNG, with their true classes.
 //!
-//! It is a source of images like any other, and knows nothing of how pictures are drawn.
+//! It is a source of images like any other; how pictures are drawn is for `scene` and its neighbours to say.
 
 use std::io::Cursor;
 

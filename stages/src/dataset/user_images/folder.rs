@@ -98,7 +98,7 @@ impl Folder {
                     Some(list) => list,
                     None => of_names(classes_of_metadata(&written, root, &mut notes)?),
                 };
-                let first = first_label(range(&written), classes.names.len(), reading, &mut notes);
+                let first = first_label(range(&written), &classes.names, reading, &mut notes);
                 metadata = Some(MetadataLabels { column: reading.label_column.clone(), first, tables });
                 classes
             }

@@ -105,7 +105,7 @@ impl Idx {
                 first: 0,
             });
         }
-        let first = first_label(numbers, classes.names.len(), reading, &mut notes);
+        let first = first_label(numbers, &classes.names, reading, &mut notes);
         pairs.iter_mut().for_each(|pair| pair.first = first);
         pairs.sort_by_key(|pair| pair.split);
         let mut side = 0;

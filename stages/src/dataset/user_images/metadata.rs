@@ -1,7 +1,7 @@
 //! Labels of image files in a table beside them: `metadata.csv`, `.tsv`, `.jsonl` or `.parquet`, as the `datasets`
 //! library's `imagefolder` reads them.
 //!
-//! A row names a file, from the folder that the table lies in, and its label. It knows nothing of classes.
+//! A row names a file, from the folder that the table lies in, and its label; which class that is, others say.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -19,7 +19,7 @@ use super::split_names::{AssignedFiles, assign_files};
 use super::{Described, UserImages, classes};
 use crate::dataset::catalog::Classes;
 use crate::dataset::first_few;
-use crate::dataset::labels::{LabelColumn, Written, class_names, listed, written};
+use crate::dataset::labels::{LabelColumn, Written, class_names, listed, values, written};
 use crate::dataset::names::NameIndex;
 use crate::dataset::split::{Split, SplitRule, prefixes};
 use crate::dataset::table_file::{TableFile, decode};
@@ -270,17 +270,30 @@ fn classes_and_first(
         numerals().flatten().for_each(|number| numbers.add(number));
         notes.push("labels that are numerals in text are taken as the numbers of classes".to_owned());
     }
-    Ok((classes.clone(), first_label(numbers.numbers, classes.names.len(), reading, notes)))
+    let first = first_label(numbers.numbers, &classes.names, reading, notes);
+    Ok((classes, first))
 }
 
 /// The number that the first class has: what the user says, else 1 where the labels go from 1 to the number of classes,
 /// else 0.
 pub(super) fn first_label(
     numbers: Option<(i64, i64)>,
-    classes: usize,
+    names: &[String],
     reading: &Reading,
     notes: &mut Vec<String>,
 ) -> i64 {
+    let classes = names.len();
+    if let (None, Some(values), Some((low, high))) = (reading.first_label, values(names), numbers) {
+        if (low..=high.min(low + 1000))
+            .any(|number| values.get(&number).is_some_and(|class| i64::from(*class) != number))
+        {
+            notes.push(format!(
+                "the labels are numbers and so are the names of the classes: label {low} is the class `{low}`, whatever \
+                 its place in the list; class names that are words make the labels places"
+            ));
+        }
+        return 0;
+    }
     match (reading.first_label, numbers) {
         (Some(first), _) => first,
         (None, Some((low, high))) if low >= 1 && usize::try_from(high) == Ok(classes) => {
@@ -289,6 +302,13 @@ pub(super) fn first_label(
                  download.first_label=0 takes them as places from 0"
             ));
             1
+        }
+        (None, Some((low, _))) if low >= 1 => {
+            notes.push(format!(
+                "the labels are numbered from 0, as places in the list of classes, though none is below {low}; if they \
+                 begin at 1: SET=download.first_label=1"
+            ));
+            0
         }
         _ => 0,
     }
@@ -344,3 +364,7 @@ fn sample(tables: &[Candidate]) -> Result<Vec<Vec<u8>>> {
     }
     Ok(images)
 }
+
+#[cfg(test)]
+#[path = "tables_fuzz_tests.rs"]
+mod fuzz_tests;

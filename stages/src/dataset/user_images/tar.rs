@@ -123,7 +123,7 @@ impl TarArchives {
             }
         };
         let range = numbers.iter().min().copied().zip(numbers.iter().max().copied());
-        let first = first_label(range, classes.names.len(), reading, &mut notes);
+        let first = first_label(range, &classes.names, reading, &mut notes);
         let form = Form::of_encoded(some_images(&archives, &samples)?.iter().map(Vec::as_slice));
         let labelled = use_labels && found;
         let source = Self { archives, first, image: reading.image_column.clone(), labelled };
@@ -220,8 +220,16 @@ fn read_heads(path: &Path, image: &str, notes: &mut Vec<String>) -> Result<Vec<S
             .help("it must be a plain tar file, neither packed nor cut off: fetch it again, or unpack it")
     };
     lfs::refuse(path)?;
-    let length = std::fs::metadata(path).or_fail(cannot)?.len();
-    let mut archive = tar::Archive::new(open(path)?);
+    let mut file = open(path)?;
+    let length = file.metadata().or_fail(cannot)?.len();
+    // An archive ends with a block of zeros; what was cut off between two members could not be told from a whole one.
+    let mut last = [1; 512];
+    let end = file.seek(SeekFrom::End(-512)).and_then(|_| file.read_exact(&mut last));
+    if end.is_err() || last != [0; 512] {
+        return Err(cannot().because("it does not end as archives do, with zeros"));
+    }
+    file.rewind().or_fail(cannot)?;
+    let mut archive = tar::Archive::new(file);
     let mut order: Vec<String> = Vec::new();
     let mut images: BTreeMap<String, Vec<(String, u64, u64)>> = BTreeMap::new();
     let mut labels: BTreeMap<String, Written> = BTreeMap::new();

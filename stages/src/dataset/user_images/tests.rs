@@ -177,7 +177,10 @@ fn what_says_nothing_of_images_or_classes_is_refused_with_what_to_do() {
     for (error, words) in [
         (refused(empty.path(), None), &["there is no image", ".heic: 1", "png, jpg"][..]),
         (refused(&empty.path().join("none"), None), &["cannot find the images", "none"]),
-        (refused(&empty.path().join("readme.txt"), None), &["neither a folder nor a Parquet file"]),
+        (
+            refused(&empty.path().join("readme.txt"), None),
+            &["neither a folder nor a Parquet, Arrow or tar file"],
+        ),
         (refused(flat.path(), None), &["which classes", "CLASSES=classes.txt"]),
         (refused(flat.path(), Some("cat\n")), &["1 class is nothing to tell apart", "`cat`"]),
         (refused(flat.path(), Some("# none\n")), &["0 class"]),
