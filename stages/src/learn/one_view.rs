@@ -18,7 +18,7 @@ pub struct OneView<'a> {
 }
 
 impl<'a> OneView<'a> {
-    /// `samples` in random order, `batch` a step, each as `view` of it.
+    /// Those of `samples` whose turn it is, in random order, `batch` a step, each as `view` of it.
     pub fn new<M: Method>(
         training: &Training<'a, M>,
         network: usize,
@@ -27,7 +27,7 @@ impl<'a> OneView<'a> {
         view: View,
     ) -> Self {
         let stream = format!("{}/{}/order/epoch{}", M::NAME, M::NETWORKS[network], training.epoch);
-        let order = training.shuffled(&stream, samples, samples.len());
+        let order = training.in_turn(network, &stream, samples);
         let batches: Vec<Vec<usize>> = order.chunks(batch.max(1)).map(<[usize]>::to_vec).collect();
         let draws = (0..batches.len() as u64).map(training.draws(network, "views")).collect();
         Self { set: training.set, views: training.views.clone(), view, batches, draws }

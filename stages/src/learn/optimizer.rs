@@ -18,6 +18,9 @@ pub struct Optimizer {
     pub final_learning_rate: f64,
     /// Epochs over which the rate follows its cosine, whatever the run's length \[I\].
     pub horizon: usize,
+    /// Most training images that an epoch sees; 0 for all, as in the paper. Of larger sets each epoch sees other images,
+    /// in turn, so that the length of a training does not depend on how many images there are.
+    pub epoch_images: usize,
     /// Momentum \[I\].
     pub momentum: f64,
     /// Weight decay \[I\].
@@ -37,6 +40,7 @@ impl Default for Optimizer {
             learning_rate: 0.01,
             final_learning_rate: 1e-5,
             horizon: 800,
+            epoch_images: 0,
             momentum: 0.9,
             weight_decay: 5e-4,
             recalibrate: 0,

@@ -324,6 +324,31 @@ impl<'a, M: Method> Training<'a, M> {
         drawn
     }
 
+    /// Those of `samples` whose turn it is in this epoch, in random order: all of them, where the set has no more images
+    /// than an epoch sees. Else every image has its turn before any has another: an epoch is a piece of a random order
+    /// of the whole set, which is drawn anew when it was gone through.
+    pub fn in_turn(&self, network: usize, stream: &str, samples: &[usize]) -> Vec<usize> {
+        let (all, most) = (self.set.len(), self.stage.optimizer.epoch_images);
+        if most == 0 || all <= most {
+            return self.shuffled(stream, samples, samples.len());
+        }
+        let turn = |position: usize| (position / all, position % all);
+        let mut is_in_turn = vec![false; all];
+        let (mut order, mut drawn) = (Vec::new(), None);
+        // Over the epochs before as well, so that what one training left out the next begins with.
+        let first = (self.epochs_before + self.epoch) * most;
+        for (round, place) in (first..first + most).map(turn) {
+            if drawn != Some(round) {
+                let name = format!("{}/turns{round}", M::NETWORKS[network]);
+                let everything: Vec<usize> = (0..all).collect();
+                (order, drawn) = (self.shuffled(&name, &everything, all), Some(round));
+            }
+            is_in_turn[order[place]] = true;
+        }
+        let samples: Vec<usize> = samples.iter().copied().filter(|sample| is_in_turn[*sample]).collect();
+        self.shuffled(stream, &samples, samples.len())
+    }
+
     /// An error of network number `network` in this epoch.
     pub fn in_epoch(&self, network: usize, error: Error) -> Error {
         if error.is_cancelled() {

@@ -21,7 +21,7 @@ pub struct CoRegLesson<'a> {
     device: Device,
     /// The random numbers of each step's weak and strong views.
     draws: Vec<[Draw; 2]>,
-    /// Samples of 𝒫, each once.
+    /// Samples of 𝒫 whose turn it is, each once.
     partial: Vec<usize>,
     /// Samples of 𝒰, again and again, `unlabeled_per_step` a step.
     unlabeled: Vec<usize>,
@@ -50,7 +50,8 @@ impl<'a> CoRegLesson<'a> {
         let shuffled = |purpose: &str, samples: &[usize], count: usize| {
             training.shuffled(&stream_name(me, training.epoch, purpose), samples, count)
         };
-        let partial = shuffled("partial", &division.partial, division.partial.len());
+        let stream = stream_name(me, training.epoch, "partial");
+        let partial = training.in_turn(me, &stream, &division.partial);
         let steps = partial.len().div_ceil(method.batch_partial);
         let unlabeled = shuffled("unlabeled", &division.unlabeled, steps * method.batch_unlabeled);
         let tensors = || -> candle_core::Result<(Tensor, Tensor)> {
