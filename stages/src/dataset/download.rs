@@ -13,7 +13,7 @@ use super::limit::{limit, limit_evenly};
 use super::listing::{EncodedImage, ImageSource, Listing};
 use super::split::{Shuffle, Split, SplitRule, prefixes, split};
 use super::table_rows::{ImageTable, TableRows};
-use crate::artifacts::images::{Images, ImagesWriter};
+use crate::artifacts::images::{Images, ImagesWriter, Index};
 use crate::hub::client::{Hub, ProgressMonitor};
 use crate::hub::environment::HubSettings;
 
@@ -95,6 +95,15 @@ impl Stage for Download {
         } else {
             limit(&splits, train, test, &shuffle)
         };
+        for (part, limit) in [(Split::Train, train), (Split::Test, test)] {
+            let (all, taken) =
+                (count(&splits, part), kept.iter().filter(|row| splits[**row] == part).count());
+            if let Some(limit) = limit.filter(|_| taken < all) {
+                context.progress().note(format!(
+                    "{taken} of {all} images to {part} are taken: download.limit_{part}={limit}; 0 takes all"
+                ));
+            }
+        }
         let mut import = Import::new(self.import, kept.len());
         let mut writer = ImagesWriter::create(context.checkpoint(), self.classes.names.clone())?;
         context.progress().begin(kept.len() as u64, "images");
@@ -115,11 +124,34 @@ impl Stage for Download {
                 ));
             }
         }
+        context.progress().note(self.described(&images.index));
         Ok(images)
     }
 }
 
+/// How many rows are of a split.
+fn count(splits: &[Split], part: Split) -> usize {
+    splits.iter().filter(|split| **split == part).count()
+}
+
 impl Download {
+    /// What was taken, in words.
+    fn described(&self, index: &Index) -> String {
+        let part = |part: Split| {
+            let rows = index.of(part);
+            let labelled = rows.iter().filter(|row| index.labels[**row].is_some()).count();
+            let labels = match labelled {
+                0 => "without labels".to_owned(),
+                _ if labelled == rows.len() => "all with a label".to_owned(),
+                _ => format!("{labelled} with a label"),
+            };
+            format!("{} images {part} ({labels})", rows.len())
+        };
+        let drawn = if matches!(self.split, SplitRule::Random { .. }) { ", drawn at random" } else { "" };
+        let (count, classes) = (index.classes.len(), listed(&index.classes));
+        format!("{count} classes: {classes}; {}, {}{drawn}", part(Split::Train), part(Split::Test))
+    }
+
     /// The rows of a repository, in the order of its files. Ids are the same however the hub divides what the
     /// description has in one file a split.
     fn fetch(&self, source: &Repository, context: &Context) -> Result<TableRows> {
@@ -138,8 +170,11 @@ impl Download {
                     &source.image_column,
                     label.as_ref(),
                     &self.classes,
-                    "correct the data set's description: its columns, classes.names, or classes.renamed for names that \
-                     the source writes differently",
+                    (
+                        "correct the data set's description: its columns, classes.names, or classes.renamed for names \
+                         that the source writes differently",
+                        true,
+                    ),
                 )?);
             }
             let count: u64 = tables.iter().map(|table| table.rows() as u64).sum();

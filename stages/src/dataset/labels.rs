@@ -3,7 +3,7 @@
 //! A null, an empty text, a NaN and, as in the `datasets` library, the number −1 mean that a label is not known. It
 //! knows nothing of images or files.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -100,6 +100,14 @@ impl Written {
     }
 }
 
+/// Whether a text stands for no label, where no class is called so.
+pub(crate) fn is_gap(name: &str) -> bool {
+    matches!(
+        name.to_lowercase().as_str(),
+        "nan" | "n/a" | "na" | "null" | "none" | "unknown" | "?" | "-" | "<na>"
+    )
+}
+
 /// How a source's label numbers stand to the classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LabelOrder {
@@ -126,11 +134,17 @@ pub(crate) struct LabelReader {
 }
 
 impl LabelReader {
-    /// For a source that names its classes, or not, and gives the first of them the number `first`.
+    /// For a source that names its classes, or not, and gives the first of them the number `first`. Where `whole`, the
+    /// source must name all classes; else some of them do.
     ///
     /// # Errors
     /// Class names of the source that contradict `classes`.
-    pub(crate) fn new(classes: &Classes, source: Option<Vec<String>>, first: i64) -> Result<Self> {
+    pub(crate) fn new(
+        classes: &Classes,
+        source: Option<Vec<String>>,
+        first: i64,
+        whole: bool,
+    ) -> Result<Self> {
         let names = NameIndex::new(&classes.names);
         let mut reader = Self {
             numbered: classes.names.iter().any(|name| name.trim().parse::<i64>().is_ok()),
@@ -141,7 +155,7 @@ impl LabelReader {
             first,
         };
         if let Some(source) = source {
-            reader.order = reader.order_of(source)?;
+            reader.order = reader.order_of(source, whole)?;
             reader.first = 0;
         }
         Ok(reader)
@@ -168,6 +182,7 @@ impl LabelReader {
                 )),
                 Found::Nothing => match name.parse::<i64>() {
                     Ok(number) if !self.numbered => self.of_number(number),
+                    _ if is_gap(name) => Ok(None),
                     _ => Err(format!(
                         "has label `{name}`, and the classes are {}",
                         listed(&self.classes.names)
@@ -189,11 +204,10 @@ impl LabelReader {
         }
         let count = self.classes.names.len();
         let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
-        let place = place.filter(|place| *place < count).ok_or_else(|| {
-            format!("has label {number}, and there are {count} classes, from {}", self.first)
-        })?;
+        let outside = || format!("has label {number}, and there are {count} classes, from {}", self.first);
+        let place = place.filter(|place| *place < count).ok_or_else(outside)?;
         Ok(Some(match &self.order {
-            LabelOrder::Mapped(ours) => ours[place],
+            LabelOrder::Mapped(ours) => *ours.get(place).ok_or_else(outside)?,
             _ => place as i32,
         }))
     }
@@ -206,11 +220,15 @@ impl LabelReader {
 
     /// Compares the source's class names with ours. Their order is a trap: copies of one data set exist with their
     /// labels in different orders.
-    fn order_of(&self, source: Vec<String>) -> Result<LabelOrder> {
+    fn order_of(&self, source: Vec<String>, whole: bool) -> Result<LabelOrder> {
         let ours = &self.classes.names;
         let found: Vec<Option<usize>> = source.iter().map(|name| self.meant(name).one()).collect();
         let known: Vec<usize> = found.iter().copied().flatten().collect();
-        let all_once = known.len() == source.len() && (0..source.len()).all(|class| known.contains(&class));
+        let once: BTreeSet<usize> = known.iter().copied().collect();
+        let all_once = known.len() == source.len() && once.len() == source.len();
+        if !whole && all_once && source.len() < ours.len() {
+            return Ok(LabelOrder::Mapped(known.into_iter().map(|class| class as i32).collect()));
+        }
         let in_place = found.iter().enumerate().all(|(at, class)| class.is_none_or(|class| class == at));
         if source.len() != ours.len() || !(all_once || in_place) {
             return Err(Error::new(format!(
@@ -259,7 +277,8 @@ mod tests {
 
     fn reader(names: &[&str], first: i64) -> LabelReader {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        LabelReader::new(&Classes { texts: names.clone(), names, renamed: Vec::new() }, None, first).unwrap()
+        LabelReader::new(&Classes { texts: names.clone(), names, renamed: Vec::new() }, None, first, true)
+            .unwrap()
     }
 
     fn classes(column: ArrayRef, reader: &LabelReader) -> Vec<Result<Option<i32>, String>> {

@@ -14,20 +14,23 @@ pub(crate) fn canonical(name: &str) -> String {
 }
 
 /// The form in which names are alike: Unicode's NFKC in lower case, without blanks, hyphens and underscores. Between two
-/// digits they count, as one hyphen: `10-1` is not `101`.
+/// digits they count, as one hyphen, and so does a sign before the first: `10-1` is not `101`, nor `-1` `1`.
 pub(crate) fn normalised(name: &str) -> String {
     let folded: Vec<char> = name.nfkc().flat_map(char::to_lowercase).nfkc().collect();
     let mut out = String::with_capacity(name.len());
-    let mut gap = false;
+    let (mut gap, mut joint) = (false, false);
     for c in folded {
         if c.is_whitespace() || is_joint(c) {
             gap = true;
+            joint |= is_joint(c);
             continue;
         }
-        if gap && c.is_numeric() && out.chars().next_back().is_some_and(char::is_numeric) {
+        // `10-1` is not `101`, nor `-1` the same as `1`.
+        let counts = out.chars().next_back().map_or(joint, char::is_numeric);
+        if gap && c.is_numeric() && counts {
             out.push('-');
         }
-        gap = false;
+        (gap, joint) = (false, false);
         out.push(c);
     }
     out
@@ -119,7 +122,9 @@ mod tests {
         ] {
             assert_eq!(normalised(one), normalised(other), "{one} {other}");
         }
-        for (one, other) in [("10-1", "101"), ("1_0", "10"), ("été", "ete"), ("C#", "C"), ("C++", "C")] {
+        for (one, other) in
+            [("10-1", "101"), ("-1", "1"), ("1_0", "10"), ("été", "ete"), ("C#", "C"), ("C++", "C")]
+        {
             assert_ne!(normalised(one), normalised(other), "{one} {other}");
         }
         assert_eq!(normalised("10 - 1"), normalised("10_1"));

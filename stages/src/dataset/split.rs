@@ -78,8 +78,15 @@ pub fn split(rule: &SplitRule, given: &[Option<Split>], shuffle: &Shuffle) -> Re
     };
     for part in [Split::Train, Split::Test] {
         if !splits.contains(&part) {
-            return Err(Error::new(format!("none of {} rows is for {part}", splits.len()))
-                .help("both splits need rows: check the data set's files and its split rule"));
+            let count = splits.len();
+            let drawn = matches!(rule, SplitRule::Random { .. });
+            let why =
+                if drawn { format!("{count} images are too few to draw some from") } else { String::new() };
+            let error = Error::new(format!("none of {count} rows is for {part}"));
+            let error = if drawn { error.because(why) } else { error };
+            return Err(error.help(
+                "both training and testing need images: add some, or say which test (a folder `test`, SET=download.test=…)",
+            ));
         }
     }
     Ok(splits)

@@ -42,7 +42,7 @@ pub(crate) struct TableRows(pub(crate) Vec<ImageTable>);
 
 impl ImageTable {
     /// Finds the columns of a table; `label` is `None` for one without labels, and `help` says what to do about labels
-    /// that are no class.
+    /// that are no class. Where `whole`, class names in the table must be all of `classes`.
     ///
     /// # Errors
     /// No table, a missing column or one of a wrong type (says what is there), class names that contradict `classes`.
@@ -51,7 +51,7 @@ impl ImageTable {
         image: &str,
         label: Option<&LabelColumn>,
         classes: &Classes,
-        help: &'static str,
+        (help, whole): (&'static str, bool),
     ) -> Result<Self> {
         let file = TableFile::open(path)?;
         let find = |name: &str, holds: &str, fits: &dyn Fn(&DataType) -> bool| {
@@ -73,7 +73,7 @@ impl ImageTable {
             Some(column) => {
                 find(&column.name, "labels (whole numbers, or class names)", &is_label)?;
                 let names = file.features().and_then(|features| class_names(features, &column.name));
-                let reader = LabelReader::new(classes, names, column.first);
+                let reader = LabelReader::new(classes, names, column.first, whole);
                 Some((column.name.clone(), reader.map_err(|error| error.at(path).help(help))?))
             }
         };

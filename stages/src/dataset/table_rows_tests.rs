@@ -84,7 +84,7 @@ fn rows_of(table: ImageTable) -> Result<Vec<Row>> {
 
 fn opened(path: &Path, label: Option<&str>) -> Result<ImageTable> {
     let label = label.map(|name| LabelColumn { name: name.to_owned(), first: 0 });
-    ImageTable::open(path, "image", label.as_ref(), &classes(), "correct the description")
+    ImageTable::open(path, "image", label.as_ref(), &classes(), ("correct the description", true))
 }
 
 fn read(path: &Path) -> Result<Vec<Row>> {

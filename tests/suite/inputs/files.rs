@@ -154,9 +154,23 @@ fn labels_in_a_table_beside_the_images_are_taken() {
     let labelled = [("1.png", "- cat"), ("2.png", "- dog"), ("3.png", "- ?")];
     check_all(&[
         Input {
+            name: "a table of another name",
+            put: &with("labels.csv", "file,label\n1.png,cat\n"),
+            classes: LIST,
+            want: Taken(&["cat", "dog"], &THREE, &["`labels.csv` are not read", "metadata.csv"]),
+            ..Input::default()
+        },
+        Input {
+            name: "a column of labels that the user names",
+            put: &with("metadata.csv", "file_name,breed\n1.png,cat\n2.png,dog\n"),
+            set: "download.label_column=breed",
+            want: Taken(&["cat", "dog"], &labelled, &[]),
+            ..Input::default()
+        },
+        Input {
             name: "metadata.csv",
             put: &with("metadata.csv", "file_name,label\n1.png,cat\n2.png,dog\n"),
-            want: Taken(&["cat", "dog"], &labelled, &["`label`", "1 images have no row"]),
+            want: Taken(&["cat", "dog"], &labelled, &["`label`", "without a label: 1"]),
             ..Input::default()
         },
         Input {
@@ -249,6 +263,25 @@ fn archives_of_samples_are_read_as_they_lie() {
             ]),
         );
     };
+    let dotted = |files: &Files| {
+        let label = |label: &str| label.as_bytes().to_vec();
+        files.bytes(
+            "a.tar",
+            tar(&[
+                ("s0.v1.png", picture("1")),
+                ("s0.v1.cls", label("0")),
+                ("s0.v2.png", picture("2")),
+                ("s0.v2.cls", label("1")),
+                ("s1.input.png", picture("3")),
+                ("s1.target.cls", label("1")),
+            ]),
+        );
+    };
+    let frames = |files: &Files| {
+        let names: Vec<String> = (0..6).map(|n| format!("img.{n:04}.png")).collect();
+        let members: Vec<(&str, Vec<u8>)> = names.iter().map(|name| (name.as_str(), picture(name))).collect();
+        files.bytes("a.tar", tar(&members));
+    };
     let folders = |files: &Files| {
         files.bytes("a.tar", tar(&[("cat/1.png", picture("1")), ("dog/1.png", picture("2"))]))
     };
@@ -280,6 +313,35 @@ fn archives_of_samples_are_read_as_they_lie() {
                 &["cat", "dog"],
                 &[("a/1", "- cat"), ("a/2", "- dog"), ("a/3", "- ?")],
                 &["seg.png", "download.image_column"],
+            ),
+            ..Input::default()
+        },
+        Input {
+            name: "dots in the names, each with its label",
+            put: &dotted,
+            classes: LIST,
+            want: Taken(
+                &["cat", "dog"],
+                &[("a/s0.v1", "- cat"), ("a/s0.v2", "- dog"), ("a/s1", "- dog")],
+                &[],
+            ),
+            ..Input::default()
+        },
+        Input {
+            name: "numbers after a dot",
+            put: &frames,
+            classes: LIST,
+            want: Taken(
+                &["cat", "dog"],
+                &[
+                    ("a/img.0000", "- ?"),
+                    ("a/img.0001", "- ?"),
+                    ("a/img.0002", "- ?"),
+                    ("a/img.0003", "- ?"),
+                    ("a/img.0004", "- ?"),
+                    ("a/img.0005", "- ?"),
+                ],
+                &[],
             ),
             ..Input::default()
         },

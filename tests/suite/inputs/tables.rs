@@ -335,3 +335,169 @@ fn what_datasets_saves_to_disk_is_read() {
     ];
     check("save_to_disk", &put, None, "", (&["cat", "dog"], want, &[]));
 }
+
+/// Two tables, to train and to test, with these labels and class names.
+fn two(
+    [train, test]: [&'static str; 2],
+    labels: [ArrayRef; 2],
+    names: [Option<&'static [&'static str]>; 2],
+) -> impl Fn(&Files) {
+    move |files| {
+        for ((name, labels), names) in [train, test].iter().zip(&labels).zip(names) {
+            let columns = vec![("image", images(name, labels.len(), None)), ("label", labels.clone())];
+            parquet(files, &format!("{name}.parquet"), &batch(columns, names.map(classes)));
+        }
+    }
+}
+
+#[test]
+fn tables_that_do_not_agree_on_their_labels_are_refused() {
+    let parts = ["train", "test"];
+    let mixed = two(parts, [words(&["zebra", "ant"]), numbers(&[0, 1])], [None; 2]);
+    refused("words and numbers", &mixed, None, "", &["words", "numbers", "CLASSES"]);
+    let want: &[(&str, &[&str])] =
+        &[("train", &["train zebra", "train ant"]), ("test", &["test zebra", "test ant"])];
+    check("the list says what numbers are", &mixed, Some("zebra\nant\n"), "", (&["zebra", "ant"], want, &[]));
+    let unlike = two(parts, [words(&["a", "b"]), words(&["c", "d"])], [None; 2]);
+    refused("nothing in common", &unlike, None, "", &["nothing in common", "`a`, `b`", "`c`, `d`"]);
+    let orders =
+        two(parts, [numbers(&[0, 1]), numbers(&[0, 1])], [Some(&["cat", "dog"]), Some(&["dog", "cat"])]);
+    refused(
+        "other names in two orders",
+        &orders,
+        Some("apple\nbanana\n"),
+        "",
+        &["apple", "cat, dog", "dog, cat"],
+    );
+    let fewer = two(
+        parts,
+        [numbers(&[0, 1, 2]), numbers(&[0, 1])],
+        [Some(&["cat", "cow", "dog"]), Some(&["dog", "cat"])],
+    );
+    let want: &[(&str, &[&str])] =
+        &[("train", &["train cat", "train cow", "train dog"]), ("test", &["test dog", "test cat"])];
+    check("a part that names fewer classes", &fewer, None, "", (&["cat", "cow", "dog"], want, &[]));
+    let renamed = two(parts, [numbers(&[0, 1]), numbers(&[1])], [Some(&["n01", "n02"]); 2]);
+    let want: &[(&str, &[&str])] = &[("train", &["train cat", "train dog"]), ("test", &["test dog"])];
+    check(
+        "codes in place of names",
+        &renamed,
+        LIST,
+        "",
+        (&["cat", "dog"], want, &["n01, n02", "in the same order"]),
+    );
+    refused("minus one and one", &labelled(numbers(&[-1, 1, 1])), LIST, "", &["−1 and 1", "0 and 1"]);
+    let want: &[(&str, &[&str])] = &[("t", &["- ?", "- cat", "- dog"])];
+    check(
+        "minus one is unknown",
+        &labelled(numbers(&[-1, 0, 1])),
+        LIST,
+        "",
+        (&["cat", "dog"], want, &["1 labels are −1"]),
+    );
+    let want: &[(&str, &[&str])] = &[("t", &["- ?", "- cat", "- dog"])];
+    check(
+        "words for nothing",
+        &labelled(words(&["nan", "cat", "dog"])),
+        None,
+        "",
+        (&["cat", "dog"], want, &["`nan`"]),
+    );
+    check(
+        "numbered from 0, but not from the first",
+        &labelled(numbers(&[1, 2, 1])),
+        Some("a\nb\nc\n"),
+        "",
+        (&["a", "b", "c"], &[("t", &["- b", "- c", "- b"])], &["download.first_label=1"]),
+    );
+}
+
+#[test]
+fn tables_that_are_missing_or_there_twice_are_refused() {
+    let part = |name: &'static str| {
+        move |files: &Files| parquet(files, name, &batch(vec![("image", images(name, 4, None))], None))
+    };
+    refused(
+        "one shard of three",
+        &part("train-00000-of-00003.parquet"),
+        LIST,
+        "",
+        &["2 of 3 shards", "`train`"],
+    );
+    let all =
+        |names: &'static [&'static str]| move |files: &Files| names.iter().for_each(|name| part(name)(files));
+    refused(
+        "a second copy",
+        &all(&["train.parquet", "train (1).parquet"]),
+        LIST,
+        "",
+        &["second copy of `train.parquet`"],
+    );
+    refused(
+        "no table to train",
+        &all(&["validation.parquet", "test.parquet"]),
+        LIST,
+        "",
+        &["no file is for training", "download.train="],
+    );
+    refused(
+        "two configurations",
+        &all(&["a/train.parquet", "b/train.parquet"]),
+        LIST,
+        "",
+        &["`a`, `b`", "configurations"],
+    );
+    refused(
+        "a table that nobody understands",
+        &all(&["train.parquet", "test.parquet", "more.parquet"]),
+        LIST,
+        "",
+        &["`more.parquet`", "download.train=train.parquet,more.parquet download.test=test.parquet"],
+    );
+    let want: &[(&str, &[&str])] =
+        &[("train", &["train ?"; 4]), ("more", &["train ?"; 4]), ("test", &["test ?"; 4])];
+    check(
+        "the same as the error says",
+        &all(&["train.parquet", "test.parquet", "more.parquet"]),
+        LIST,
+        "download.train=train.parquet,more.parquet download.test=test.parquet",
+        (&["cat", "dog"], want, &[]),
+    );
+}
+
+#[test]
+fn a_column_of_labels_of_another_name_is_found_or_told() {
+    let put = |files: &Files| {
+        let breeds = words(&["cat", "dog", "cat"]);
+        let columns = vec![
+            ("image", images("t", 3, None)),
+            ("breed", breeds),
+            ("split", words(&["train", "train", "test"])),
+        ];
+        parquet(files, "t.parquet", &batch(columns, None));
+    };
+    let want: &[(&str, &[&str])] = &[("t", &["- cat", "- dog", "- cat"])];
+    check(
+        "its values are the classes",
+        &put,
+        LIST,
+        "",
+        (&["cat", "dog"], want, &["`breed`", "whose values are all in CLASSES", "column `split`"]),
+    );
+    refused(
+        "without a list",
+        &put,
+        None,
+        "",
+        &["do not name their classes", "download.label_column", "breed"],
+    );
+    check("the user names it", &put, None, "download.label_column=breed", (&["cat", "dog"], want, &[]));
+    let unlabeled: &[(&str, &[&str])] = &[("t", &["- ?"; 3])];
+    check(
+        "its values are others",
+        &put,
+        Some("a\nb\n"),
+        "",
+        (&["a", "b"], unlabeled, &["no column of `t.parquet` is taken for labels", "`breed`"]),
+    );
+}

@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Field};
 use pipeline::error::{Error, Result};
 
 use super::super::first_few;
-use super::super::labels::{class_names, is_label};
+use super::super::labels::{Written, class_names, is_label, written};
+use super::super::names::NameIndex;
 use super::super::table_file::{TableFile, decode};
 use super::super::table_rows::{EncodedBatch, holds_images};
 use crate::runtime::lfs;
@@ -50,37 +51,78 @@ pub(super) fn may_hold_images(table: &TableFile) -> bool {
     table.schema().fields().iter().any(|field| holds_images(field.data_type()))
 }
 
-/// The columns of a table; `image` and `label` are what the user says, if anything.
+/// The columns of a table; `image` and `label` are what the user says, if anything: several names are those of several
+/// tables, and a table without any of them is said to have none. `classes` are the names in the list of classes.
 ///
 /// # Errors
 /// No column of images, several that may be meant, a name that no column has.
-pub(super) fn choose(table: &TableFile, image: &str, label: &str, labels: bool) -> Result<Columns> {
+pub(super) fn choose(
+    table: &TableFile,
+    [image, label]: [&str; 2],
+    labels: bool,
+    classes: Option<&[String]>,
+) -> Result<Columns> {
     let mut notes = Vec::new();
     let image = match image {
         "" => image_column(table, &mut notes)?,
-        name => named(table, name, "image", holds_images)?,
+        names => named(table, names, "image", holds_images)?.ok_or_else(|| missing(table, names, "image"))?,
     };
     let label = match label {
         _ if !labels => None,
-        "" => label_column(table, &image, &mut notes),
-        name => Some(named(table, name, "label", is_label)?),
+        "" => label_column(table, &image, classes, &mut notes)?,
+        names => match named(table, names, "label", is_label)? {
+            None if names.contains(',') => {
+                notes.push(format!("{} has no labels: there is no column {names}", name_of(table)));
+                None
+            }
+            None => return Err(missing(table, names, "label")),
+            found => found,
+        },
     };
+    notes.extend(split_columns(table));
     let files_beside = sample(table, &image).is_ok_and(|sample| sample.files > 0);
     Ok(Columns { image, label, notes, files_beside })
 }
 
-/// The column that the user names.
-fn named(table: &TableFile, name: &str, what: &str, fits: fn(&DataType) -> bool) -> Result<String> {
-    let fault = match table.schema().column_with_name(name) {
-        Some((_, field)) if fits(field.data_type()) => return Ok(name.to_owned()),
-        Some((_, field)) => {
-            format!("column `{name}` is of type {} and cannot hold {what}s", field.data_type())
+/// The first of the columns that the user names, if one is there.
+fn named(table: &TableFile, names: &str, what: &str, fits: fn(&DataType) -> bool) -> Result<Option<String>> {
+    for name in names.split(',').map(str::trim) {
+        match table.schema().column_with_name(name) {
+            Some((_, field)) if fits(field.data_type()) => return Ok(Some(name.to_owned())),
+            Some((_, field)) => {
+                return Err(Error::new(format!(
+                    "download.{what}_column = {name}: the column is of type {} and cannot hold {what}s",
+                    field.data_type()
+                ))
+                .at(table.path())
+                .help(table.columns_in_words()));
+            }
+            None => {}
         }
-        None => format!("there is no column `{name}`"),
-    };
-    Err(Error::new(format!("download.{what}_column = {name}: {fault}"))
+    }
+    Ok(None)
+}
+
+fn missing(table: &TableFile, names: &str, what: &str) -> Error {
+    Error::new(format!("download.{what}_column = {names}: there is no such column"))
         .at(table.path())
-        .help(table.columns_in_words()))
+        .help(format!("{}; columns of several tables are named together: a,b", table.columns_in_words()))
+}
+
+/// Columns that may say which rows train and which test, which nobody reads.
+fn split_columns(table: &TableFile) -> Option<String> {
+    const SPLITS: [&str; 9] =
+        ["split", "subset", "partition", "fold", "set", "is_test", "is_train", "is_valid", "is_validation"];
+    let names = table.schema().fields().iter().map(|field| field.name().as_str());
+    let found: Vec<&str> =
+        names.filter(|name| SPLITS.iter().any(|split| name.eq_ignore_ascii_case(split))).collect();
+    (!found.is_empty()).then(|| {
+        format!(
+            "column {} of {} is passed over: which images train and which test goes by tables; write a table for each",
+            first_few(found),
+            name_of(table)
+        )
+    })
 }
 
 fn image_column(table: &TableFile, notes: &mut Vec<String>) -> Result<String> {
@@ -130,7 +172,7 @@ fn image_column(table: &TableFile, notes: &mut Vec<String>) -> Result<String> {
             };
             let others: Vec<&&str> = left.iter().filter(|name| **name != one).collect();
             notes.push(format!(
-                "the images are in column `{one}` of {}, going by its name; {} hold images too: \
+                "the images are in column `{one}` of {}, going by its name; {} could hold images too: \
                  download.image_column=… names another",
                 name_of(table),
                 first_few(others)
@@ -183,40 +225,87 @@ fn sample(table: &TableFile, column: &str) -> Result<Sample> {
     Ok(sample)
 }
 
-/// The column of labels: `label`, one that the `datasets` library names classes for, or one of the usual names.
-fn label_column(table: &TableFile, image: &str, notes: &mut Vec<String>) -> Option<String> {
+/// The column of labels: `label`, one that the `datasets` library names classes for, one of the usual names, or the only
+/// one whose values are all in the list of classes.
+fn label_column(
+    table: &TableFile,
+    image: &str,
+    classes: Option<&[String]>,
+    notes: &mut Vec<String>,
+) -> Result<Option<String>> {
     let fields = || table.schema().fields().iter().filter(|field| field.name() != image);
-    let declared: Vec<&str> = fields()
-        .map(|field| field.name().as_str())
-        .filter(|name| table.features().is_some_and(|features| class_names(features, name).is_some()))
-        .collect();
-    let usual: Vec<&Field> = LABELS
-        .iter()
-        .filter_map(|name| fields().find(|field| field.name().eq_ignore_ascii_case(name)).map(AsRef::as_ref))
-        .collect();
-    let fits = |name: &str| {
-        table.schema().column_with_name(name).is_some_and(|(_, field)| is_label(field.data_type()))
-    };
-    let plain = usual.first().filter(|field| field.name() == LABELS[0] && is_label(field.data_type()));
-    let chosen = plain.map(|field| field.name().as_str());
-    let chosen = chosen.or_else(|| declared.iter().copied().find(|name| fits(name)));
-    let chosen = chosen.or_else(|| {
-        usual.iter().find(|field| is_label(field.data_type())).map(|field| field.name().as_str())
-    })?;
-    let named = name_of(table);
-    let mut others: Vec<&str> = declared.into_iter().filter(|name| *name != chosen).collect();
-    for field in usual.iter().filter(|field| field.name() != chosen) {
-        if is_label(field.data_type()) && !others.contains(&field.name().as_str()) {
-            others.push(field.name());
+    let fitting = || fields().filter(|field| is_label(field.data_type())).map(|field| field.name().as_str());
+    let declared =
+        |name: &&str| table.features().is_some_and(|features| class_names(features, name).is_some());
+    let called = |wanted: &str| fitting().find(|name| name.eq_ignore_ascii_case(wanted));
+    let (mut chosen, mut why) = (fitting().find(|name| *name == LABELS[0]), "");
+    if chosen.is_none() {
+        chosen = fitting().find(declared).or_else(|| LABELS.iter().find_map(|name| called(name)));
+        why = ", going by what the table says of it";
+    }
+    if chosen.is_none()
+        && let Some(classes) = classes
+    {
+        let index = NameIndex::new(classes);
+        let mut all_classes = Vec::new();
+        for name in fitting() {
+            if values_are_classes(table, name, &index)? {
+                all_classes.push(name);
+            }
+        }
+        match all_classes[..] {
+            [one] => (chosen, why) = (Some(one), ", whose values are all in CLASSES"),
+            [] => {}
+            _ => {
+                return Err(Error::new(format!(
+                    "the values of several columns are all in CLASSES: {}",
+                    first_few(&all_classes)
+                ))
+                .at(table.path())
+                .help(
+                    "say which are the labels: SET=download.label_column=NAME, or SET=download.labels=none",
+                ));
+            }
         }
     }
-    if !others.is_empty() {
+    let others: Vec<&str> = fitting()
+        .filter(|name| Some(*name) != chosen)
+        .filter(|name| declared(name) || LABELS.iter().any(|label| name.eq_ignore_ascii_case(label)))
+        .collect();
+    let named = name_of(table);
+    if let Some(chosen) = chosen
+        && (!why.is_empty() || !others.is_empty())
+    {
+        let not_in =
+            if others.is_empty() { String::new() } else { format!(", not in {}", first_few(others)) };
         notes.push(format!(
-            "the labels are in column `{chosen}` of {named}, not in {}; download.label_column=… names another",
-            first_few(others)
+            "the labels are in column `{chosen}` of {named}{why}{not_in}; download.label_column=… names another"
         ));
     }
-    Some(chosen.to_owned())
+    if chosen.is_none() && fitting().next().is_some() {
+        notes.push(format!(
+            "no column of {named} is taken for labels; if one of {} holds them: SET=download.label_column={}",
+            first_few(fitting()),
+            fitting().next().unwrap_or_default()
+        ));
+    }
+    Ok(chosen.map(str::to_owned))
+}
+
+/// Whether a column holds words, all of which are classes.
+fn values_are_classes(table: &TableFile, column: &str, index: &NameIndex) -> Result<bool> {
+    let mut any = false;
+    for batch in table.batches(&[column], None, 8192)? {
+        let batch = batch?;
+        for value in decode(table.path(), || written(batch.column(0)))? {
+            match value {
+                Written::Unknown => {}
+                Written::Name(name) if index.find(&name).one().is_some() => any = true,
+                _ => return Ok(false),
+            }
+        }
+    }
+    Ok(any)
 }
 
 /// Columns that are called as labels are and hold none, with their types.

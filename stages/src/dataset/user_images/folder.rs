@@ -91,6 +91,12 @@ impl Folder {
         if !tree.others.is_empty() {
             notes.push(tree.left_out());
         }
+        if found.is_none() && !tree.texts.is_empty() {
+            notes.push(format!(
+                "{} are not read; a table of labels is to be called metadata.csv, and to have the columns file_name and label",
+                first_few(&tree.texts)
+            ));
+        }
         let mut metadata = None;
         let classes = match (list, classes, found) {
             (list, _, Some((written, tables))) => {
@@ -171,8 +177,12 @@ fn labels_of_metadata(
     }
     let (written, labelled) = read_metadata(root, &tree.metadata, &reading.label_column)?;
     if tree.metadata.is_empty() || labelled.is_empty() {
-        if !tree.metadata.is_empty() {
-            notes.push(format!("{} has no column of labels, and is passed over", first_few(&tree.metadata)));
+        if let Some(first) = tree.metadata.first() {
+            notes.push(format!(
+                "{} has no column of labels, and is passed over; its columns are {}: SET=download.label_column=… names one",
+                first_few(&tree.metadata),
+                first_few(metadata::read(&root.join(first), "")?.columns)
+            ));
         }
         return Ok(None);
     }
@@ -193,13 +203,27 @@ fn labels_of_metadata(
             .because(format!("it names {}, and images are {}", first_few(written.keys()), first_few(&tree.images)))
             .help("file_name holds paths from the table's folder; SET=download.labels=none passes the table over"));
     }
+    if let Some(first) = tree.metadata.first() {
+        let columns = metadata::read(&root.join(first), &reading.label_column)?.columns;
+        let splits = columns
+            .iter()
+            .filter(|column| matches!(column.to_lowercase().as_str(), "split" | "subset" | "is_test"));
+        let splits: Vec<&String> = splits.collect();
+        if !splits.is_empty() {
+            notes.push(format!(
+                "column {} of `{first}` is passed over: which images train and which test goes by folders; \
+                 download.train=… and download.test=… name them",
+                first_few(splits)
+            ));
+        }
+    }
     let mut note = format!(
         "the labels are in column {} of {}; download.labels=top-folder, parent-folder or none takes others",
         first_few(&labelled),
         first_few(&tree.metadata)
     );
     if unlabeled > 0 {
-        note += &format!("; {unlabeled} images have no row, and no label");
+        note += &format!("; images without a row, and so without a label: {unlabeled}");
     }
     notes.push(note);
     Ok(Some((written, tree.metadata.clone())))
@@ -210,7 +234,7 @@ fn read_metadata(root: &Path, tables: &[String], column: &str) -> Result<(Labels
     let (mut all, mut columns) = (BTreeMap::new(), BTreeSet::new());
     for table in tables {
         let folder = table.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-        let Metadata { label, rows } = metadata::read(&root.join(table), column)?;
+        let Metadata { label, rows, .. } = metadata::read(&root.join(table), column)?;
         columns.extend(label);
         all.extend(rows.into_iter().map(|(file, label)| (canonical(&format!("{folder}{file}")), label)));
     }
@@ -260,7 +284,7 @@ impl ImageSource for FolderRows {
             return Ok(listing);
         };
         context.safe_point()?;
-        let reader = LabelReader::new(&self.classes, None, *first)?;
+        let reader = LabelReader::new(&self.classes, None, *first, false)?;
         let (written, _) = read_metadata(&self.folder.root, tables, column)?;
         for (id, label) in listing.ids.iter().zip(&mut listing.labels) {
             let Some(written) = written.get(&canonical(id)) else { continue };

@@ -66,11 +66,11 @@ impl Idx {
         let files = each_once(files, &mut notes);
         let images: Vec<(&str, String)> =
             files.iter().filter(|file| file.contains("idx3")).map(|file| (*file, stem(file))).collect();
-        let stems: Vec<&str> = images.iter().map(|(_, stem)| stem.as_str()).collect();
-        if stems.is_empty() {
+        let paths: Vec<&str> = images.iter().map(|(file, _)| *file).collect();
+        if paths.is_empty() {
             return Err(Error::new("there are labels and no images: no file is called …idx3-ubyte").at(root));
         }
-        let assigned = assign_files(&stems, reading).map_err(|error| error.at(root))?;
+        let assigned = assign_files(&paths, reading).map_err(|error| error.at(root))?;
         notes.extend(assigned.notes);
         let used =
             || images.iter().zip(&assigned.splits).filter_map(|(image, split)| Some((image, (*split)?)));
@@ -88,6 +88,11 @@ impl Idx {
             let labels = files.iter().find(|other| other.contains("idx1") && self::stem(other) == *stem);
             let labels =
                 labels.filter(|_| reading.labels != LabelsFrom::None).map(|labels| root.join(labels));
+            if labels.is_none() && reading.labels != LabelsFrom::None {
+                notes.push(format!(
+                    "there are no labels of `{file}`: no file of the same name is called …idx1-ubyte"
+                ));
+            }
             if let Some(path) = &labels {
                 let values = Values::open(path)?;
                 values.shape::<1>()?;
@@ -227,7 +232,7 @@ fn labels(path: &Path, count: u32, first: i64, classes: &Classes) -> Result<Vec<
             .at(path)
             .help("the file of images and the file of labels are not of the same set"));
     }
-    let reader = LabelReader::new(classes, None, first)?;
+    let reader = LabelReader::new(classes, None, first, false)?;
     let class = |(row, label): (usize, u8)| {
         reader.class(&Written::Number(label.into())).map_err(|fault| {
             Error::new(format!("row {row} {fault}")).at(path).help(

@@ -33,6 +33,7 @@ pub(super) fn is_metadata(name: &str) -> bool {
 
 /// What a table says: of each row the file and its label; none where it has no column of labels.
 pub(super) struct Metadata {
+    pub(super) columns: Vec<String>,
     pub(super) label: Option<String>,
     pub(super) rows: Vec<(String, Written)>,
 }
@@ -48,6 +49,11 @@ pub(super) fn read(path: &Path, label: &str) -> Result<Metadata> {
         "csv" | "tsv" => separated(path, if ending == "tsv" { b'\t' } else { b',' })?,
         _ => json_lines(path)?,
     };
+    if columns.is_empty() || columns.iter().all(String::is_empty) {
+        return Err(Error::new("the table of labels is empty")
+            .at(path)
+            .help("remove it, or write a row an image"));
+    }
     let find = |names: &[&str]| {
         names.iter().find_map(|name| columns.iter().position(|c| c.eq_ignore_ascii_case(name)))
     };
@@ -85,14 +91,14 @@ pub(super) fn read(path: &Path, label: &str) -> Result<Metadata> {
             }
         }
     }
-    Ok(Metadata { label: label.map(|label| columns[label].clone()), rows: all })
+    Ok(Metadata { label: label.map(|label| columns[label].clone()), columns, rows: all })
 }
 
 /// Columns, and rows of as many cells.
 type Cells = (Vec<String>, Vec<Vec<Written>>);
 
 fn separated(path: &Path, separator: u8) -> Result<Cells> {
-    let cannot = || Error::new("cannot read the table of labels").at(path);
+    let cannot = || Error::new("cannot read the table of labels").at(path).help("save it as text in UTF-8");
     let text = text::read(path).or_fail(cannot)?;
     let first = text.lines().next().unwrap_or_default();
     let separator =

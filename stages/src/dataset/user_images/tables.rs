@@ -19,8 +19,10 @@ use super::split_names::{AssignedFiles, assign_files};
 use super::{Described, UserImages, classes};
 use crate::dataset::catalog::Classes;
 use crate::dataset::first_few;
-use crate::dataset::labels::{LabelColumn, Written, class_names, listed, values, written};
-use crate::dataset::names::NameIndex;
+use crate::dataset::labels::{
+    LabelColumn, LabelOrder, Written, class_names, is_gap, listed, values, written,
+};
+use crate::dataset::names::{NameIndex, normalised};
 use crate::dataset::split::{Split, SplitRule, prefixes};
 use crate::dataset::table_file::{TableFile, decode};
 use crate::dataset::table_rows::{EncodedBatch, ImageTable, TableRows};
@@ -64,7 +66,8 @@ struct Candidate {
 struct LabelSummary {
     names: BTreeSet<String>,
     numbers: Option<(i64, i64)>,
-    unknown: bool,
+    /// How many are −1, which stands for unknown.
+    minus_one: usize,
 }
 
 impl Tables {
@@ -76,9 +79,9 @@ impl Tables {
         reading: &Reading,
     ) -> Result<Described> {
         let mut notes = Vec::new();
-        let (rule, tables) = candidates(root, files, reading, &mut notes)?;
+        let (rule, tables) = candidates(root, files, list.as_ref(), reading, &mut notes)?;
         let (classes, first) = classes_and_first(root, &tables, list, reading, &mut notes)?;
-        let mut all = Vec::new();
+        let (mut all, mut orders) = (Vec::new(), Vec::new());
         for Candidate { file, prefix, split, columns, .. } in &tables {
             let beside = if columns.files_beside { files_beside(file, &columns.image)? } else { Vec::new() };
             if !beside.is_empty() {
@@ -90,7 +93,9 @@ impl Tables {
             }
             let label = columns.label.clone().map(|name| LabelColumn { name, first });
             // What contradicts the classes is said before anything runs.
-            ImageTable::open(file.path(), &columns.image, label.as_ref(), &classes, HELP)?;
+            let opened =
+                ImageTable::open(file.path(), &columns.image, label.as_ref(), &classes, (HELP, false))?;
+            orders.push((name_of(file), opened.label_order().clone()));
             all.push(UserTable {
                 prefix: prefix.clone(),
                 split: *split,
@@ -100,6 +105,7 @@ impl Tables {
                 beside,
             });
         }
+        say_renamed(&orders, &classes, &mut notes).map_err(|error| error.at(root))?;
         let form = Form::of_encoded(sample(&tables)?.iter().map(Vec::as_slice));
         Ok(Described { source: UserImages::Tables(Self { files: all }), classes, form, split: rule, notes })
     }
@@ -111,7 +117,8 @@ impl Tables {
 
     pub(super) fn open(&self, classes: &Classes) -> Result<TableRows> {
         let open = |table: &UserTable| {
-            let opened = ImageTable::open(&table.path, &table.image, table.label.as_ref(), classes, HELP)?;
+            let opened =
+                ImageTable::open(&table.path, &table.image, table.label.as_ref(), classes, (HELP, false))?;
             Ok(opened.called(&table.prefix, 0, table.split))
         };
         self.files.iter().map(open).collect::<Result<_>>().map(TableRows)
@@ -122,6 +129,7 @@ impl Tables {
 fn candidates(
     root: &Path,
     files: &[String],
+    list: Option<&Classes>,
     reading: &Reading,
     notes: &mut Vec<String>,
 ) -> Result<(SplitRule, Vec<Candidate>)> {
@@ -149,7 +157,8 @@ fn candidates(
     for (((_, file), prefix), split) in opened.iter().zip(prefixes(&paths)).zip(splits) {
         let Some(split) = split else { continue };
         let use_labels = reading.labels != LabelsFrom::None;
-        let columns = choose(file, &reading.image_column, &reading.label_column, use_labels)?;
+        let named = [reading.image_column.as_str(), reading.label_column.as_str()];
+        let columns = choose(file, named, use_labels, list.map(|list| list.names.as_slice()))?;
         notes.extend(columns.notes.iter().cloned());
         if columns.label.is_none() && use_labels {
             notes.extend(no_labels(file, &columns.image));
@@ -166,6 +175,35 @@ fn candidates(
     Ok((rule, tables))
 }
 
+/// Class names of tables that are none of those listed: their numbers are places in the list, if all tables have the same
+/// names in the same order.
+fn say_renamed(orders: &[(String, LabelOrder)], classes: &Classes, notes: &mut Vec<String>) -> Result<()> {
+    let renamed: Vec<(&String, &Vec<String>)> = orders
+        .iter()
+        .filter_map(|(table, order)| match order {
+            LabelOrder::OtherNames(names) => Some((table, names)),
+            _ => None,
+        })
+        .collect();
+    let Some((first, names)) = renamed.first() else { return Ok(()) };
+    if let Some((other, others)) = renamed.iter().find(|(_, others)| others != names) {
+        return Err(Error::new(format!(
+            "the classes in CLASSES are called otherwise than those of the tables, which do not agree: {} in {first}, \
+             {} in {other}",
+            listed(names),
+            listed(others)
+        ))
+        .help("list the classes as the tables call them"));
+    }
+    notes.push(format!(
+        "the classes that {first} calls {} are those of CLASSES in the same order: {}; list them as the table calls them if \
+         that is not meant",
+        listed(names),
+        listed(&classes.names)
+    ));
+    Ok(())
+}
+
 /// The class names of a table that coreg made: they lie beside the features.
 fn own_names(file: &TableFile) -> Option<Vec<String>> {
     let json: serde_json::Value = serde_json::from_str(file.features()?).ok()?;
@@ -178,7 +216,7 @@ fn summary(file: &TableFile, label: &str) -> Result<LabelSummary> {
         let batch = batch?;
         for label in decode(file.path(), || written(batch.column(0)))? {
             match label {
-                Written::Unknown => summary.unknown = true,
+                Written::Unknown => {}
                 // A row will say what is wrong with it.
                 Written::Fraction(_) => {}
                 Written::Number(number) => summary.add(number),
@@ -194,7 +232,7 @@ fn summary(file: &TableFile, label: &str) -> Result<LabelSummary> {
 impl LabelSummary {
     fn add(&mut self, number: i64) {
         if number == -1 {
-            self.unknown = true;
+            self.minus_one += 1;
             return;
         }
         let (low, high) = self.numbers.unwrap_or((number, number));
@@ -210,8 +248,21 @@ fn classes_and_first(
     reading: &Reading,
     notes: &mut Vec<String>,
 ) -> Result<(Classes, i64)> {
-    let named = tables.iter().find_map(|table| Some((table, table.names.clone()?)));
-    let texts: Vec<BTreeSet<String>> = tables.iter().map(|table| table.labels.names.clone()).collect();
+    // Of tables that name classes the one with the most; that others name some of those is checked when they are opened.
+    let named = tables.iter().rev().filter_map(|table| Some((table, table.names.clone()?)));
+    let named = named.max_by_key(|(_, names)| names.len());
+    let mut texts: Vec<BTreeSet<String>> = tables.iter().map(|table| table.labels.names.clone()).collect();
+    if list.is_none() && named.is_none() {
+        let gaps: BTreeSet<String> = texts.iter().flatten().filter(|name| is_gap(name)).cloned().collect();
+        if !gaps.is_empty() {
+            texts.iter_mut().for_each(|names| names.retain(|name| !gaps.contains(name)));
+            notes.push(format!(
+                "the labels {} stand for no label; a list in CLASSES with such a name makes it a class",
+                first_few(gaps)
+            ));
+        }
+        refuse_unlike(root, tables, &texts)?;
+    }
     let classes = match (list, named) {
         (Some(list), _) => list,
         (None, Some((table, names))) => {
@@ -237,10 +288,11 @@ fn classes_and_first(
                 true => "the labels are numbers, and no table says which classes they stand for",
                 false => "no table has labels or names classes",
             };
-            return Err(Error::new("the tables do not name their classes").at(root).because(why).help(
+            return Err(Error::new("the tables do not name their classes").at(root).because(why).help(format!(
                 "list the classes in a text file, one a line, in the order of the label numbers if there are any, and \
-                 name the file: CLASSES=classes.txt",
-            ));
+                 name the file: CLASSES=classes.txt; or name a column of class names: SET=download.label_column=…; {}",
+                tables[0].file.columns_in_words()
+            )));
         }
     };
     // Of two labels that one class of a list takes, the list decides, and it is said.
@@ -258,6 +310,19 @@ fn classes_and_first(
             classes.names[class]
         ));
     }
+    let minus_one: usize = tables.iter().map(|table| table.labels.minus_one).sum();
+    if minus_one > 0 {
+        // Support vector machines have −1 and 1.
+        if tables.iter().any(|table| table.labels.numbers == Some((1, 1))) && classes.names.len() == 2 {
+            return Err(Error::new("the labels are −1 and 1")
+                .at(root)
+                .because("−1 usually stands for an unknown label, and here it may be a class")
+                .help(
+                    "write 0 and 1 for the classes; SET=download.labels=none takes the images without labels",
+                ));
+        }
+        notes.push(format!("{minus_one} labels are −1, which stands for unknown"));
+    }
     let numbered = classes.names.iter().any(|name| name.trim().parse::<i64>().is_ok());
     let numerals = || texts.iter().flatten().map(|name| name.parse::<i64>().ok());
     let mut numbers = LabelSummary::default();
@@ -272,6 +337,38 @@ fn classes_and_first(
     }
     let first = first_label(numbers.numbers, &classes.names, reading, notes);
     Ok((classes, first))
+}
+
+/// Refuses labels of which one table has words and another numbers, or of which those that test and those that train have
+/// nothing in common: then nothing says which class is meant.
+fn refuse_unlike(root: &Path, tables: &[Candidate], texts: &[BTreeSet<String>]) -> Result<()> {
+    let words = tables.iter().zip(texts).find(|(_, names)| !names.is_empty());
+    let numbers = tables.iter().find(|table| table.labels.numbers.is_some());
+    if let (Some((words, names)), Some(numbers)) = (words, numbers) {
+        return Err(Error::new(format!(
+            "the labels of {} are words ({}) and those of {} numbers, and nothing says which class a number is",
+            name_of(&words.file),
+            first_few(names),
+            name_of(&numbers.file)
+        ))
+        .at(root)
+        .help("list the classes in the order of the numbers, one a line, and name the file: CLASSES=classes.txt"));
+    }
+    let of = |split: Split| -> BTreeSet<String> {
+        let tables = tables.iter().zip(texts).filter(|(table, _)| table.split == Some(split));
+        tables.flat_map(|(_, names)| names.iter().map(|name| normalised(name))).collect()
+    };
+    let (train, test) = (of(Split::Train), of(Split::Test));
+    if !train.is_empty() && !test.is_empty() && train.is_disjoint(&test) {
+        return Err(Error::new(format!(
+            "the labels of the images for training and for testing have nothing in common: {}, and {}",
+            first_few(train),
+            first_few(test)
+        ))
+        .at(root)
+        .help("write them alike, list the classes in CLASSES=classes.txt, or leave the labels out: SET=download.labels=none"));
+    }
+    Ok(())
 }
 
 /// The number that the first class has: what the user says, else 1 where the labels go from 1 to the number of classes,

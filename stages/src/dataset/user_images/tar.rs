@@ -135,7 +135,7 @@ impl TarArchives {
     }
 
     pub(super) fn open(&self, classes: &Classes) -> Result<TarRows> {
-        let reader = LabelReader::new(classes, None, self.first)?;
+        let reader = LabelReader::new(classes, None, self.first, false)?;
         let mut samples = Vec::new();
         for archive in &self.archives {
             samples.push(read_heads(&archive.path, &self.image, &mut Vec::new())?);
@@ -214,11 +214,143 @@ fn bytes_at(file: &mut File, sample: &Sample) -> std::io::Result<Vec<u8>> {
 
 /// The samples of an archive that have an image, in its order. Images end in `image` where that is given.
 fn read_heads(path: &Path, image: &str, notes: &mut Vec<String>) -> Result<Vec<Sample>> {
-    let cannot = || {
-        Error::new("cannot read an archive")
-            .at(path)
-            .help("it must be a plain tar file, neither packed nor cut off: fetch it again, or unpack it")
-    };
+    let members = members(path)?;
+    // WebDataset's names end at the first dot. Where that gives one sample many images, dots are part of the names.
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for member in members.iter().filter(|member| member.is_image("")) {
+        *names.entry(member.split(false).0).or_default() += 1;
+    }
+    let dotted = names.values().any(|count| *count > MOST_IMAGES);
+    let mut order: Vec<String> = Vec::new();
+    let mut grouped: BTreeMap<String, Vec<&Member>> = BTreeMap::new();
+    for member in &members {
+        let key = member.split(dotted).0.to_owned();
+        if !grouped.contains_key(&key) {
+            order.push(key.clone());
+        }
+        grouped.entry(key).or_default().push(member);
+    }
+    let (mut samples, mut several, mut unread) = (Vec::new(), BTreeSet::new(), 0);
+    for key in order {
+        let group = grouped.remove(&key).unwrap_or_default();
+        let images: Vec<&Member> = group.iter().copied().filter(|member| member.is_image(image)).collect();
+        let labels: Vec<&Member> = group.iter().copied().filter(|member| member.label.is_some()).collect();
+        if images.len() > 1 {
+            // Each with a label of its own: `a.1.jpg` and `a.1.cls`.
+            if images.iter().all(|one| labels.iter().any(|label| label.stem() == one.stem())) {
+                for one in images {
+                    samples.push(one.sample(labels.iter().copied().find(|label| label.stem() == one.stem())));
+                }
+                continue;
+            }
+            several.extend(images.iter().map(|one| one.split(dotted).1.to_owned()));
+        }
+        // The plain ending beside others such as `seg.png`.
+        let plain: Vec<&Member> =
+            images.iter().copied().filter(|one| !one.split(dotted).1.contains('.')).collect();
+        let one = match (&images[..], &plain[..]) {
+            ([], _) => {
+                unread += labels.len();
+                continue;
+            }
+            ([one], _) | (_, [one]) => *one,
+            _ => {
+                let endings: Vec<&str> = images.iter().map(|one| one.split(dotted).1).collect();
+                return Err(Error::new(format!(
+                    "sample `{key}` has several images: {}",
+                    first_few(&endings)
+                ))
+                .at(path)
+                .help(format!(
+                    "say how the names of the images end: SET=download.image_column={}",
+                    endings[0]
+                )));
+            }
+        };
+        let own = labels.iter().copied().find(|label| label.stem() == one.stem());
+        let label = own.or_else(|| labels.iter().copied().find(|label| !label.split(dotted).1.contains('.')));
+        let label = label.or(if let [only] = labels[..] { Some(only) } else { None });
+        if label.is_none() {
+            unread += labels.len();
+        }
+        samples.push(one.sample(label).called(&key));
+    }
+    if !several.is_empty() {
+        notes.push(format!(
+            "samples have several images ({}), of which one each is taken, that with the shortest ending; \
+             download.image_column=… names another",
+            first_few(&several)
+        ));
+    }
+    if unread > 0 {
+        notes.push(format!("{unread} files that may hold labels belong to no image, and are passed over"));
+    }
+    let mut keys = BTreeSet::new();
+    match samples.iter().find(|sample| !keys.insert(&sample.key)) {
+        Some(twice) => Err(cannot(path).because(format!("sample `{}` is there twice", twice.key))),
+        None => Ok(samples),
+    }
+}
+
+/// So many images may one sample have: the image, a mask, a depth map and the like.
+const MOST_IMAGES: usize = 4;
+
+/// A file of an archive.
+struct Member {
+    name: String,
+    start: u64,
+    size: u64,
+    /// What it says of a class, where its ending promises that.
+    label: Option<Written>,
+}
+
+impl Member {
+    /// The name up to the first dot of its last part, or where names have dots themselves up to the last, and its ending.
+    fn split(&self, dotted: bool) -> (&str, &str) {
+        let file = self.name.rfind('/').map_or(0, |slash| slash + 1);
+        let dot = if dotted { self.name[file..].rfind('.') } else { self.name[file..].find('.') };
+        dot.map_or((&self.name, ""), |dot| (&self.name[..file + dot], &self.name[file + dot + 1..]))
+    }
+
+    /// The name without its last ending.
+    fn stem(&self) -> &str {
+        self.split(true).0
+    }
+
+    fn is_image(&self, ending: &str) -> bool {
+        let last = self.split(true).1.to_lowercase();
+        match ending {
+            "" => walk::EXTENSIONS.contains(&last.as_str()),
+            ending => last == ending.to_lowercase() || self.split(false).1.eq_ignore_ascii_case(ending),
+        }
+    }
+
+    fn sample(&self, label: Option<&Self>) -> Sample {
+        Sample {
+            key: self.stem().to_owned(),
+            ending: self.split(true).1.to_owned(),
+            start: self.start,
+            size: self.size,
+            label: label.and_then(|member| member.label.clone()).unwrap_or(Written::Unknown),
+        }
+    }
+}
+
+impl Sample {
+    fn called(self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self }
+    }
+}
+
+fn cannot(path: &Path) -> Error {
+    Error::new("cannot read an archive")
+        .at(path)
+        .help("it must be a plain tar file, neither packed nor cut off: fetch it again, or unpack it")
+}
+
+/// The images of an archive and what may hold their labels, in its order.
+fn members(path: &Path) -> Result<Vec<Member>> {
+    let cannot = || cannot(path);
     lfs::refuse(path)?;
     let mut file = open(path)?;
     let length = file.metadata().or_fail(cannot)?.len();
@@ -230,86 +362,35 @@ fn read_heads(path: &Path, image: &str, notes: &mut Vec<String>) -> Result<Vec<S
     }
     file.rewind().or_fail(cannot)?;
     let mut archive = tar::Archive::new(file);
-    let mut order: Vec<String> = Vec::new();
-    let mut images: BTreeMap<String, Vec<(String, u64, u64)>> = BTreeMap::new();
-    let mut labels: BTreeMap<String, Written> = BTreeMap::new();
+    let mut members = Vec::new();
     for entry in archive.entries_with_seek().or_fail(cannot)? {
         let mut entry = entry.or_fail(cannot)?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
-        let (folder, file) =
-            name.rsplit_once('/').map_or(("", name.as_str()), |(folder, file)| (folder, file));
-        let Some((stem, ending)) = file.split_once('.').filter(|(stem, _)| !stem.is_empty()) else {
-            continue;
-        };
-        let key = if folder.is_empty() { stem.to_owned() } else { format!("{folder}/{stem}") };
-        let ending = ending.to_lowercase();
+        let hidden = name.rsplit('/').next().is_some_and(|file| file.starts_with('.'));
         let (start, size) = (entry.raw_file_position(), entry.size());
         if start.checked_add(size).is_none_or(|end| end > length) {
             return Err(cannot().because(format!("it ends within its member `{name}`")));
         }
-        let last = ending.rsplit('.').next().unwrap_or_default();
-        let is_image =
-            if image.is_empty() { walk::EXTENSIONS.contains(&last) } else { ending == image.to_lowercase() };
-        if is_image {
-            if !images.contains_key(&key) {
-                order.push(key.clone());
-            }
-            images.entry(key).or_default().push((ending, start, size));
-        } else if matches!(ending.as_str(), "cls" | "json" | "label" | "class" | "cls.txt")
-            && size <= LONGEST_LABEL
-        {
+        let mut member = Member { name, start, size, label: None };
+        let ending = member.split(true).1.to_lowercase();
+        if hidden || ending.is_empty() {
+            continue;
+        }
+        let may_be_label = matches!(ending.as_str(), "cls" | "json" | "label" | "class")
+            || member.name.ends_with(".cls.txt");
+        if may_be_label && size <= LONGEST_LABEL {
             let mut text = String::new();
-            entry.read_to_string(&mut text).or_fail(|| cannot().because(format!("`{name}` is no text")))?;
-            let label = if ending == "json" { label_of_json(&text) } else { Some(label_of_text(&text)) };
-            if let Some(label) = label {
-                labels.entry(key).or_insert(label);
-            }
+            entry
+                .read_to_string(&mut text)
+                .or_fail(|| cannot().because(format!("`{}` is no text", member.name)))?;
+            member.label = if ending == "json" { label_of_json(&text) } else { Some(label_of_text(&text)) };
         }
+        members.push(member);
     }
-    let mut samples = Vec::new();
-    let mut several = BTreeSet::new();
-    for key in order {
-        let mut found = images.remove(&key).unwrap_or_default();
-        if found.len() > 1 {
-            // The plain ending beside others such as `seg.png`.
-            let plain: Vec<_> = found.iter().filter(|(ending, ..)| !ending.contains('.')).cloned().collect();
-            several.extend(found.iter().map(|(ending, ..)| ending.clone()));
-            match plain.len() {
-                1 => found = plain,
-                _ => {
-                    return Err(Error::new(format!(
-                        "sample `{key}` has several images: {}",
-                        first_few(found.iter().map(|(ending, ..)| ending))
-                    ))
-                    .at(path)
-                    .help("say how the names of the images end: SET=download.image_column=jpg"));
-                }
-            }
-        }
-        let label = labels.remove(&key).unwrap_or(Written::Unknown);
-        samples.extend(found.into_iter().next().map(|(ending, start, size)| Sample {
-            key,
-            ending,
-            start,
-            size,
-            label,
-        }));
-    }
-    if !several.is_empty() {
-        notes.push(format!(
-            "samples have several images ({}), and those with the shortest ending are taken; download.image_column=… \
-             names another",
-            first_few(&several)
-        ));
-    }
-    let mut keys = BTreeSet::new();
-    match samples.iter().find(|sample| !keys.insert(&sample.key)) {
-        Some(twice) => Err(cannot().because(format!("sample `{}` is there twice", twice.key))),
-        None => Ok(samples),
-    }
+    Ok(members)
 }
 
 fn label_of_text(text: &str) -> Written {

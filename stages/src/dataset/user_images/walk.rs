@@ -97,6 +97,8 @@ pub(super) struct Tree {
     pub folders: Vec<String>,
     /// How many files of other kinds there are, by their endings.
     pub others: BTreeMap<String, usize>,
+    /// Tables of text that may hold labels and are called otherwise.
+    pub texts: Vec<String>,
     /// Files that would be images and cannot be used, where such are to be left out.
     pub unusable: Vec<String>,
 }
@@ -114,8 +116,14 @@ impl Tree {
             endings.iter().take(5).map(|(ending, count)| format!("{ending}: {count}")).collect();
         let files = if count == 1 { "file is no image" } else { "files are no images" };
         let packed = self.others.keys().any(|ending| ARCHIVES.contains(&ending.trim_start_matches('.')));
-        let unpack = if packed { "; archives are not looked into: unpack them" } else { "" };
-        format!("{count} {files} by the ending of the name ({}){unpack}", endings.join(", "))
+        let unpack = if packed { "; packed archives are not looked into: unpack them" } else { "" };
+        let convert = self
+            .others
+            .keys()
+            .any(|ending| matches!(ending.as_str(), ".heic" | ".heif" | ".avif" | ".jp2" | ".jxl"));
+        let convert =
+            if convert { "; HEIC, AVIF and the like are not read: convert them to JPEG or PNG" } else { "" };
+        format!("{count} {files} by the ending of the name ({}){unpack}{convert}", endings.join(", "))
     }
 
     /// The files that cannot be used and are left out, in words.
@@ -133,7 +141,7 @@ impl Tree {
     /// Sorts everything, so that the order in which a disk lists files does not matter.
     pub(super) fn sort(&mut self) {
         let lists = [&mut self.images, &mut self.tables, &mut self.idx, &mut self.tars, &mut self.metadata];
-        for list in lists.into_iter().chain([&mut self.folders, &mut self.unusable]) {
+        for list in lists.into_iter().chain([&mut self.folders, &mut self.unusable, &mut self.texts]) {
             list.sort_unstable();
             list.dedup();
         }
@@ -249,6 +257,9 @@ impl Walk<'_> {
             None if metadata.is_file() && begins_as_image(name, path) => tree.images.push(place),
             None => {
                 let ending = name.rsplit_once('.').map_or("no ending".to_owned(), |(_, e)| format!(".{e}"));
+                if matches!(ending.to_lowercase().as_str(), ".csv" | ".tsv" | ".jsonl") {
+                    tree.texts.push(place);
+                }
                 *tree.others.entry(ending.to_lowercase()).or_default() += 1;
             }
         }
