@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use arrow::array::Int32Array;
+use arrow::array::{Float64Array, Int32Array};
 use stages::experiment::{Choice, Experiment};
 use stages::runtime::device::Place;
 use tests::project::{Project, TRAIN};
@@ -57,6 +57,24 @@ fn a_sweep_looks_at_every_image_once_and_compares_what_was_learned() {
     for seen in ["48 of 72 images were seen before", "56 of 56 images were seen before"] {
         assert!(run.stderr.contains(seen), "no `{seen}` in {}", run.stderr);
     }
+}
+
+#[test]
+fn an_epoch_may_be_a_piece_of_a_large_set() {
+    let project = Project::new();
+    let epochs = |set: &str| {
+        project.run().set(set).ok();
+        project.bytes("co-reg/student.safetensors")
+    };
+    let whole = epochs("optimizer.epoch_images=0");
+    assert_eq!(epochs("optimizer.epoch_images=64"), whole, "the set has no more than that");
+    let piece = epochs("optimizer.epoch_images=16");
+    assert_ne!(piece, whole);
+    // Steps are of 16 of 64 images, and the division is of all of them.
+    let history = project.table("co-reg/history.parquet");
+    let sizes = |name| column::<Float64Array>(&history, name).values().to_vec();
+    let all = sizes("size_partial").into_iter().zip(sizes("size_unlabeled")).map(|(p, u)| p + u);
+    assert!(all.into_iter().all(|all| all == 64.0));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! \[P\], \[I\]: see docs/method.md.
 
+mod prompt_file;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -93,10 +95,11 @@ impl Stage for Annotate {
             context.progress().advance(1);
         }
         if let Some(first) = cut.first() {
-            let count = cut.len();
-            context.progress().note(format!(
-                "CLIP cannot take {count} prompts whole, and does not see their ends: `{first}`"
-            ));
+            let what = match cut.len() {
+                1 => "a prompt whole, and does not see its end".to_owned(),
+                count => format!("{count} prompts whole, and does not see their ends"),
+            };
+            context.progress().note(format!("CLIP cannot take {what}: `{first}`"));
         }
         let texts = Features { values: &texts, width: clip.width() }; // (T, C, P)
         let features = Features { values: &embeddings.features, width: embeddings.width }; // (N, P)
@@ -137,8 +140,8 @@ const PHOTO27: &str = include_str!("../../../data/prompts/photo27.txt");
 const IMAGENET80: &str = include_str!("../../../data/prompts/imagenet80.txt");
 
 /// The templates that the setting `annotate.prompts` names: `photo27`, `imagenet80`, `data-set` for those of the data
-/// set, a file with one a line, or several of them joined by `+`. Lines that begin with `#` are comments. A template
-/// counts once however often it is there. The notes say what was left out.
+/// set, a file with one a line or a list in JSON, or several of them joined by `+`. Lines that begin with `#` are comments.
+/// A template counts once however often it is there. The notes say what was left out.
 ///
 /// # Errors
 /// A file that cannot be read, a data set without templates, a template without `{}`, none at all.
@@ -159,8 +162,9 @@ pub fn templates(prompts: &str, of_data_set: &[String]) -> Result<(Vec<String>, 
             file => {
                 let text = text::read(Path::new(file))
                     .or_fail(|| Error::new("cannot read the prompts").at(file).help(NAME_PROMPTS))?;
-                notes.extend(comments_like_templates(&text, file));
-                lines(&text)
+                let (templates, said) = prompt_file::read(&text, file)?;
+                notes.extend(said);
+                templates
             }
         };
         check_templates(&templates).map_err(|e| if Path::new(list).exists() { e.at(list) } else { e })?;
@@ -181,20 +185,11 @@ pub fn templates(prompts: &str, of_data_set: &[String]) -> Result<(Vec<String>, 
     Ok((all, notes))
 }
 
-const NAME_PROMPTS: &str = "annotate.prompts is `photo27`, `imagenet80`, `data-set`, a file with one template a line, or several joined by +";
+const NAME_PROMPTS: &str = "annotate.prompts is `photo27`, `imagenet80`, `data-set`, a file with one template a line or a JSON list of them, or several joined by +";
 
 /// The templates of a text.
 fn lines(text: &str) -> Vec<String> {
     text::lines(text).map(|(_, line)| line.to_owned()).collect()
-}
-
-/// Says which comments of a file would be templates without their `#`.
-fn comments_like_templates(text: &str, file: &str) -> Option<String> {
-    let comments = text.lines().map(str::trim).filter(|line| line.starts_with('#') && line.contains("{}"));
-    let comments: Vec<&str> = comments.collect();
-    (!comments.is_empty()).then(|| {
-        format!("{file}: lines that begin with # are comments, and no templates: {}", first_few(comments))
-    })
 }
 
 /// What other programs write where the class goes.
@@ -282,6 +277,18 @@ mod tests {
             assert!(notes[1].contains("`a photo of a {}`"), "{notes:?}");
         }
         std::fs::write(path, "# nothing\n").unwrap();
+        assert!(templates(path, &[]).unwrap_err().to_string().contains("no prompt template"));
+    }
+
+    #[test]
+    fn a_list_in_json_is_as_many_templates() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        std::fs::write(path, "\u{feff}[\"a photo of a {}\", \"a {}\", \"a {}\"]").unwrap();
+        let (all, notes) = templates(path, &[]).unwrap();
+        assert_eq!(all, ["a photo of a {}", "a {}"]);
+        assert!(notes.len() == 2 && notes[0].contains("list in JSON"), "{notes:?}");
+        std::fs::write(path, "[]").unwrap();
         assert!(templates(path, &[]).unwrap_err().to_string().contains("no prompt template"));
     }
 

@@ -12,6 +12,12 @@ pub fn linear_ramp(epoch: f64, length: usize) -> f64 {
     if length == 0 { 1.0 } else { (epoch / length as f64).clamp(0.0, 1.0) }
 }
 
+/// Whose turn it is in an epoch that sees `most` of `all` images: the place of each in the random order of a round. Every
+/// image has its turn in a round before any has one in the next; `epoch` counts from 0.
+pub fn turns(epoch: usize, most: usize, all: usize) -> impl Iterator<Item = (usize, usize)> {
+    (epoch * most..(epoch + 1) * most).map(move |turn| (turn / all.max(1), turn % all.max(1)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,6 +27,13 @@ mod tests {
         assert!((cosine(0.01, 1e-5, 0, 800) - 0.01).abs() < 1e-15);
         assert!((cosine(0.01, 1e-5, 400, 800) - (0.01 + 1e-5) / 2.0).abs() < 1e-15);
         assert!((cosine(0.01, 1e-5, 900, 800) - 1e-5).abs() < 1e-15);
+    }
+
+    #[test]
+    fn every_image_has_its_turn_before_any_has_another() {
+        let all: Vec<(usize, usize)> = (0..7).flat_map(|epoch| turns(epoch, 4, 10)).collect();
+        let expected = (0..3).flat_map(|round| (0..10).map(move |place| (round, place)));
+        assert!(all.iter().copied().eq(expected.take(28)), "{all:?}");
     }
 
     #[test]

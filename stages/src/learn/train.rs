@@ -14,6 +14,7 @@ use super::learner::{Learner, logits};
 use super::method::{Figure, Lesson, Material, Method, State, Step};
 use super::metrics::{accuracy, argmax_rows};
 use super::optimizer::Optimizer;
+use super::schedule::turns;
 use super::step_losses::EpochLosses;
 use super::training_set::{Input, TrainingSet};
 use crate::artifacts::history::{Epoch, History};
@@ -332,12 +333,10 @@ impl<'a, M: Method> Training<'a, M> {
         if most == 0 || all <= most {
             return self.shuffled(stream, samples, samples.len());
         }
-        let turn = |position: usize| (position / all, position % all);
         let mut is_in_turn = vec![false; all];
         let (mut order, mut drawn) = (Vec::new(), None);
         // Over the epochs before as well, so that what one training left out the next begins with.
-        let first = (self.epochs_before + self.epoch) * most;
-        for (round, place) in (first..first + most).map(turn) {
+        for (round, place) in turns(self.epochs_before + self.epoch, most, all) {
             if drawn != Some(round) {
                 let name = format!("{}/turns{round}", M::NETWORKS[network]);
                 let everything: Vec<usize> = (0..all).collect();

@@ -306,3 +306,119 @@ fn folders_of_systems_are_passed_over() {
         ..Input::default()
     }]);
 }
+
+#[test]
+fn a_list_of_classes_may_name_what_systems_call_their_folders() {
+    let put = |files: &Files| {
+        in_folders(&["cat", "dog", "lost+found"])(files);
+        files.pictures(&["hot/__MACOSX/1.png"]);
+    };
+    check_all(&[Input {
+        name: "lost+found is a class, and hot holds nothing but a system's folder",
+        put: &put,
+        classes: Some("cat\ndog\nlost+found\n"),
+        want: Taken(
+            &["cat", "dog", "lost+found"],
+            &[
+                ("cat/1.png", "- cat"),
+                ("cat/2.png", "- cat"),
+                ("dog/1.png", "- dog"),
+                ("dog/2.png", "- dog"),
+                ("lost+found/1.png", "- lost+found"),
+                ("lost+found/2.png", "- lost+found"),
+            ],
+            &["`hot/__MACOSX`", "`hot` holds no image besides"],
+        ),
+        ..Input::default()
+    }]);
+}
+
+#[test]
+fn a_minus_before_a_digit_is_no_hyphen() {
+    check_all(&[Input {
+        name: "classes -1, 0 and 1",
+        put: &in_folders(&["train/-1", "train/0", "test/0", "test/1"]),
+        want: Taken(
+            &["-1", "0", "1"],
+            &[
+                ("train/-1/1.png", "train -1"),
+                ("train/-1/2.png", "train -1"),
+                ("train/0/1.png", "train 0"),
+                ("train/0/2.png", "train 0"),
+                ("test/0/1.png", "test 0"),
+                ("test/0/2.png", "test 0"),
+                ("test/1/1.png", "test 1"),
+                ("test/1/2.png", "test 1"),
+            ],
+            &["`1`"],
+        ),
+        ..Input::default()
+    }]);
+}
+
+#[test]
+fn parts_in_the_folders_of_classes_and_masks_beside_images() {
+    check_all(&[
+        Input {
+            name: "a folder beside those for training and testing",
+            put: &in_folders(&["cat/train", "cat/test", "dog/train", "dog/test", "dog/other"]),
+            want: Refused(&["`dog/other`", "download.train=train download.test=test"]),
+            ..Input::default()
+        },
+        Input {
+            name: "the same, where settings name the parts by their paths",
+            put: &in_folders(&["cat/train", "cat/test", "dog/train", "dog/test", "dog/other"]),
+            set: "download.train=cat/train,dog/train download.test=cat/test,dog/test",
+            want: Taken(
+                &["cat", "dog"],
+                &[
+                    ("cat/train/1.png", "train cat"),
+                    ("cat/train/2.png", "train cat"),
+                    ("cat/test/1.png", "test cat"),
+                    ("cat/test/2.png", "test cat"),
+                    ("dog/train/1.png", "train dog"),
+                    ("dog/train/2.png", "train dog"),
+                    ("dog/test/1.png", "test dog"),
+                    ("dog/test/2.png", "test dog"),
+                ],
+                &["`dog/other`"],
+            ),
+            ..Input::default()
+        },
+        Input {
+            name: "masks beside images",
+            put: &in_folders(&["images/cat", "images/dog", "masks/cat", "masks/dog"]),
+            classes: Some("cat\ndog\n"),
+            want: Taken(
+                &["cat", "dog"],
+                &[
+                    ("cat/1.png", "- cat"),
+                    ("cat/2.png", "- cat"),
+                    ("dog/1.png", "- dog"),
+                    ("dog/2.png", "- dog"),
+                ],
+                &["4 images in `masks` are left out", "download.train"],
+            ),
+            ..Input::default()
+        },
+        Input {
+            name: "classes and parts in one name",
+            put: &in_folders(&["cats_train", "cats_test", "dogs_train", "dogs_test"]),
+            want: Taken(
+                &["cats", "dogs"],
+                &[
+                    ("cats_train/1.png", "train cats"),
+                    ("cats_train/2.png", "train cats"),
+                    ("cats_test/1.png", "test cats"),
+                    ("cats_test/2.png", "test cats"),
+                    ("dogs_train/1.png", "train dogs"),
+                    ("dogs_train/2.png", "train dogs"),
+                    ("dogs_test/1.png", "test dogs"),
+                    ("dogs_test/2.png", "test dogs"),
+                ],
+                &["`cats`, `dogs`", "download.labels=none"],
+            ),
+            ..Input::default()
+        },
+    ]);
+}

@@ -220,7 +220,7 @@ fn the_column_of_images_is_found_or_asked_for() {
         &both("left", "right", None),
         LIST,
         "download.image_column=up",
-        &["`up`", "left"],
+        &["image_column = up", "left"],
     );
     let hashes = |files: &Files| {
         let hashes: ArrayRef = Arc::new(BinaryArray::from_iter_values([[7u8; 16]; 3]));
@@ -367,7 +367,7 @@ fn tables_that_do_not_agree_on_their_labels_are_refused() {
         &orders,
         Some("apple\nbanana\n"),
         "",
-        &["apple", "cat, dog", "dog, cat"],
+        &["CLASSES", "cat, dog in", "dog, cat in"],
     );
     let fewer = two(
         parts,

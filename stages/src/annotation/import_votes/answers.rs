@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::clauses::{self, Said};
 use super::negation_words::among;
+use super::reasoning::{concluded, without_thoughts};
+use super::rows::is_gap;
 use super::vocabulary::{Hit, Meaning, Vocabulary};
 use super::words::Text;
 use crate::dataset::names::normalised;
@@ -68,18 +70,39 @@ const KEYS: &str = "\
 impl Vocabulary {
     /// The class that `answer` means.
     pub(super) fn find(&self, answer: &str) -> Match {
-        for form in [
-            answer,
-            answer.trim().trim_end_matches(['.', '!']),
-            answer.trim_matches(|c| WRAPPING.contains(c)),
-        ] {
-            if let Some(meaning) = self.whole(form) {
-                return whole(meaning);
-            }
+        if let Some(meaning) = self.bare(answer) {
+            return whole(meaning);
         }
-        if let Some(found) = json(answer).and_then(|value| self.find_json(&value)) {
+        let said = without_thoughts(answer);
+        if let Some(meaning) = self.bare(&said) {
+            return whole(meaning);
+        }
+        if let Some(found) = json(&said).and_then(|value| self.find_json(&value)) {
             return found;
         }
+        let Some(conclusion) = concluded(&said) else { return self.within(&said) };
+        let named = self.bare(conclusion);
+        let core = conclusion.trim_matches(|c| WRAPPING.contains(c));
+        if named.is_none() && !core.is_empty() && is_gap(core) {
+            return Match::Nothing;
+        }
+        match (self.within(conclusion), named) {
+            (Match::Nothing, Some(Meaning::Class(class))) => Match::Within(class),
+            (Match::Nothing, Some(meaning)) => whole(meaning),
+            (Match::Nothing, None) => self.within(&said),
+            (found, _) => found,
+        }
+    }
+
+    /// What a text means that is nothing but a name.
+    fn bare(&self, text: &str) -> Option<Meaning> {
+        let forms =
+            [text, text.trim().trim_end_matches(['.', '!']), text.trim_matches(|c| WRAPPING.contains(c))];
+        forms.into_iter().find_map(|form| self.whole(form))
+    }
+
+    /// The class that stands in a text.
+    fn within(&self, answer: &str) -> Match {
         let text = Text::new(answer, false);
         let hits = self.hits(&text);
         let numbers = numbers(&text, &hits);

@@ -382,3 +382,46 @@ fn composition_and_width_do_not_count_and_case_only_where_names_differ_in_it() {
     );
     assert_eq!([alike.find("a t-shirt, red"), alike.find("a T-Shirt, red")], [Within(1), Several]);
 }
+
+#[test]
+fn a_name_of_one_sign_is_not_found_within_a_longer_word() {
+    let all = of(&["猫", "狗", "牛", "熊猫"]);
+    for answer in ["猫头鹰", "这是一只猫头鹰。", "热狗", "一只海狗", "狗熊", "牛奶", "子猫です"]
+    {
+        assert_eq!(all.find(answer), Nothing, "{answer}");
+    }
+    for (answer, class) in [
+        ("图片中有一只猫。", 0),
+        ("白色的狗在草地上", 1),
+        ("三头牛", 2),
+        ("大熊猫在吃竹子", 3),
+        ("猫です", 0),
+        ("答案：狗", 1),
+    ] {
+        assert_eq!(all.find(answer), Within(class), "{answer}");
+    }
+    assert_eq!(all.find("猫和狗"), AnyOf(vec![0, 1]));
+    assert_eq!(of(&["猫", "狗"]).find("大熊猫"), Nothing);
+    assert_eq!(of(&["お", "は"]).find("これはおです"), Nothing);
+    assert_eq!(of(&["お", "は"]).find("これは「お」です"), Within(0));
+}
+
+#[test]
+fn thoughts_and_reasons_before_the_answer_do_not_count() {
+    animals(&[
+        ("<think>It may be a cat.</think> dog", Named(1)),
+        ("<think>It may be a cat.</think> It is a dog.", Within(1)),
+        ("It may be a cat.</think>\n\n{\"class\": \"dog\"}", Named(1)),
+        ("<think>It may be a cat", Nothing),
+        ("Reasoning: a cat has whiskers. Answer: dog", Within(1)),
+        ("A cat? Final answer: dog", Within(1)),
+        ("It looks like a cat.\n\n**Answer:** dog", Within(1)),
+        ("It is not a cat, so the answer is dog", Within(1)),
+        ("A cat has whiskers. Answer: 1", Named(1)),
+        ("A cat has whiskers. Answer: not a dog", Negated),
+        ("I doubt that the answer is dog", Negated),
+        ("It may be a cat. Answer: unknown", Nothing),
+        ("It is a cat. That is the answer: I am sure.", Within(0)),
+    ]);
+    assert_eq!(of(&["none", "dog"]).find("A dog? Answer: none."), Within(0));
+}

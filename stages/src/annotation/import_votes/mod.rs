@@ -6,8 +6,12 @@
 
 mod answers;
 mod clauses;
+mod counted;
 mod ids;
+mod known_ids;
 mod negation_words;
+mod neighbours;
+mod reasoning;
 mod rows;
 mod tally;
 mod vocabulary;
@@ -26,6 +30,7 @@ use crate::artifacts::annotation::{Further, Names, Unmatched, Votes};
 use crate::artifacts::images::{Images, Index};
 use crate::dataset::catalog::{Classes, wordings};
 use crate::dataset::first_few;
+use crate::dataset::names::{NameIndex, normalised};
 use crate::dataset::user_images::classes;
 use answers::Match;
 use rows::{VoteAnswer, VoteTable};
@@ -57,7 +62,8 @@ impl Stage for ImportVotes {
     type Output = Votes;
     const NAME: &'static str = "import-votes";
     // 2: an answer may name several classes, and negations are no votes.
-    const VERSION: u32 = 2;
+    // 3: thoughts, parts of Chinese compounds and rows that are there twice are no votes.
+    const VERSION: u32 = 3;
 
     fn key(&self) -> Result<Value> {
         key_without(self, &["/file"])
@@ -102,6 +108,7 @@ impl ImportVotes {
         let mut counts = AnswerCounts::default();
         let mut unmatched: BTreeMap<(&str, &str, &'static str), u64> = BTreeMap::new();
         let mut read: HashMap<&str, Match> = HashMap::new();
+        let mut most_sure = 0.0f64;
         for (row, image) in table.rows.iter().zip(images) {
             let (Some(image), Some(annotator)) = (image, annotator_of.get(row.annotator.as_str())) else {
                 continue;
@@ -118,40 +125,41 @@ impl ImportVotes {
                         .help(format!("there are {classes} classes{from}: {}", first_few(&index.classes)))
                 })
             };
-            let named = match &row.answer {
+            let found = match &row.answer {
                 None => {
                     counts.silent += 1;
                     continue;
                 }
                 Some(VoteAnswer::Number(number)) => {
-                    counts.named += 1;
                     let class = u16::try_from(*number).ok().filter(|class| usize::from(*class) < classes);
-                    vec![numbered(*number, class)?]
+                    Match::Named(numbered(*number, class)?)
                 }
                 Some(VoteAnswer::Numeral(number)) => {
-                    counts.named += 1;
                     let class = u64::try_from(*number).ok().and_then(|number| vocabulary.number(number));
-                    vec![numbered(*number, class)?]
+                    Match::Named(numbered(*number, class)?)
                 }
                 Some(VoteAnswer::Text(answer)) => {
                     let found = read.entry(answer).or_insert_with(|| vocabulary.find(answer));
-                    // A class may be called "none" or "N/A"; otherwise it is what programs write for nothing.
+                    // A class may be called "none" or "N/A"; otherwise it is what is written for nothing.
                     if found.classes().is_empty() && rows::is_gap(answer) {
                         counts.silent += 1;
                         continue;
                     }
-                    counts.add(found);
                     if found.classes().is_empty() {
+                        counts.add(found);
                         *unmatched.entry((&row.annotator, answer, found.reason())).or_default() += 1;
                         continue;
                     }
-                    found.classes().to_vec()
+                    found.clone()
                 }
             };
             if row.confidence < self.min_confidence {
                 counts.unsure += 1;
+                most_sure = most_sure.max(row.confidence);
                 continue;
             }
+            counts.add(&found);
+            let named = found.classes();
             votes[image * width + annotator] = named.first().copied();
             confidences[image * width + annotator] = row.confidence;
             let others = named.iter().skip(1);
@@ -168,13 +176,7 @@ impl ImportVotes {
         unmatched.sort_by_key(|answer| std::cmp::Reverse(answer.images));
         context.progress().note(counts.to_words(&annotators, &unmatched));
         if votes.iter().all(Option::is_none) {
-            return Err(Error::new("no answer is a vote").because(first_few(distinct(&unmatched))).help(
-                format!(
-                    "the classes are {}; say with votes.aliases=FILE what else they are called, a line each: \
-                     `class: word | another`",
-                    first_few(&index.classes)
-                ),
-            ));
+            return Err(self.no_vote(&counts, &unmatched, most_sure, &index.classes));
         }
         further.sort_unstable();
         let mut votes = Votes {
@@ -190,6 +192,32 @@ impl ImportVotes {
             .flat_map(|(row, confidences)| mean(&votes, row, confidences))
             .collect();
         Ok(votes)
+    }
+
+    /// Why no answer is a vote.
+    fn no_vote(
+        &self,
+        counts: &AnswerCounts,
+        unmatched: &[Unmatched],
+        most_sure: f64,
+        classes: &[String],
+    ) -> Error {
+        let classes = first_few(classes);
+        if !unmatched.is_empty() {
+            return Error::new("no answer is a vote").because(first_few(distinct(unmatched))).help(format!(
+                "the classes are {classes}; say with votes.aliases=FILE what else they are called, a line each: \
+                 `class: word | another`"
+            ));
+        }
+        if counts.silent == counts.all() {
+            return Error::new("there is no vote: every class is empty")
+                .help(format!("write into the column of classes what was answered: one of {classes}"));
+        }
+        let least = self.min_confidence;
+        Error::new(format!(
+            "no answer is sure enough: votes.min_confidence = {least}, and the highest confidence is {most_sure}"
+        ))
+        .help(format!("set votes.min_confidence={most_sure} or lower"))
     }
 }
 
@@ -213,11 +241,28 @@ pub fn aliases(file: &str, of: &Classes) -> Result<(Aliases, Vec<String>)> {
     let wrong = || {
         Error::new("cannot use the aliases").at(file).help("write a class a line: `class: word | another`")
     };
-    let classes::ClassList { classes: list, notes } = classes::list(Path::new(file)).or_fail(wrong)?;
+    let classes::ClassList { classes: list, notes } = classes::aliases(Path::new(file)).or_fail(wrong)?;
+    refuse_shared(&list, of).map_err(|error| error.at(file))?;
     let words = |text: &String| wordings(text).map(str::to_owned).collect();
     let aliases = list.names.into_iter().zip(list.texts.iter().map(words)).collect();
     Vocabulary::new(&of.names, &of.texts, &aliases).map_err(|error| error.at(file))?;
     Ok((aliases, notes))
+}
+
+/// Refuses an alias of two classes, in the order of the file.
+fn refuse_shared(list: &Classes, of: &Classes) -> Result<()> {
+    let classes = NameIndex::new(&of.names);
+    let mut meant: HashMap<String, &String> = HashMap::new();
+    for (name, text) in list.names.iter().zip(&list.texts) {
+        for word in wordings(text).map(str::trim) {
+            let before = meant.insert(normalised(word), name);
+            if let Some(before) = before.filter(|before| classes.find(before) != classes.find(name)) {
+                let what = format!("`{word}` is an alias of two classes, `{before}` and `{name}`");
+                return Err(Error::new(what).help("leave it out of the aliases of one of them"));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@
 use std::collections::HashSet;
 
 use super::answers::Match;
+use super::counted::counted;
 use crate::artifacts::annotation::{Unmatched, Votes};
 use crate::dataset::first_few;
 
 /// How many answers were matched to a class in which way, and how many were not.
 #[derive(Default)]
 pub(super) struct AnswerCounts {
-    pub(super) named: usize,
+    named: usize,
     within: usize,
     alias: usize,
     any_of: usize,
@@ -38,25 +39,45 @@ impl AnswerCounts {
         } += 1;
     }
 
+    /// How many answers there are; each is counted once.
+    pub(super) fn all(&self) -> usize {
+        let Self { named, within, alias, any_of, nothing, negated, contradicted, several, unsure, silent } =
+            *self;
+        named + within + alias + any_of + nothing + negated + contradicted + several + unsure + silent
+    }
+
     /// The counts as a note.
     pub(super) fn to_words(&self, annotators: &[String], unmatched: &[Unmatched]) -> String {
         let Self { named, within, alias, any_of, nothing, negated, contradicted, several, unsure, silent } =
             *self;
-        let all = named + within + alias + any_of + nothing + negated + contradicted + several + silent;
-        let mut words = format!("{all} answers of {}: {named} are a class", first_few(annotators));
-        for (count, what) in [
-            (within, "hold the words of one class"),
-            (any_of, "name several classes, each of which is a candidate"),
-            (alias, "are or hold an alias"),
-            (nothing, "hold no class"),
-            (negated, "say what it is not, which is no vote"),
-            (contradicted, "have a number and a name of different classes"),
-            (several, "hold too many classes, or words that several are called by"),
-            (silent, "are empty"),
-            (unsure, "are not sure enough"),
+        let all = counted(self.all(), "answer", "answers");
+        let named = counted(named, "is a class", "are a class");
+        let mut words = format!("{all} of {}: {named}", first_few(annotators));
+        for (count, one, many) in [
+            (within, "holds the words of one class", "hold the words of one class"),
+            (
+                any_of,
+                "names several classes, each of which is a candidate",
+                "name several classes, each of which is a candidate",
+            ),
+            (alias, "is or holds an alias", "are or hold an alias"),
+            (nothing, "holds no class", "hold no class"),
+            (negated, "says what it is not, which is no vote", "say what it is not, which is no vote"),
+            (
+                contradicted,
+                "has a number and a name of different classes",
+                "have a number and a name of different classes",
+            ),
+            (
+                several,
+                "holds too many classes, or words that several are called by",
+                "hold too many classes, or words that several are called by",
+            ),
+            (silent, "is empty", "are empty"),
+            (unsure, "is not sure enough", "are not sure enough"),
         ] {
             if count > 0 {
-                words += &format!(", {count} {what}");
+                words += &format!(", {}", counted(count, one, many));
             }
         }
         if !unmatched.is_empty() {

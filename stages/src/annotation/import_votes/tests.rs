@@ -138,7 +138,7 @@ fn ids_that_a_spreadsheet_changed_are_still_the_images() {
     let table = VoteTable { rows, unit: "row", notes: Vec::new() };
     let votes = import().count(&table, &index, &Context::for_test("nowhere")).unwrap();
     assert_eq!(votes.votes, [Some(0), Some(1), Some(2), None]);
-    let twice = VoteTable { rows: [&table.rows[..], &[row("d/1", "m", "cow")]].concat(), ..table };
+    let twice = VoteTable { rows: [&table.rows[..], &[row("d/1", "m", "dog")]].concat(), ..table };
     let error = import().count(&twice, &index, &Context::for_test("nowhere")).unwrap_err().to_string();
     assert!(error.contains("there twice: `d/1 by m`"), "{error}");
 }
@@ -147,7 +147,11 @@ fn ids_that_a_spreadsheet_changed_are_still_the_images() {
 fn ids_that_are_doubled_unknown_or_missing_are_refused_with_the_first_few() {
     let mut rows = whole();
     rows.push(row("b", "m", "dog"));
-    refused(&import(), &rows, &["1 votes are there twice", "`b by m`"]);
+    refused(
+        &import(),
+        &rows,
+        &["1 vote is there twice", "`b by m`", "row 1 has `cat`, and row 4 `dog`", "remove one"],
+    );
 
     let mut rows = whole();
     rows.extend((0..9).map(|n| row(&format!("x{n}"), "m", "dog")));
@@ -159,6 +163,8 @@ fn ids_that_are_doubled_unknown_or_missing_are_refused_with_the_first_few() {
     assert_eq!(count(&ImportVotes { surplus: true, ..import() }, &rows).unwrap().votes.len(), 4);
 
     let rows = [row("a", "m", "dog")];
+    let one = [row("a", "m", "dog"), row("c", "m", "dog")];
+    refused(&import(), &one, &["1 training image has no row: `b`"]);
     refused(&import(), &rows, &["2 training images have no row: `b`, `c`", "votes.incomplete"]);
     let votes = count(&ImportVotes { incomplete: true, ..import() }, &rows).unwrap();
     assert_eq!(votes.votes, [Some(1), None, None, None]);
@@ -207,4 +213,83 @@ fn aliases_are_read_a_class_a_line() {
     refused(Path::new("nowhere.txt"), "cannot use the aliases");
     std::fs::write(&file, "cat: dog\n").unwrap();
     refused(&file, "`dog` stands for two classes");
+}
+
+#[test]
+fn a_row_that_is_there_twice_counts_once_and_a_different_one_is_refused() {
+    let mut rows = whole();
+    rows.push(row("b", "m", "cat"));
+    let votes = count(&import(), &rows).unwrap();
+    assert_eq!(votes, count(&import(), &whole()).unwrap());
+    rows[4].confidence = 0.5;
+    refused(&import(), &rows, &["there twice", "`cat` with confidence 0.5"]);
+    rows[4] = row("b", "n", "dog");
+    assert_eq!(count(&import(), &rows).unwrap().names.annotators, ["m", "n"]);
+}
+
+#[test]
+fn ids_in_a_folder_or_without_an_ending_are_found_where_all_are() {
+    let mut index = index();
+    index.ids = ["0.png", "1.png", "2.png", "3.png"].map(str::to_owned).to_vec();
+    let counted = |import: &ImportVotes, ids: [&str; 4]| {
+        let rows = ids.map(|id| row(id, "m", "cow")).to_vec();
+        let table = VoteTable { rows, unit: "row", notes: Vec::new() };
+        import.count(&table, &index, &Context::for_test("nowhere"))
+    };
+    for ids in [["0", "1", "2", "3"], ["/data/0.png", "/data/1.png", "/data/2.png", "3.png"]] {
+        assert_eq!(counted(&import(), ids).unwrap().votes, [Some(2); 4]);
+    }
+    let refused = |import: &ImportVotes, ids, words: &[&str]| {
+        let error = counted(import, ids).unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    };
+    let none =
+        ["all 4 votes are on ids that no image has", "`a0`", "images are called `0.png`", "images.parquet"];
+    let surplus = ImportVotes { surplus: true, incomplete: true, ..import() };
+    refused(&import(), ["a0", "a1", "a2", "a3"], &none);
+    refused(&surplus, ["a0", "a1", "a2", "a3"], &none);
+    refused(&import(), ["0.png", "1", "2", "x"], &["3 votes are on ids that no image has", "`0.png`"]);
+    refused(&import(), ["a/0.png", "b/0.png", "1.png", "2.png"], &["may both be `0.png`"]);
+}
+
+#[test]
+fn why_there_is_no_vote_is_said() {
+    let empty = ["a", "b", "c"].map(|id| row(id, "m", ""));
+    refused(&import(), &empty, &["every class is empty", "`cat`"]);
+    let gaps = [row("a", "m", "n/a"), row("b", "m", "unknown"), row("c", "m", "-")];
+    refused(&import(), &gaps, &["every class is empty"]);
+    let mut unsure = whole();
+    unsure.iter_mut().for_each(|row| row.confidence = 0.5);
+    let import = ImportVotes { min_confidence: 0.9, ..import() };
+    refused(&import, &unsure, &["votes.min_confidence = 0.9", "highest confidence is 0.5"]);
+}
+
+#[test]
+fn each_answer_is_counted_once() {
+    let mut counts = AnswerCounts::default();
+    counts.silent += 5;
+    counts.add(&Match::Named(0));
+    counts.add(&Match::AnyOf(vec![0, 1]));
+    counts.unsure += 1;
+    let words = counts.to_words(&["m".to_owned()], &[]);
+    assert_eq!(
+        words,
+        "8 answers of `m`: 1 is a class, 1 names several classes, each of which is a candidate, 5 are empty, 1 is not sure enough"
+    );
+}
+
+#[test]
+fn an_alias_of_two_classes_is_refused_with_both() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let names = ["Dog", "Cat"].map(str::to_owned).to_vec();
+    let classes = Classes { texts: names.clone(), names, renamed: Vec::new() };
+    for text in ["Dog: pet\nCat: pet\n", "Dog: hound | pet\nCat: Pet\n"] {
+        std::fs::write(file.path(), text).unwrap();
+        let error = aliases(file.path().to_str().unwrap(), &classes).unwrap_err().to_string();
+        assert!(
+            error.to_lowercase().contains("`pet` is an alias of two classes, `dog` and `cat`"),
+            "{error}"
+        );
+        assert!(!error.contains("CLIP"), "{error}");
+    }
 }

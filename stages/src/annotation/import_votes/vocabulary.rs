@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use pipeline::error::{Error, Result};
 
 use super::negation_words::among;
-use super::words::{Text, is_hangul, is_katakana, plurals, singulars};
+use super::neighbours;
+use super::words::{Text, is_hangul, is_katakana, is_unspaced, plurals, singulars};
 use crate::dataset::catalog::wordings;
 use crate::dataset::names::{Found, NameIndex, normalised};
 use crate::runtime::suggest::unknown;
@@ -93,7 +94,7 @@ impl Vocabulary {
         let parts = by_name().flat_map(|(class, name)| name.split('/').map(move |part| (class, part)));
         let parts = parts.filter(|(_, part)| {
             let signs = part.trim().chars().count();
-            signs > 2 || signs > 0 && part.chars().any(super::words::is_unspaced)
+            signs > 2 || signs > 0 && part.chars().any(is_unspaced)
         });
         let texts = (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
         let values = by_name().filter_map(|(class, name)| Some((class, numeral(name)?.to_string())));
@@ -144,13 +145,22 @@ impl Vocabulary {
     fn alias(&mut self, alias: &str, class: u16, names: &[String]) -> Result<()> {
         let known = self.whole(alias);
         if let Some(other) = known.filter(|other| other.class() != Some(class)) {
-            let other = other.class().map_or("several", |class| &names[usize::from(class)]);
-            return Err(Error::new(format!(
-                "`{}` stands for two classes: `{other}` and `{}`",
-                alias.trim(),
-                names[usize::from(class)]
-            ))
-            .help("leave it out of the aliases of one of them"));
+            let name = |class: u16| names[usize::from(class)].as_str();
+            let (word, here) = (alias.trim(), name(class));
+            return Err(match other {
+                Meaning::Alias(other) => {
+                    Error::new(format!("`{word}` is an alias of two classes, `{}` and `{here}`", name(other)))
+                        .help("leave it out of the aliases of one of them")
+                }
+                Meaning::Class(other) => {
+                    Error::new(format!("`{word}` stands for two classes: `{}` and `{here}`", name(other)))
+                        .help(format!("leave it out of the aliases of `{here}`"))
+                }
+                Meaning::Ambiguous => {
+                    Error::new(format!("`{word}` stands for several classes, and not for `{here}` alone"))
+                        .help(format!("leave it out of the aliases of `{here}`"))
+                }
+            });
         }
         self.put(alias, Meaning::Alias(class));
         Ok(())
@@ -313,8 +323,20 @@ fn fits(phrase: &Phrase, text: &Text, from: usize) -> bool {
         || phrase.plural && last.possessive
         || katakana(before, own.chars().next())
         || katakana(after, own.chars().next_back())
-        || letter_before;
+        || letter_before
+        || count == 1 && joined(text, there[0].start, own, last.end);
     !cut && there.iter().map(|word| &word.text).eq(&phrase.words)
+}
+
+/// Whether a name of one sign is but a part of a longer word: there is no cat (猫) in a panda (熊猫).
+fn joined(text: &Text, start: usize, own: &str, end: usize) -> bool {
+    let mut signs = own.chars();
+    match (signs.next(), signs.next()) {
+        (Some(sign), None) if is_unspaced(sign) => {
+            !neighbours::is_word(&text.written[..start], sign, &text.written[end..])
+        }
+        _ => false,
+    }
 }
 
 /// What phrases of the same words mean together: where it is not one thing, the one that is written so.

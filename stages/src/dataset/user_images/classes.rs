@@ -6,9 +6,13 @@
 //! T-shirt/top: t-shirt | top
 //! ```
 //! A line is a name, and after a colon and a blank its texts, separated by `|`. Without texts CLIP is told the name,
-//! underscores as blanks. Lists in JSON and numbered lines are read as well. It knows nothing of images.
+//! underscores as blanks. Lists in JSON, numbered lines, tables and lines with the same signs around them are read as
+//! well. It knows nothing of images.
 
+mod columns;
+pub(crate) mod dressing;
 mod forms;
+mod lines;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,6 +42,15 @@ struct Entry {
     wordings: Option<Vec<String>>,
 }
 
+/// What is said of each class after its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// What CLIP is told, which differs from class to class.
+    ToClip,
+    /// What else it is called; that no two are called the same is checked where the classes are known.
+    Alias,
+}
+
 /// The classes that the file lists.
 ///
 /// # Errors
@@ -49,31 +62,48 @@ pub(crate) fn list(path: &Path) -> Result<ClassList> {
             .at(path)
             .help("CLASSES names a text file (UTF-8) with a class a line")
     })?;
-    let named_so = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json"));
-    parse(&content, named_so).map_err(|fault| {
+    parse(&content, &ending(path), Said::ToClip).map_err(|fault| {
         Error::new(format!("the list of classes is not valid: {fault}"))
             .at(path)
             .help("write a class a line: `name`, or `name: what CLIP is told | another wording`; # begins a comment")
     })
 }
 
-/// The classes in a text; where it is `json` by its name it must be JSON.
-fn parse(content: &str, json: bool) -> Result<ClassList, String> {
+/// The classes that a file lists with what else they are called, in place of the texts.
+///
+/// # Errors
+/// As [`list`], but for texts that two classes share.
+pub(crate) fn aliases(path: &Path) -> Result<ClassList> {
+    let content = text::read(path).or_fail(|| {
+        Error::new("cannot read the list of aliases")
+            .at(path)
+            .help("votes.aliases names a text file (UTF-8) with a class a line: `class: word | another`")
+    })?;
+    parse(&content, &ending(path), Said::Alias).map_err(|fault| {
+        Error::new(format!("the list of aliases is not valid: {fault}"))
+            .at(path)
+            .help("write a class a line: `class: word | another`; # begins a comment")
+    })
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// The classes in a text; by the `ending` of its name it must be JSON, or is a table.
+fn parse(content: &str, ending: &str, said: Said) -> Result<ClassList, String> {
     match serde_json::from_str(content) {
         Ok(value @ (serde_json::Value::Array(_) | serde_json::Value::Object(_))) => {
             let (entries, notes) = forms::of_json(&value)?;
-            build(entries, notes, "entry")
+            build(entries, notes, "entry", said)
         }
-        Err(error) if json => Err(format!("it is no JSON: {error}")),
+        Err(error) if ending == "json" => Err(format!("it is no JSON: {error}")),
         _ => {
             let lines: Vec<(usize, &str)> = text::lines(content).collect();
-            let (lines, note) = match forms::without_numbers(&lines) {
-                Some((lines, note)) => (lines, Some(note)),
-                None => (lines, None),
-            };
-            let entries =
-                lines.into_iter().map(|(at, line)| entry(at, line)).collect::<Result<_, String>>()?;
-            build(entries, note.into_iter().collect(), "line")
+            let mut notes = Vec::new();
+            let lines = lines::plain(&lines, matches!(ending, "csv" | "tsv"), said, &mut notes)?;
+            let entries = lines.iter().map(|(at, line)| entry(*at, line)).collect::<Result<_, String>>()?;
+            build(entries, notes, "line", said)
         }
     }
 }
@@ -89,7 +119,7 @@ fn entry(at: usize, line: &str) -> Result<Entry, String> {
 }
 
 /// The classes of these entries; `unit` is what the list consists of.
-fn build(entries: Vec<Entry>, mut notes: Vec<String>, unit: &str) -> Result<ClassList, String> {
+fn build(entries: Vec<Entry>, mut notes: Vec<String>, unit: &str, said: Said) -> Result<ClassList, String> {
     let mut classes = Classes { names: Vec::new(), texts: Vec::new(), renamed: Vec::new() };
     let (mut names, mut texts) = (BTreeMap::new(), BTreeMap::new());
     for Entry { at, name, wordings } in entries {
@@ -107,11 +137,14 @@ fn build(entries: Vec<Entry>, mut notes: Vec<String>, unit: &str) -> Result<Clas
         if let Some(before) = names.insert(canonical(&name), at) {
             return Err(format!("{unit} {at} names `{name}`, as {unit} {before} does"));
         }
-        if let Some(before) = texts.insert(text.clone(), at) {
+        if let Some(before) = texts.insert(text.clone(), at).filter(|_| said == Said::ToClip) {
             return Err(format!("{unit}s {before} and {at} tell CLIP the same: `{text}`"));
         }
         classes.names.push(name);
         classes.texts.push(text);
+    }
+    if said == Said::Alias {
+        return Ok(ClassList { classes, notes });
     }
     for group in NameIndex::new(&classes.names).alike() {
         let group: Vec<String> = group.into_iter().map(|at| format!("`{}`", classes.names[at])).collect();
@@ -149,6 +182,59 @@ pub(super) fn default_text(name: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn parse(content: &str, json: bool) -> Result<ClassList, String> {
+        super::parse(content, if json { "json" } else { "txt" }, Said::ToClip)
+    }
+
+    #[test]
+    fn a_heading_alone_is_a_class_unless_the_list_is_a_table() {
+        for heading in ["class", "Name", "label", "classes"] {
+            let text = format!("# animals\n{heading}\ncat\ndog\n");
+            let ClassList { classes, notes } = parse(&text, false).unwrap();
+            assert_eq!(classes.names, [heading, "cat", "dog"]);
+            let note = format!("line 2 `{heading}` is taken for a class; if it is a heading, remove it");
+            assert_eq!(notes, [note]);
+            let ClassList { classes, notes } = super::parse(&text, "csv", Said::ToClip).unwrap();
+            assert_eq!(classes.names, ["cat", "dog"]);
+            assert!(notes[0].contains("taken for a heading"), "{notes:?}");
+        }
+        assert!(parse("cat\nname\n", false).unwrap().notes.is_empty());
+        let ClassList { classes, notes } = parse("class\n\"cat\"\n\"dog\"\n", false).unwrap();
+        assert_eq!(classes.names, ["cat", "dog"]);
+        assert!(notes.len() == 1 && notes[0].contains("`class` is taken for a heading"), "{notes:?}");
+    }
+
+    #[test]
+    fn signs_around_all_names_and_columns_of_numbers_are_left_out_and_that_is_said() {
+        for text in [
+            "\"cat\"\n\"dog\"\n",
+            "- cat\n- dog\n",
+            "* cat\n* dog\n",
+            "• cat\n• dog\n",
+            "cat,\ndog,\n",
+            "cat,5\ndog,7\n",
+        ] {
+            let ClassList { classes, notes } = parse(text, false).unwrap();
+            assert_eq!(
+                (&classes.names[..], &classes.texts[..]),
+                (&words(&["cat", "dog"])[..], &words(&["cat", "dog"])[..])
+            );
+            let first = text.lines().next().unwrap();
+            let said = format!("`{first}` is the class `cat`; a JSON list");
+            assert!(notes.len() == 1 && notes[0].contains(&said), "{notes:?}");
+        }
+        let ClassList { classes, notes } = parse("\"cat\"\ndog\n", false).unwrap();
+        assert!(classes.names == ["\"cat\"", "dog"] && notes.is_empty());
+        assert_eq!(parse("- cat: a kitty\n- dog\n", false).unwrap().classes.texts, ["a kitty", "dog"]);
+    }
+
+    #[test]
+    fn aliases_are_not_what_clip_is_told() {
+        let read = |text: &str| super::parse(text, "txt", Said::Alias);
+        assert!(read("cat: pet\ndog: pet\n").is_ok());
+        assert!(read("cat: pet\ncat: kitten\n").unwrap_err().contains("line 2 names `cat`"));
+    }
 
     #[test]
     fn a_line_is_a_name_or_a_name_and_its_texts() {

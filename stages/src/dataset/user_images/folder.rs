@@ -190,7 +190,7 @@ fn labels_of_metadata(
     let without: Vec<&String> = written.keys().filter(|name| !images.contains(*name)).collect();
     if !without.is_empty() {
         notes.push(format!(
-            "{} rows of {} name no image: {}",
+            "rows of {1} that name no image: {0}, such as {2}",
             without.len(),
             first_few(&tree.metadata),
             first_few(without)

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::catalog::{Classes, DataSet, Schedule, Source};
 use super::first_few;
 use super::listing::ImageSource;
+use super::names::NameIndex;
 use super::set_name;
 use super::split::SplitRule;
 use super::table_file::TableFile;
@@ -128,7 +129,9 @@ impl UserDataSet {
     }
 
     fn find_images(&self, list: Option<Classes>) -> Result<Described> {
-        let Place { root, tree } = place::look(&self.images, self.reading.skip_unreadable)?;
+        let index = NameIndex::new(list.iter().flat_map(|list| &list.names));
+        let keep = |name: &str| index.find(name).one().is_some();
+        let Place { root, tree } = place::look(&self.images, self.reading.skip_unreadable, &keep)?;
         let mut notes: Vec<String> = tree.unusable_in_words().into_iter().collect();
         let format = self.format(&root, &tree, &mut notes)?;
         if matches!(

@@ -66,7 +66,15 @@ impl Spoken {
             });
             besides.collect::<Vec<_>>().join(" ")
         };
-        let role = if let [one] = roles[..] { Some(one) } else { None };
+        let role = match roles[..] {
+            [one] => Some(one),
+            // What some call `trainval`.
+            [SplitRole::Train, SplitRole::Validation] => Some(SplitRole::Train),
+            [] if is_extra(&words) => {
+                return Self { role: Some(SplitRole::Unlabeled), rest: String::new(), number: besides(true) };
+            }
+            _ => None,
+        };
         Self { role, rest: besides(false), number: besides(true) }
     }
 
@@ -74,6 +82,43 @@ impl Spoken {
     pub(super) fn is_plain(&self) -> bool {
         self.role.is_some() && self.rest.is_empty()
     }
+}
+
+/// Whether a name says `extra` and nothing else: `extra_images`. With other words it says what kind of thing it is.
+fn is_extra(words: &[String]) -> bool {
+    let is_number = |word: &str| word.chars().all(char::is_numeric);
+    let mut told = words.iter().filter(|word| !(is_number(word) || SAYS_NOTHING.contains(&word.as_str())));
+    told.next().is_some_and(|word| word == "extra") && told.next().is_none()
+}
+
+/// The same of the name of a file: `extra-00000-of-00001.parquet`.
+fn is_extra_file(name: &str) -> bool {
+    const OF_FILES: [&str; 6] = ["of", "parquet", "arrow", "feather", "tar", "gz"];
+    let words: Vec<String> =
+        words(name).into_iter().filter(|word| !OF_FILES.contains(&word.as_str())).collect();
+    is_extra(&words)
+}
+
+/// Whether a name says that what trains and what validates is together: `trainval`.
+pub(super) fn holds_validation(name: &str) -> bool {
+    let words = words(name);
+    let has = |role| words.iter().any(|word| SplitRole::of_word(word) == Some(role));
+    words.iter().any(|word| word == "trainval") || (has(SplitRole::Train) && has(SplitRole::Validation))
+}
+
+/// The class and the role in a name that says both, the role at one end: `cats` and training in `cats_train`. `behind`
+/// says at which.
+pub(super) fn class_and_role(name: &str, behind: bool) -> Option<(&str, SplitRole)> {
+    let is_joint = |c: char| matches!(c, '_' | '-' | ' ' | '.');
+    let (class, word) = if behind {
+        name.rsplit_once(is_joint)?
+    } else {
+        name.split_once(is_joint).map(|(word, class)| (class, word))?
+    };
+    let role = SplitRole::of_word(word)?;
+    let class = class.trim_matches(is_joint);
+    let says_role = words(class).iter().any(|word| SplitRole::of_word(word).is_some());
+    (!says_role && !Spoken::of(class).rest.is_empty()).then_some((class, role))
 }
 
 /// Whether all words of a name say nothing: `images`.
@@ -128,17 +173,20 @@ impl SplitRole {
     /// The role that a word names.
     pub(super) fn of_word(word: &str) -> Option<Self> {
         match word.to_lowercase().as_str() {
-            "train" | "training" | "trn" => Some(Self::Train),
+            "train" | "training" | "trn" | "trainval" => Some(Self::Train),
             "val" | "valid" | "validation" | "dev" => Some(Self::Validation),
             "test" | "testing" | "tst" | "eval" | "evaluation" | "holdout" | "t10k" => Some(Self::Test),
-            "predict" | "pred" | "unlabeled" | "unlabelled" | "inference" => Some(Self::Unlabeled),
+            "predict" | "pred" | "unlabeled" | "unlabelled" | "unsupervised" | "inference" => {
+                Some(Self::Unlabeled)
+            }
             _ => None,
         }
     }
 
     /// The role that a word of the path names; words at its end count first: `train/0000.parquet`.
     pub(super) fn of_path(path: &str) -> Option<Self> {
-        path.rsplit('/').find_map(|part| words(part).iter().find_map(|word| Self::of_word(word)))
+        let role = path.rsplit('/').find_map(|part| words(part).iter().find_map(|word| Self::of_word(word)));
+        role.or_else(|| path.rsplit('/').any(is_extra_file).then_some(Self::Unlabeled))
     }
 }
 
@@ -189,6 +237,9 @@ mod tests {
         assert_eq!(role("testset.parquet"), Some(SplitRole::Test));
         assert_eq!(role("train2017.parquet"), Some(SplitRole::Train));
         assert_eq!(role("images/holdout-0.parquet"), Some(SplitRole::Test));
+        assert_eq!(role("digits/extra-00000-of-00002.parquet"), Some(SplitRole::Unlabeled));
+        assert_eq!(role("train/extra.parquet"), Some(SplitRole::Train));
+        assert_eq!(role("extra_large.parquet"), None);
     }
 
     #[test]
@@ -206,6 +257,14 @@ mod tests {
             ("test1", Some(SplitRole::Test), "", "1"),
             ("T10K", Some(SplitRole::Test), "", ""),
             ("train_test_split", None, "", ""),
+            ("trainval", train, "", ""),
+            ("train_val", train, "", ""),
+            ("unsupervised", Some(SplitRole::Unlabeled), "", ""),
+            ("unlabelled_data", Some(SplitRole::Unlabeled), "", ""),
+            ("extra", Some(SplitRole::Unlabeled), "", ""),
+            ("extra_images", Some(SplitRole::Unlabeled), "", ""),
+            ("extra_large", None, "extra large", ""),
+            ("extra_train", train, "extra", ""),
             ("contest", None, "contest", ""),
             ("\u{732b}", None, "\u{732b}", ""),
         ] {
@@ -215,6 +274,25 @@ mod tests {
         assert!(
             says_nothing("jpeg_images") && !says_nothing("2") && !says_nothing("") && !says_nothing("cat")
         );
+    }
+
+    #[test]
+    fn a_name_may_say_a_class_and_a_role() {
+        let (train, test) = (SplitRole::Train, SplitRole::Test);
+        for (name, behind, said) in [
+            ("cats_train", true, Some(("cats", train))),
+            ("cats_train", false, None),
+            ("Test-Sea Lake", false, Some(("Sea Lake", test))),
+            ("sea_lake.test", true, Some(("sea_lake", test))),
+            ("train", true, None),
+            ("train_images", false, None),
+            ("1_train", true, None),
+            ("train_test_cat", false, None),
+            ("cats", true, None),
+        ] {
+            assert_eq!(class_and_role(name, behind), said, "{name}");
+        }
+        assert!(holds_validation("trainval") && holds_validation("Train-Val") && !holds_validation("train"));
     }
 
     #[test]

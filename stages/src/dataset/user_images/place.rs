@@ -13,12 +13,12 @@ pub(super) struct Place {
     pub(super) tree: Tree,
 }
 
-/// Looks at the place.
+/// Looks at the place; folders whose names `keep` knows are looked into whatever systems call so.
 ///
 /// # Errors
 /// Nothing there, a file of no kind that holds images, a pattern that matches nothing.
-pub(super) fn look(images: &Path, skip_unusable: bool) -> Result<Place> {
-    let walk = Walk { excluded: &holds_artifacts, skip_unusable };
+pub(super) fn look(images: &Path, skip_unusable: bool, keep: &dyn Fn(&str) -> bool) -> Result<Place> {
+    let walk = Walk { excluded: &holds_artifacts, keep, skip_unusable };
     let metadata = match std::fs::metadata(images) {
         Ok(metadata) => metadata,
         Err(_) if is_pattern(images) => return matched(images, &walk),

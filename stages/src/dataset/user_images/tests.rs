@@ -39,7 +39,7 @@ fn describe(folder: &Path, classes: Option<&str>) -> Result<DataSet> {
 }
 
 fn walked(folder: &Path) -> Result<Tree> {
-    walk::Walk { excluded: &place::holds_artifacts, skip_unusable: false }.all(folder)
+    walk::Walk { excluded: &place::holds_artifacts, keep: &|_| false, skip_unusable: false }.all(folder)
 }
 
 fn refused(folder: &Path, classes: Option<&str>) -> String {

@@ -152,6 +152,8 @@ impl Tree {
 pub(super) struct Walk<'a> {
     /// Folders that are not looked into.
     pub excluded: &'a dyn Fn(&Path) -> bool,
+    /// Names of folders that are looked into whatever systems call so: the user's classes.
+    pub keep: &'a dyn Fn(&str) -> bool,
     /// Whether files that cannot be used are left out, where they would otherwise be an error.
     pub skip_unusable: bool,
 }
@@ -239,7 +241,7 @@ impl Walk<'_> {
             }
         };
         if metadata.is_dir() {
-            if is_of_a_system(name) {
+            if is_of_a_system(name) && !(self.keep)(name) {
                 // Not even looked into: only the system itself may. The layout says that it is passed over.
                 tree.folders.push(place);
             } else if !(self.excluded)(path) {

@@ -83,6 +83,12 @@ const OTHERS: [&str; 26] = [
     "truelabel",
 ];
 
+/// Whether a column that is called so may be meant for what is wanted.
+fn means(name: &str, wanted: &str) -> bool {
+    let name = normalised(name);
+    name == wanted || NAMES.iter().any(|(known, others)| *known == wanted && others.contains(&name.as_str()))
+}
+
 /// What a table needs.
 const NEEDED: &str =
     "It needs id and annotator (text), class (text, or a number from 0), and may have confidence (0 to 1)";
@@ -114,7 +120,10 @@ impl Columns {
                 None => Ok(None),
                 Some(&[at]) => {
                     if names[at] != wanted {
-                        notes.push(format!("the column `{}` is taken for `{wanted}`", names[at].trim()));
+                        notes.push(format!(
+                            "the column `{}` is taken for `{wanted}`; to have another one taken, call that `{wanted}`",
+                            names[at].trim()
+                        ));
                     }
                     taken.push(at);
                     Ok(Some(at))
@@ -140,7 +149,8 @@ impl Columns {
         if annotator.is_none() {
             // Where another column may say who voted, all rows are not taken for one annotator's.
             let perhaps = (0..names.len()).find(|&at| {
-                let known = OTHERS.contains(&normalised(names[at]).as_str());
+                let known = OTHERS.contains(&normalised(names[at]).as_str())
+                    || ["id", "class", "confidence"].iter().any(|wanted| means(names[at], wanted));
                 !known && !taken.contains(&at) && fits("annotator", at)
             });
             if let Some(at) = perhaps {
@@ -149,6 +159,16 @@ impl Columns {
                     names[at]
                 )));
             }
+        }
+        let unused = (0..names.len()).filter(|at| !taken.contains(at) && means(names[*at], "class"));
+        let unused: Vec<String> =
+            unused.filter(|&at| fits("class", at)).map(|at| format!("`{}`", names[at].trim())).collect();
+        if !unused.is_empty() {
+            let (of, taken) = (unused.join(" and "), names[class].trim());
+            let is = if unused.len() == 1 { "is" } else { "are" };
+            notes.push(format!(
+                "{of} {is} passed over: the answers are those of the column `{taken}`; call another one `class`, and no other, to have that taken"
+            ));
         }
         Ok(Self { id, annotator, class, confidence, notes })
     }
@@ -193,6 +213,18 @@ mod tests {
         }
         let alone = find(&["", "image", "split", "answer", "notes"]).unwrap();
         assert_eq!((alone.id, alone.annotator, alone.class), (1, None, 3));
+        let labelled = find(&["id", "class", "label"]).unwrap();
+        assert_eq!((labelled.id, labelled.annotator, labelled.class), (0, None, 1));
+        assert!(
+            labelled
+                .notes
+                .iter()
+                .any(|note| note.contains("`label` is passed over") && note.contains("`class`"))
+        );
+        assert_eq!(
+            find(&["id", "class", "filename", "score", "prob", "confidence"]).unwrap().annotator,
+            None
+        );
         assert!(alone.notes("gpt").iter().any(|note| note.contains("one annotator, `gpt`")));
     }
 

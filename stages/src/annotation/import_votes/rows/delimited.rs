@@ -7,6 +7,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use pipeline::error::{Error, OrFail, Result};
 
 use super::columns::Columns;
+use super::gaps::{is_gap, is_null};
 use super::{VoteAnswer, VoteRow, VoteTable, whole};
 
 /// What may separate fields.
@@ -66,7 +67,10 @@ pub(super) fn read(text: &str, separator: Option<u8>, lone: &str) -> Result<Vote
     }
     if let Some(numbers) = numbers(&rows) {
         for (row, number) in rows.iter_mut().zip(numbers) {
-            row.answer = number.map(VoteAnswer::Numeral);
+            // A class may be called "none".
+            let word =
+                row.answer.take().filter(|answer| !matches!(answer, VoteAnswer::Text(text) if is_null(text)));
+            row.answer = number.map(VoteAnswer::Numeral).or(word);
         }
     }
     let mut notes = columns.notes(lone);
@@ -111,6 +115,9 @@ impl<'a> Table<'a> {
             let header = header.or_fail(|| Error::new("cannot read the line of names").help(QUOTED))?;
             let names: Vec<&str> = header.iter().collect();
             let described: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            if names.iter().all(|name| name.is_empty()) {
+                continue;
+            }
             match Columns::find(&names, &described, |_, _| true) {
                 Ok(columns) => return Ok(Self { body, before, separator, header, columns }),
                 // The separator that makes the most fields of the line is the one meant.
@@ -120,7 +127,11 @@ impl<'a> Table<'a> {
                 Err(_) => {}
             }
         }
-        Err(failed.map_or_else(|| Error::new("the table of votes is empty"), |(_, error)| error))
+        let empty = || {
+            Error::new("the table of votes has no line of names")
+                .help("write names above the rows: id,annotator,class")
+        };
+        Err(failed.map_or_else(empty, |(_, error)| error))
     }
 }
 
@@ -138,14 +149,6 @@ fn numbers(rows: &[VoteRow]) -> Option<Vec<Option<i64>>> {
     };
     let numbers: Vec<Option<i64>> = rows.iter().map(number).collect::<Option<_>>()?;
     numbers.iter().any(Option::is_some).then_some(numbers)
-}
-
-/// Whether programs write this where there is nothing.
-pub(in crate::annotation::import_votes) fn is_gap(text: &str) -> bool {
-    matches!(
-        text.trim().to_lowercase().as_str(),
-        "" | "null" | "nan" | "na" | "n/a" | "<na>" | "none" | "nil"
-    )
 }
 
 /// A number, perhaps with the comma of a language that separates fields by semicolons, or in per cent.

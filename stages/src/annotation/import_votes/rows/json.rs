@@ -62,7 +62,7 @@ pub(super) fn read(text: &str, lone: &str) -> Result<VoteTable> {
         let confidence = match columns.confidence.and_then(value) {
             None => 1.0,
             Some(Value::Number(number)) => number.as_f64().unwrap_or(f64::NAN),
-            Some(Value::String(text)) if super::delimited::is_gap(text) => 1.0,
+            Some(Value::String(text)) if super::is_gap(text) => 1.0,
             Some(Value::String(text)) => {
                 text.trim().parse().map_err(|_| wrong("confidence", &Value::String(text.clone())))?
             }

@@ -5,6 +5,7 @@
 
 mod columns;
 mod delimited;
+mod gaps;
 mod json;
 mod parquet;
 
@@ -16,7 +17,7 @@ use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use flate2::read::MultiGzDecoder;
 use pipeline::error::{Error, OrFail, Result};
 
-pub(super) use delimited::is_gap;
+pub(super) use gaps::is_gap;
 
 use crate::runtime::panics::guarded;
 use crate::runtime::{lfs, text};
@@ -181,6 +182,9 @@ fn open(path: &Path) -> Result<Opened> {
         file = unpacked;
     }
     let first = first_bytes(&mut file, path)?;
+    if first.is_empty() {
+        return Err(empty(path));
+    }
     if let Some((_, what, help)) = REFUSED.iter().find(|(bytes, ..)| first.starts_with(bytes)) {
         return Err(Error::new(format!("this is {what}, and no table of votes")).at(path).help(*help));
     }
@@ -191,6 +195,9 @@ fn open(path: &Path) -> Result<Opened> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).or_fail(|| damaged(path))?;
     let text = text::decode(&bytes).or_fail(|| damaged(path).help("save the table as UTF-8"))?;
+    if text.trim().is_empty() {
+        return Err(empty(path));
+    }
     Ok(match format {
         Format::Json => Opened::Json(text),
         Format::Delimited(separator) => Opened::Delimited(text, separator),
@@ -222,6 +229,10 @@ fn format(path: &Path, first: &[u8]) -> Format {
         Some(b'{' | b'[') => Format::Json,
         _ => Format::Delimited(None),
     }
+}
+
+fn empty(path: &Path) -> Error {
+    Error::new("the file is empty, and no table of votes").at(path).help(FORMATS)
 }
 
 fn damaged(path: &Path) -> Error {

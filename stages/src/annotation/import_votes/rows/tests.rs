@@ -96,6 +96,7 @@ fn numbers_are_numbers_where_the_whole_column_is() {
         classes("x.csv", &["7", "", "2.0", "null", "NaN"]),
         [numeral(7), None, numeral(2), None, None]
     );
+    assert_eq!(classes("x.csv", &["7", "none", "-"]), [numeral(7), text("none"), text("-")]);
     assert_eq!(classes("x.csv", &["7", "cat", ""]), [text("7"), text("cat"), None]);
     assert_eq!(classes("x.csv", &["7.5", "1"]), [text("7.5"), text("1")]);
     assert_eq!(classes("x.jsonl", &["7", "null", "2.0"]), [number(7), None, number(2)]);
@@ -121,7 +122,11 @@ fn what_is_wrong_is_said_with_its_line() {
     refused("x.csv", "id,annotator,class\na,m,cat\n,m,cat\n", &["line 3", "no id"]);
     refused("x.csv", "id,annotator,class,confidence\na,m,cat,sure\n", &["line 2", "`sure`"]);
     refused("x.csv", "id,annotator\na,m\n", &["no column `class`", "id, annotator"]);
-    refused("x.csv", "", &["no column"]);
+    for name in ["x.csv", "x.jsonl", "x.parquet", "x"] {
+        refused(name, "", &["the file is empty"]);
+    }
+    refused("x.csv", " \n\n", &["the file is empty"]);
+    refused("x.csv", "# a comment\n", &["no line of names"]);
     refused(
         "x.jsonl",
         "{\"id\": \"a\", \"annotator\": \"m\", \"class\": \"cat\"}\n{\"id\": \n",

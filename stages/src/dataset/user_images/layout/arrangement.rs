@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use pipeline::error::{Error, Result};
 
 use super::branch::Branch;
+use super::crossed::has_classes_outside;
+use super::in_names::classes_and_roles;
 use super::level::are_parts;
 use super::{LabelsFrom, List, images, they};
 use crate::dataset::split::{Split, SplitRule};
-use crate::dataset::user_images::part::{SplitRole, Spoken, assign_splits};
+use crate::dataset::user_images::part::{SplitRole, Spoken, assign_splits, holds_validation};
 use crate::dataset::user_images::{TEST_SHARE, first_few};
 
 /// Which folders are parts, and where the classes are sought.
@@ -20,7 +22,8 @@ pub(super) struct Arrangement<'a> {
 pub(super) enum Shape<'a> {
     /// Classes, if any, are folders in the parts.
     PartsOutside(Vec<Place<'a>>),
-    /// Classes are the folders of `level`, and parts are the folders in them.
+    /// Classes are the folders of `level`, and parts are the folders in them, or these themselves where they say which
+    /// class is theirs.
     ClassesOutside { level: Branch<'a>, parts: Vec<Place<'a>> },
 }
 
@@ -30,6 +33,8 @@ pub(super) struct Place<'a> {
     pub split: Option<Split>,
     /// Whether it is a part, by its name or by a setting, and not all there is.
     pub is_part: bool,
+    /// The class of all its images, where its own name says it.
+    pub class: Option<String>,
 }
 
 /// A folder with a role, which people know by `label`.
@@ -37,6 +42,8 @@ pub(super) struct Item<'a> {
     pub label: String,
     pub at: Branch<'a>,
     pub role: SplitRole,
+    /// The class of all its images, where its own name says it.
+    pub class: Option<String>,
 }
 
 /// The arrangement that the folders' names tell.
@@ -46,6 +53,10 @@ pub(super) fn by_names<'a>(
     labels: LabelsFrom,
     notes: &mut Vec<String>,
 ) -> Result<Arrangement<'a>> {
+    if let Some(items) = classes_and_roles(level, list, labels, notes) {
+        let (parts, rule) = divide(items, By::Names, notes)?;
+        return Ok(Arrangement { shape: Shape::ClassesOutside { level: level.clone(), parts }, rule });
+    }
     if are_parts(level, list, labels, notes)? {
         if !level.loose.is_empty() {
             return Err(Error::new(format!(
@@ -60,7 +71,7 @@ pub(super) fn by_names<'a>(
         }
         let items = level.folders.iter().filter_map(|folder| {
             let role = Spoken::of(folder.name()).role?;
-            Some(Item { label: folder.path.clone(), at: folder.clone(), role })
+            Some(Item { label: folder.path.clone(), at: folder.clone(), role, class: None })
         });
         let (places, rule) = divide(items.collect(), By::Names, notes)?;
         if let Some(empty) = level.empty.iter().find(|name| Spoken::of(name).is_plain()) {
@@ -71,67 +82,14 @@ pub(super) fn by_names<'a>(
     if labels != LabelsFrom::ParentFolder && has_classes_outside(level, list, labels)? {
         let items = level.folders.iter().flat_map(|top| &top.folders).filter_map(|folder| {
             let role = Spoken::of(folder.name()).role?;
-            Some(Item { label: folder.name().to_owned(), at: folder.clone(), role })
+            Some(Item { label: folder.name().to_owned(), at: folder.clone(), role, class: None })
         });
         let (parts, rule) = divide(items.collect(), By::Names, notes)?;
         return Ok(Arrangement { shape: Shape::ClassesOutside { level: level.clone(), parts }, rule });
     }
-    let all = Place { at: level.clone(), split: None, is_part: false };
+    let all = Place { at: level.clone(), split: None, is_part: false, class: None };
     let rule = SplitRule::Random { test_share: TEST_SHARE };
     Ok(Arrangement { shape: Shape::PartsOutside(vec![all]), rule })
-}
-
-/// Whether every folder holds nothing but folders for training and testing: `cat/train`, `cat/test`.
-fn has_classes_outside(level: &Branch, list: &List, labels: LabelsFrom) -> Result<bool> {
-    let said = |top: &Branch| top.names().map(Spoken::of).collect::<Vec<_>>();
-    let one_rest =
-        level.folders.iter().flat_map(said).map(|spoken| spoken.rest).collect::<BTreeSet<_>>().len() == 1;
-    let (mut roles, mut divided, mut all) = (Vec::new(), Vec::new(), level.loose.is_empty());
-    for top in &level.folders {
-        let said = said(top);
-        let own = Spoken::of(top.name()).rest;
-        let fits = |rest: &str| rest.is_empty() || rest == own || one_rest;
-        all &= top.loose.is_empty() && !said.is_empty();
-        all &= said.iter().all(|spoken| spoken.role.is_some() && fits(&spoken.rest));
-        let trains = |rest: &str| said.iter().any(|s| s.role == Some(SplitRole::Train) && s.rest == rest);
-        if said.iter().any(|s| s.role.is_some_and(|role| role != SplitRole::Train) && trains(&s.rest)) {
-            divided.push(top.path.as_str());
-        }
-        roles.extend(said.into_iter().filter_map(|spoken| spoken.role));
-    }
-    let unclear = |why: String| {
-        Err(Error::new(format!(
-            "it is not clear which images in {} train and which test",
-            first_few(&divided)
-        ))
-        .because(why)
-        .help(
-            "name every folder that trains or tests by its path: SET=\"download.train=a/train,b/train \
-                 download.test=a/test,b/test\"; or take them for classes: SET=download.labels=parent-folder",
-        ))
-    };
-    let inner = || level.folders.iter().flat_map(|top| top.names());
-    if list.has_all(inner()) {
-        if divided.is_empty() || !list.has_all(level.names()) {
-            return Ok(false);
-        }
-        return unclear("CLASSES lists their names, too".to_owned());
-    }
-    let trains = roles.contains(&SplitRole::Train) && roles.iter().any(|role| *role != SplitRole::Train);
-    if !(all && trains) {
-        if divided.is_empty() || labels == LabelsFrom::None {
-            return Ok(false);
-        }
-        return unclear("images or folders are beside those for training and testing".to_owned());
-    }
-    let nested = level.folders.iter().flat_map(|top| &top.folders).find(|part| !part.is_flat());
-    let listed = list.has_any(level.names());
-    match nested {
-        Some(nested) if labels == LabelsFrom::Auto && !listed => {
-            unclear(format!("there are further folders in `{}`", nested.path))
-        }
-        _ => Ok(true),
-    }
 }
 
 /// Who said what a folder is for.
@@ -166,6 +124,9 @@ pub(super) fn divide<'a>(
     }
     let roles: Vec<_> = items.iter().map(|item| (item.label.as_str(), Some(item.role))).collect();
     let (splits, rule) = assign_splits(&roles)?;
+    if by == By::Names {
+        refuse_twice(&items, &splits)?;
+    }
     let test = labels(&|at, _| splits[at] == Some(Some(Split::Test)));
     let names = "going by the names; download.train=… and download.test=… name others";
     match (rule, by) {
@@ -196,7 +157,7 @@ pub(super) fn divide<'a>(
             first_few(&left_out),
             if count == 1 { "is" } else { "are" },
             if role == SplitRole::Unlabeled {
-                "the name says that they have no labels or are to be predicted"
+                "the name says that they have no labels, are to be predicted, or come in addition"
             } else {
                 "there are test images besides"
             },
@@ -204,8 +165,32 @@ pub(super) fn divide<'a>(
         ));
     }
     let places = items.into_iter().zip(splits);
-    let places = places.filter_map(|(item, split)| Some(Place { at: item.at, split: split?, is_part: true }));
+    let places = places.filter_map(|(Item { at, class, .. }, split)| {
+        let split = split?;
+        Some(Place { at, split, is_part: true, class })
+    });
     Ok((places.collect(), rule))
+}
+
+/// `trainval` holds what `train` and `val` hold: with one of them beside it, images would count twice.
+fn refuse_twice(items: &[Item], splits: &[Option<Option<Split>>]) -> Result<()> {
+    let of = |both: bool| {
+        let taken = items.iter().zip(splits).filter(|(_, split)| split.is_some()).map(|(item, _)| item);
+        let its = taken.filter(|item| item.role == SplitRole::Train || item.role == SplitRole::Validation);
+        let its = its.filter(|item| holds_validation(item.at.name()) == both);
+        its.map(|item| item.label.as_str()).collect::<BTreeSet<_>>()
+    };
+    let (both, one) = (of(true), of(false));
+    if both.is_empty() || one.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "it is not clear which of {} count: by its name {} holds the images of {}, too",
+        first_few(both.union(&one)),
+        first_few(&both),
+        first_few(&one)
+    ))
+    .help("name those to take, for example SET=\"download.train=… download.test=…\""))
 }
 
 fn they_reversed(names: &[&str]) -> String {

@@ -86,9 +86,8 @@ impl<'a> Branch<'a> {
             let place = joined(&path, name);
             if is_of_a_system(name) && !keep(name) {
                 passed_over.insert(place, files.len());
-            } else if files.is_empty() {
-                empty.push(name);
             } else {
+                // Without images, too: a system's folder may be all that it holds.
                 let folder = Self::below(place, files, listed, keep, passed_over);
                 // All that it held may have been a system's.
                 if folder.holds_nothing() { empty.push(name) } else { folders.push(folder) }

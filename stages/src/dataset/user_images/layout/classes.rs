@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline::error::{Error, Result};
 
+use super::copies::say_copies;
 use super::labels::{Read, Set};
-use super::{List, Part, they};
+use super::{List, Part, is_invisible, they};
 use crate::dataset::names::{canonical, normalised};
 use crate::dataset::split::{Split, SplitRule};
 use crate::dataset::{first_few, user_images::found_classes};
@@ -52,6 +53,7 @@ pub(super) fn number(
     if rule == SplitRule::Standard {
         compare_splits(&labelled, &written, notes)?;
     }
+    say_copies(names.iter().map(|name| name.as_str()), notes);
     let names: Vec<String> = names.into_iter().cloned().collect();
     let index = |class: &str| names.binary_search(written.get(&canonical(class))?).ok();
     let parts = parts(sets, &index);
@@ -103,7 +105,8 @@ fn refuse_twins(labelled: &[&Set]) -> Result<()> {
                 .help("call it as its class is called"));
         }
         let parent = set.folder.rsplit_once('/').map_or("", |(parent, _)| parent);
-        match seen.insert((parent, canonical(class)), class) {
+        let form: String = canonical(class).chars().filter(|c| !is_invisible(*c)).collect();
+        match seen.insert((parent, form), class) {
             Some(other) if other != class => {
                 let place = if parent.is_empty() { String::new() } else { format!(" in `{parent}`") };
                 return Err(Error::new(format!(
@@ -111,7 +114,7 @@ fn refuse_twins(labelled: &[&Set]) -> Result<()> {
                     other.escape_default(),
                     class.escape_default()
                 ))
-                .because("they differ in blanks at the ends, or in how accents are composed")
+                .because("they differ in blanks at the ends, in characters that nobody sees, or in how accents are composed")
                 .help(
                     "move the images of one into the other, rename one, or list the class in CLASSES=classes.txt, \
                      which makes them one",

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use pipeline::error::{Error, Result};
 
-use super::List;
 use super::labels::Set;
 use super::unclear::NO_LABELS;
+use super::{List, visible};
 use crate::dataset::first_few;
 use crate::dataset::names::Found;
 
@@ -74,8 +74,9 @@ impl Fit {
             0 => ("all classes have a folder", String::new()),
             _ => ("classes without a folder: ", first_few(&without)),
         };
-        Error::new(format!("folders that are no class: {}; {of}{classes}", first_few(&self.unknown))).help(
-            format!("call the folders as CLASSES calls the classes, or the other way round; {NO_LABELS}"),
-        )
+        let what = format!("folders that are no class: {}; {of}{classes}", first_few(&self.unknown));
+        Error::new(visible(&what)).help(format!(
+            "call the folders as CLASSES calls the classes, or the other way round; {NO_LABELS}"
+        ))
     }
 }

@@ -310,7 +310,7 @@ fn a_tree_that_was_made_from_a_truth_is_read_as_that_or_refused() {
 }
 
 /// Names for trees that have no truth.
-const ANY: [&str; 26] = [
+const ANY: [&str; 27] = [
     "train",
     "test",
     "val",
@@ -323,6 +323,7 @@ const ANY: [&str; 26] = [
     "dog",
     "animals",
     "images",
+    "masks",
     "data",
     "lost+found",
     "__MACOSX",

@@ -9,11 +9,13 @@ use pipeline::error::{Error, Result};
 use super::arrangement::{Arrangement, Place, Shape};
 use super::branch::{Branch, joined};
 use super::fit::Fit;
+use super::outside::classes_outside;
 use super::unclear::{NO_LABELS, both_fit, refuse_containers, refuse_loose, refuse_parts_inside};
+use super::unlabelled::say_no_labels;
 use super::{LabelsFrom, List, wrappers};
 use crate::dataset::first_few;
 use crate::dataset::split::Split;
-use crate::dataset::user_images::part::says_nothing;
+use crate::dataset::user_images::part::{SplitRole, Spoken, says_nothing};
 
 /// Images of one split and one class.
 pub(super) struct Set {
@@ -92,7 +94,7 @@ fn unlabeled(places: &[Place]) -> Read {
 }
 
 /// All images of a part, without a label.
-fn all_of(place: &Place, part: usize) -> Set {
+pub(super) fn all_of(place: &Place, part: usize) -> Set {
     let (folder, files) = (place.at.path.clone(), place.at.files());
     Set { folder, split: place.split, class: None, part, files }
 }
@@ -177,9 +179,10 @@ fn by_list(places: &[Place], list: &List, notes: &mut Vec<String>) -> Result<Rea
     if nested {
         notes.push(match reading {
             Reading::Top => format!(
-                "images in further folders, such as {}, are of the class of the top folder, as CLASSES lists those; \
+                "images in further folders, such as {}, are of the class of the top folder, as CLASSES lists those; {}\
                  download.labels=parent-folder takes the innermost folder",
-                first_few(nested_folders(places))
+                first_few(nested_folders(places)),
+                no_parts(places)
             ),
             Reading::Parent => format!(
                 "the innermost folder of an image is its class, as CLASSES lists those, and not the folders around: \
@@ -193,7 +196,7 @@ fn by_list(places: &[Place], list: &List, notes: &mut Vec<String>) -> Result<Rea
         if fit.has_classes[part] {
             refuse_loose(place)?;
         } else if !place.at.is_flat() {
-            say_no_labels(place.at.names(), notes);
+            say_no_labels(place.at.names(), list, notes);
             sets.retain(|set| set.part != part);
             sets.push(all_of(place, part));
         }
@@ -228,17 +231,8 @@ fn no_labels(places: &[Place], fit: &Fit, list: &List, notes: &mut Vec<String>) 
         ))
         .help(format!("let the folders of classes be the outermost or the innermost ones; {NO_LABELS}")));
     }
-    say_no_labels(fit.unknown.iter().map(String::as_str), notes);
+    say_no_labels(fit.unknown.iter().map(String::as_str), list, notes);
     Ok(unlabeled(places))
-}
-
-fn say_no_labels<'n>(names: impl Iterator<Item = &'n str>, notes: &mut Vec<String>) {
-    let names: Vec<&str> = names.collect();
-    notes.push(format!(
-        "no class in CLASSES is called as a folder here is: {}. The folders are taken for no labels, and their images \
-         have none; download.labels=top-folder makes this an error",
-        first_few(names)
-    ));
 }
 
 /// The reading that is clear from the folders alone.
@@ -267,9 +261,10 @@ fn by_names(places: &[Place], notes: &mut Vec<String>) -> Result<Read> {
         }
     }
     notes.push(format!(
-        "images in further folders, such as {}, are of the class of the top folder; download.labels=parent-folder takes \
+        "images in further folders, such as {}, are of the class of the top folder; {}download.labels=parent-folder takes \
          the innermost folder",
-        first_few(nested)
+        first_few(nested),
+        no_parts(places)
     ));
     Ok(read)
 }
@@ -280,39 +275,30 @@ fn nested_folders<'t>(places: &'t [Place]) -> Vec<&'t str> {
     tops.flat_map(|top| &top.folders).map(|inner| inner.path.as_str()).collect()
 }
 
-/// Classes outside, parts inside.
-fn classes_outside(
-    level: &Branch,
-    parts: &[Place],
-    list: &List,
-    labels: LabelsFrom,
-    notes: &mut Vec<String>,
-) -> Result<Read> {
-    let is_top = |top: &&Branch, part: &Place| super::below(&part.at.path, &top.path);
-    let mut sets: Vec<Set> = Vec::new();
-    for part in parts {
-        let class = level.folders.iter().find(|top| is_top(top, part)).map(|top| top.name().to_owned());
-        sets.push(Set { class, ..all_of(part, 0) });
-    }
-    let none = |mut sets: Vec<Set>| {
-        sets.iter_mut().for_each(|set| set.class = None);
-        Ok(Read { sets, empty: BTreeSet::new() })
+/// In words, folders in those of classes that are called as parts are, and are none.
+fn no_parts(places: &[Place]) -> String {
+    let tops = places.iter().filter(|place| !place.is_part).flat_map(|place| &place.at.folders);
+    let called: BTreeSet<(SplitRole, &str)> = tops
+        .flat_map(|top| top.names())
+        .filter_map(|name| Some(Spoken::of(name)).filter(Spoken::is_plain)?.role.map(|role| (role, name)))
+        .collect();
+    let of = |trains: bool| -> Vec<&str> {
+        let wanted = |role: SplitRole| match role {
+            SplitRole::Train => trains,
+            SplitRole::Test | SplitRole::Validation => !trains,
+            SplitRole::Unlabeled => false,
+        };
+        called.iter().filter(|(role, _)| wanted(*role)).map(|(_, name)| *name).collect()
     };
-    if labels == LabelsFrom::None {
-        return none(sets);
-    }
-    if list.names.is_some() {
-        let fit = Fit::of(&sets, 1, list)?;
-        if fit.has_none() && labels == LabelsFrom::Auto {
-            say_no_labels(level.names(), notes);
-            return none(sets);
+    let mut words = String::new();
+    for (names, setting, what) in [(of(false), "test", "testing"), (of(true), "train", "training")] {
+        if !names.is_empty() {
+            words += &format!(
+                "{} there is not taken for the images for {what}: download.{setting}={} does that; ",
+                first_few(&names),
+                names.join(",")
+            );
         }
-        if !fit.unknown.is_empty() {
-            return Err(fit.refusal(list));
-        }
-    } else if labels == LabelsFrom::Auto {
-        refuse_containers(level)?;
     }
-    let empty = level.empty.iter().map(|name| (*name).to_owned()).collect();
-    Ok(Read { sets, empty })
+    words
 }

@@ -67,6 +67,9 @@ pub(super) fn are_parts(
     if classes_asked_for {
         return Ok(false);
     }
+    if !all_have_roles && !list.has_any(level.names()) && said.iter().any(holds_only_folders_for_a_role) {
+        return Err(some_are_parts(&said));
+    }
     if all_have_roles && !list.has_any(level.names()) {
         return other_words_differ(&said, notes);
     }
@@ -140,6 +143,11 @@ pub(super) fn names_divide(level: &Branch) -> bool {
     let said: Vec<Said> =
         level.folders.iter().map(|folder| Said { folder, spoken: Spoken::of(folder.name()) }).collect();
     shares_a_rest(&said)
+}
+
+/// `my_train`, where `cat` and `dog` lie in it and no image beside them.
+fn holds_only_folders_for_a_role(said: &Said) -> bool {
+    said.spoken.role.is_some() && said.folder.loose.is_empty() && !said.folder.is_flat()
 }
 
 /// `train_station` and `test_tube`: classes, unless each holds further folders.

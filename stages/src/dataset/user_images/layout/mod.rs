@@ -1,20 +1,31 @@
 //! What the folders around images mean: which of them train and which test, and which name classes.
 //!
-//! It reads paths alone, in steps: the tree of folders (`branch`), folders around everything (`wrappers`), the parts that
-//! train and test, as settings name them (`named`) or going by their names (`level`, `arrangement`), where the labels are
-//! (`labels`, which compares folders with the list of classes through `fit` and refuses through `unclear`), and which
-//! names are one class (`classes`). Each step takes what is clear, says what it assumed together with the setting that
+//! It reads paths alone, in steps: the tree of folders (`branch`), without masks and annotations beside the images
+//! (`companions`), folders around everything (`wrappers`), the parts that train and test, as settings name them (`named`,
+//! `named_around`) or going by their names (`level`, `arrangement`, with `crossed` where classes are around parts and
+//! `in_names` where one name says both), where the labels are (`labels` and `outside`, which compare folders with the list
+//! of classes through `fit`, refuse through `unclear` and say through `unlabelled` that there are none), and which names
+//! are one class (`classes`, `copies`). Each step takes what is clear, says what it assumed together with the setting that
 //! overrides it, and refuses the rest with both readings. It knows nothing of files or images.
 
 mod arrangement;
 mod branch;
 mod classes;
+mod companions;
+mod copies;
+mod crossed;
 mod fit;
+mod in_names;
 mod labels;
 mod level;
 mod named;
+mod named_around;
+mod outside;
 mod unclear;
+mod unlabelled;
 mod wrappers;
+
+use std::collections::BTreeSet;
 
 use pipeline::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -122,9 +133,10 @@ pub(super) fn lay_out(question: &Question) -> Result<Layout> {
     if !passed_over.is_empty() {
         let held: usize = passed_over.values().sum();
         notes.push(format!(
-            "passed over, as systems and programs make such folders: {}{}; rename those that are yours",
+            "passed over, as systems and programs make such folders: {}{}{}; rename those that are yours",
             first_few(passed_over.keys()),
-            if held == 0 { String::new() } else { format!(" with {}", images(held)) }
+            if held == 0 { String::new() } else { format!(" with {}", images(held)) },
+            without_images(&root, passed_over.keys())
         ));
     }
     if root.count() == 0 {
@@ -132,8 +144,10 @@ pub(super) fn lay_out(question: &Question) -> Result<Layout> {
             .because(first_few(passed_over.keys()))
             .help("rename the folder if its images are yours"));
     }
+    let root = companions::set_aside(root, question, &list, &mut notes)?;
+    companions::say_files(&root.files(), &mut notes);
     let level = wrappers::outer(&root, &list, question.labels);
-    let arrangement = match named::arrange(question, &root, level, &mut notes)? {
+    let arrangement = match named::arrange(question, &root, level, &list, &mut notes)? {
         Some(arrangement) => arrangement,
         None => arrangement::by_names(level, &list, question.labels, &mut notes)?,
     };
@@ -143,7 +157,40 @@ pub(super) fn lay_out(question: &Question) -> Result<Layout> {
     let within = |part: &Part| part.folder == level.path || below(&part.folder, &level.path);
     let wraps = !level.path.is_empty() && parts.iter().all(within);
     let wrapping = if wraps { format!("{}/", level.path) } else { String::new() };
+    let notes = notes.iter().map(|note| visible(note)).collect();
     Ok(Layout { parts, classes, rule, notes, wrapping })
+}
+
+/// In words, the folders that hold nothing but those of systems.
+fn without_images<'n>(root: &Branch, passed_over: impl Iterator<Item = &'n String>) -> String {
+    let around = passed_over.filter_map(|path| Some(path.rsplit_once('/')?.0));
+    let emptied: BTreeSet<&str> = around.filter(|around| root.find(around).is_none()).collect();
+    match emptied.len() {
+        0 => String::new(),
+        1 => format!(", and {} holds no image besides", first_few(emptied)),
+        _ => format!(", and {} hold no image besides", first_few(emptied)),
+    }
+}
+
+/// Whether nobody sees a character. Those that join letters are part of how some languages are written.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}'
+    )
+}
+
+/// A text in which characters that nobody sees are written as their numbers.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_invisible(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Whether a path lies in a folder.
@@ -163,5 +210,7 @@ fn they<S: AsRef<str>>(names: &[S], one: &str, several: &str) -> String {
 
 #[cfg(test)]
 mod fuzz_tests;
+#[cfg(test)]
+mod neighbours_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! The folders that train and test, as the settings `download.train` and `download.test` name them.
 //!
 //! A name is a path from the root, or that of a folder where parts or classes begin, or, where classes are outside, that
-//! of folders in them. `.` is everything that lies in no other folder that is named.
+//! of folders in them. Where folders are named that lie in several others, these others are the classes (`named_around`).
+//! `.` is everything that lies in no other folder that is named.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use pipeline::error::{Error, Result};
 
 use super::arrangement::{Arrangement, By, Item, Place, Shape, divide};
 use super::branch::{Branch, joined};
-use super::{Question, below, images};
+use super::named_around::{classes_around, in_folders_of_classes, is_around_classes};
+use super::{LabelsFrom, List, Question, below, images};
 use crate::dataset::first_few;
 use crate::dataset::names::NameIndex;
 use crate::dataset::user_images::part::{SplitRole, Spoken};
@@ -17,7 +19,7 @@ use crate::runtime::suggest;
 
 /// What a name in a setting means.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Target {
+pub(super) enum Target {
     /// Everything that no other name means.
     Remainder,
     /// The folder of this path.
@@ -41,6 +43,7 @@ pub(super) fn arrange<'a>(
     question: &Question,
     root: &Branch<'a>,
     level: &Branch<'a>,
+    list: &List,
     notes: &mut Vec<String>,
 ) -> Result<Option<Arrangement<'a>>> {
     let sides = [
@@ -64,26 +67,34 @@ pub(super) fn arrange<'a>(
         return Ok(None);
     }
     refuse_overlaps(&roles)?;
-    let in_classes = roles.keys().filter(|target| matches!(target, Target::InClasses(_))).count();
-    if in_classes > 0 && in_classes < roles.len() {
+    let in_classes = roles.keys().any(|target| matches!(target, Target::InClasses(_)));
+    if in_classes && roles.keys().any(|target| matches!(target, Target::Folder(_))) {
         return Err(Error::new(format!(
             "download.train and download.test name folders of which some lie in others: {}",
             first_few(roles.keys().map(Target::shown))
         ))
         .help("name all of them by their paths"));
     }
-    let (named, mut others) = if in_classes > 0 {
-        if !level.loose.is_empty() {
-            return Err(Error::new(format!("{} in no folder of a class", first_few(&level.loose))).help(
-                "put every image into a folder, or name the folders that train and test by their paths",
-            ));
-        }
-        in_folders_of_classes(level, &roles)
-    } else {
-        by_path(root, level, &roles)?
+    if in_classes && !level.loose.is_empty() {
+        return Err(Error::new(format!("images lie in no folder of a class: {}", first_few(&level.loose)))
+            .help("put every image into a folder, or name the folders that train and test by their paths"));
+    }
+    // The folder that holds those of classes, where parts are in them.
+    let around = match in_classes {
+        true => Some(level.clone()),
+        false => classes_around(root, level, &roles, list, question.labels),
     };
-    let mut items = named;
-    find_missing_side(&mut items, &mut others, level, in_classes > 0)?;
+    let (mut items, mut others) = match &around {
+        Some(around) => {
+            let (items, mut others) = in_folders_of_classes(around, &roles);
+            if around.path != level.path {
+                others_than(root, &[around.path.as_str()], &mut others);
+            }
+            (items, others)
+        }
+        None => by_path(root, level, &roles)?,
+    };
+    find_missing_side(&mut items, &mut others, level, around.as_ref(), notes)?;
     let whole = roles.contains_key(&Target::Remainder);
     if !others.is_empty() {
         let count = others.iter().map(Branch::count).sum();
@@ -96,12 +107,15 @@ pub(super) fn arrange<'a>(
         ));
     }
     let (mut parts, rule) = divide(items, By::Settings, notes)?;
-    let shape = if in_classes > 0 {
-        Shape::ClassesOutside { level: level.clone(), parts }
+    let shape = if let Some(level) = around {
+        Shape::ClassesOutside { level, parts }
     } else {
         if whole {
             let around = |part: &&mut Place| part.at.path.is_empty() || part.at.path == level.path;
             parts.iter_mut().filter(around).for_each(|part| part.is_part = false);
+        }
+        if question.labels == LabelsFrom::Auto {
+            parts.iter().try_for_each(|part| refuse_class(part, list))?;
         }
         Shape::PartsOutside(parts)
     };
@@ -168,26 +182,20 @@ fn refuse_overlaps(roles: &BTreeMap<Target, SplitRole>) -> Result<()> {
     Ok(())
 }
 
-/// The folders of these names in those of classes, and the others there.
-fn in_folders_of_classes<'a>(
-    level: &Branch<'a>,
-    roles: &BTreeMap<Target, SplitRole>,
-) -> (Vec<Item<'a>>, Vec<Branch<'a>>) {
-    let (mut items, mut others) = (Vec::new(), Vec::new());
-    for top in &level.folders {
-        if !top.loose.is_empty() {
-            others.push(Branch { folders: Vec::new(), ..top.clone() });
-        }
-        for inner in &top.folders {
-            match roles.get(&Target::InClasses(inner.name().to_owned())) {
-                Some(role) => {
-                    items.push(Item { label: inner.name().to_owned(), at: inner.clone(), role: *role });
-                }
-                None => others.push(inner.clone()),
-            }
-        }
+/// A folder that is named and is itself a class: nothing would be its images' label.
+fn refuse_class(part: &Place, list: &List) -> Result<()> {
+    let name = part.at.name();
+    if !part.at.is_flat() || list.find(name).is_none() || Spoken::of(name).role.is_some() {
+        return Ok(());
     }
-    (items, others)
+    Err(Error::new(format!(
+        "download.train or download.test names `{}`, which CLASSES lists as a class: its images would have no label",
+        part.at.path
+    ))
+    .help(
+        "name the folders in which those of the classes lie, `.` for all that is not named besides; if the folders' names \
+         are no labels: SET=download.labels=none",
+    ))
 }
 
 /// The folders of these paths, and the others.
@@ -203,7 +211,7 @@ fn by_path<'a>(
             && let Some(found) = root.find(path)
         {
             paths.push(path.as_str());
-            items.push(Item { label: path.clone(), at: found.clone(), role: *role });
+            items.push(Item { label: path.clone(), at: found.clone(), role: *role, class: None });
         }
     }
     let mut others = Vec::new();
@@ -217,7 +225,7 @@ fn by_path<'a>(
                     .because("every image is in a folder that is named besides")
                     .help("leave it out"));
             }
-            items.push(Item { label: ".".to_owned(), at, role: *role });
+            items.push(Item { label: ".".to_owned(), at, role: *role, class: None });
         }
         None => others_than(root, &paths, &mut others),
     }
@@ -247,7 +255,8 @@ fn find_missing_side<'a>(
     items: &mut Vec<Item<'a>>,
     others: &mut Vec<Branch<'a>>,
     level: &Branch,
-    in_classes: bool,
+    around: Option<&Branch>,
+    notes: &mut Vec<String>,
 ) -> Result<()> {
     let has = |role| items.iter().any(|item: &Item| item.role == role);
     let wanted: &[SplitRole] = match (has(SplitRole::Train), has(SplitRole::Test)) {
@@ -256,21 +265,39 @@ fn find_missing_side<'a>(
         _ => return Ok(()),
     };
     let rests: Vec<String> = items.iter().map(|item| Spoken::of(item.at.name()).rest).collect();
-    let mut left = Vec::new();
+    // Parts that were named by name alone are known by it.
+    let by_name = around.is_some() && items.iter().all(|item| !item.label.contains('/'));
+    let (mut left, mut themselves) = (Vec::new(), Vec::new());
     for other in std::mem::take(others) {
+        // Images of a class that lie in no further folder.
+        let is_class = around.is_some_and(|around| is_around_classes(around, &other));
+        if is_class && wanted.contains(&SplitRole::Train) {
+            themselves.push(other.path.clone());
+            items.push(Item { label: other.path.clone(), at: other, role: SplitRole::Train, class: None });
+            continue;
+        }
         let spoken = Spoken::of(other.name());
         let parent = other.path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let beside = in_classes || parent == level.path;
+        let beside = match around {
+            Some(around) => !is_class && (around.path.is_empty() || below(&other.path, &around.path)),
+            None => parent == level.path,
+        };
         let role = spoken.role.filter(|role| wanted.contains(role));
         match role.filter(|_| beside && (spoken.rest.is_empty() || rests.contains(&spoken.rest))) {
             Some(role) => {
-                let label = if in_classes { other.name().to_owned() } else { other.path.clone() };
-                items.push(Item { label, at: other, role });
+                let label = if by_name { other.name().to_owned() } else { other.path.clone() };
+                items.push(Item { label, at: other, role, class: None });
             }
             None => left.push(other),
         }
     }
     *others = left;
+    if !themselves.is_empty() {
+        notes.push(format!(
+            "images that lie in the folder of a class itself train: those in {}; download.train=… names others",
+            first_few(&themselves)
+        ));
+    }
     if !items.iter().any(|item| item.role == SplitRole::Train) {
         let test: Vec<&str> = items.iter().map(|item| item.label.as_str()).collect();
         return Err(Error::new(format!("download.test names {}, but it is not clear what trains", first_few(test)))

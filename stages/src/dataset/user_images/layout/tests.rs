@@ -4,7 +4,7 @@
 use super::*;
 
 /// A question with nothing set.
-struct Tree<'a> {
+pub(super) struct Tree<'a> {
     files: &'a [&'a str],
     folders: &'a [&'a str],
     classes: Option<&'a [&'a str]>,
@@ -13,28 +13,28 @@ struct Tree<'a> {
     test: &'a str,
 }
 
-fn tree<'a>(files: &'a [&'a str]) -> Tree<'a> {
+pub(super) fn tree<'a>(files: &'a [&'a str]) -> Tree<'a> {
     Tree { files, folders: &[], classes: None, labels: LabelsFrom::Auto, train: "", test: "" }
 }
 
 impl<'a> Tree<'a> {
-    fn listing(self, classes: &'a [&'a str]) -> Self {
+    pub(super) fn listing(self, classes: &'a [&'a str]) -> Self {
         Self { classes: Some(classes), ..self }
     }
 
-    fn folders(self, folders: &'a [&'a str]) -> Self {
+    pub(super) fn folders(self, folders: &'a [&'a str]) -> Self {
         Self { folders, ..self }
     }
 
-    fn labels(self, labels: LabelsFrom) -> Self {
+    pub(super) fn labels(self, labels: LabelsFrom) -> Self {
         Self { labels, ..self }
     }
 
-    fn parts(self, train: &'a str, test: &'a str) -> Self {
+    pub(super) fn parts(self, train: &'a str, test: &'a str) -> Self {
         Self { train, test, ..self }
     }
 
-    fn laid_out(&self) -> Result<Layout> {
+    pub(super) fn laid_out(&self) -> Result<Layout> {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let (folders, classes) = (owned(self.folders), self.classes.map(owned));
         lay_out(&Question {
@@ -48,7 +48,7 @@ impl<'a> Tree<'a> {
     }
 
     /// `split class in folder: files` of each part.
-    fn read(&self) -> Vec<String> {
+    pub(super) fn read(&self) -> Vec<String> {
         let layout = self.laid_out().unwrap();
         let class = |index: usize| match (&layout.classes, self.classes) {
             (Some(found), None) => found[index].clone(),
@@ -63,20 +63,20 @@ impl<'a> Tree<'a> {
         layout.parts.iter().map(part).collect()
     }
 
-    fn classes(&self) -> Vec<String> {
+    pub(super) fn classes(&self) -> Vec<String> {
         self.laid_out().unwrap().classes.unwrap()
     }
 
-    fn notes(&self) -> String {
+    pub(super) fn notes(&self) -> String {
         self.laid_out().unwrap().notes.join("\n")
     }
 
-    fn error(&self) -> String {
+    pub(super) fn error(&self) -> String {
         self.laid_out().unwrap_err().to_string()
     }
 
     /// That it is refused in these words, and says what to do.
-    fn refused(&self, words: &[&str]) {
+    pub(super) fn refused(&self, words: &[&str]) {
         let error = self.error();
         for word in words.iter().chain(&["help:"]) {
             assert!(error.contains(word), "{word} is not in: {error}");
@@ -84,7 +84,7 @@ impl<'a> Tree<'a> {
     }
 
     /// That it is taken, and that the notes have these words.
-    fn says(&self, words: &[&str]) {
+    pub(super) fn says(&self, words: &[&str]) {
         let notes = self.notes();
         for word in words {
             assert!(notes.contains(word), "{word} is not in: {notes}");
@@ -252,7 +252,7 @@ fn what_may_be_parts_or_classes_is_refused_with_the_settings() {
     for files in [
         &["bus/a.png", "train/a.png"][..],
         &["cat/a.png", "dog/a.png", "unlabeled/a.png"],
-        &["cats_test/a.png", "cats_train/a.png", "dogs_test/a.png", "dogs_train/a.png"],
+        &["cats_test/a.png", "cats_train/a.png", "dogs_test/a.png", "dogs_test2/a.png", "dogs_train/a.png"],
         &["extra/a.png", "seg_test/a.png", "seg_train/a.png"],
         &["test_noisy/cat/a.png", "test_noisy/dog/a.png", "train_clean/cat/a.png", "train_clean/dog/a.png"],
         &["fold1_test/a.png", "fold1_train/a.png", "fold2_test/a.png", "fold2_train/a.png"],
@@ -266,7 +266,7 @@ fn what_may_be_parts_or_classes_is_refused_with_the_settings() {
         tree(files).refused(&["download.train="]);
     }
     tree(&["bus/a.png", "train/a.png"]).refused(&["`bus`", "`train`", "CLASSES=", "download.train=."]);
-    tree(&["images/a.png", "masks/a.png"]).refused(&["`images`", "`masks`"]);
+    tree(&["images/a.png", "others/a.png"]).refused(&["`images`", "`others`"]);
 }
 
 #[test]
@@ -309,8 +309,8 @@ fn classes_may_lie_around_parts() {
         tree(&["a/test/1.png", "a/train/1.png", "b/test/1.png", "b/train/1.png"]).listing(&["cat", "dog"]);
     assert_eq!(sites.read()[3], "test - in b/test: 1.png");
     sites.says(&["taken for no labels"]);
-    tree(&["images/test/a.png", "images/train/a.png", "masks/test/a.png", "masks/train/a.png"])
-        .refused(&["`masks`"]);
+    tree(&["images/test/a.png", "images/train/a.png", "others/test/a.png", "others/train/a.png"])
+        .refused(&["`others`"]);
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn folders_of_which_none_is_in_the_list_are_no_labels() {
     let files = ["00000/a.png", "00001/a.png", "b.png"];
     let unlabeled = tree(&files).listing(&["cat", "dog"]);
     assert_eq!(unlabeled.read(), ["- - in : 00000/a.png 00001/a.png b.png"]);
-    unlabeled.says(&["`00000`, `00001`", "no labels", "download.labels=top-folder"]);
+    unlabeled.says(&["`00000`, `00001`", "no labels", "`00000: cat`, `00001: dog`", "download.labels=none"]);
     tree(&files[..2])
         .listing(&["cat", "dog"])
         .labels(LabelsFrom::TopFolder)
@@ -422,6 +422,16 @@ fn an_empty_folder_of_a_class_is_refused_and_those_of_systems_are_passed_over() 
     tree(&["__MACOSX/a.png"]).refused(&["`__MACOSX`"]);
     let own = tree(&["cat/a.png", "recycled/a.png"]).listing(&["cat", "recycled"]);
     assert_eq!(own.read().len(), 2);
+}
+
+#[test]
+fn a_folder_that_held_nothing_but_a_systems_is_said() {
+    let files = ["cat/a.png", "dog/a.png", "hot/__MACOSX/a.png"];
+    tree(&files).listing(&["cat", "dog"]).says(&["`hot/__MACOSX`", "`hot` holds no image besides"]);
+    // The walk does not look into folders of systems.
+    let unseen = tree(&files[..2]).folders(&["cat", "dog", "hot", "hot/__MACOSX"]);
+    unseen.refused(&["`hot`"]);
+    unseen.listing(&["cat", "dog"]).says(&["`hot/__MACOSX`", "`hot` holds no image besides"]);
 }
 
 #[test]

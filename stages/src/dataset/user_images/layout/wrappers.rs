@@ -54,8 +54,10 @@ pub(super) fn pass_within(places: &mut [Place], list: &List, labels: LabelsFrom,
         let reached = through(&place.at, list, labels, &classes, vague);
         if reached.is_flat() && reached.path != place.at.path {
             notes.push(format!(
-                "the folder `{}` is taken for no class: its images have no label; download.labels=top-folder makes it one",
-                reached.path
+                "the folder `{}` is taken for no class: its images have no label; a CLASSES=classes.txt that lists `{}` \
+                 makes it one",
+                reached.path,
+                reached.name()
             ));
         }
         place.at = reached.clone();
