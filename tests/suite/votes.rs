@@ -154,7 +154,7 @@ fn votes_in_a_table_of_text_are_those_of_the_parquet_file() {
         let ran = run.set(&format!("votes.aliases={}", aliases.display())).ok();
         assert_eq!(project.table("label/labels.parquet"), expected, "{name}");
         let said = ran.stderr.contains("the column `Answer` is taken for `class`")
-            && ran.stderr.contains("ids are written otherwise");
+            && ran.stderr.contains("on ids written otherwise");
         assert_eq!(said, name == "votes.csv", "{}", ran.stderr);
     }
 }
@@ -176,7 +176,7 @@ fn an_answer_that_names_two_classes_makes_both_candidates() {
     assert_eq!(texts(&project.table("annotate/further.parquet"), "id"), ["train-00000/000000"]);
     assert!(texts(&project.table("annotate/unmatched.parquet"), "reason").contains(&"negation".to_owned()));
     assert!(
-        ran.stderr.contains("1 name several classes") && ran.stderr.contains("1 say what it is not"),
+        ran.stderr.contains("1 names several classes") && ran.stderr.contains("1 says what it is not"),
         "{}",
         ran.stderr
     );
@@ -244,8 +244,13 @@ fn votes_that_do_not_fit_the_images_are_refused_with_the_first_few() {
         run(&project).output().helpful_error(words);
     };
     refused(&|rows| rows.truncate(60), &["4 training images have no row", "`train-00000/000060`"]);
-    refused(&|rows| rows.push(rows[3].clone()), &["1 votes are there twice", "train-00000/000003 by llava"]);
-    refused(&|rows| rows[2].0 = "nobody".to_owned(), &["1 votes are on ids", "`nobody`"]);
+    let other = |rows: &mut Vec<Vote>| {
+        let mut other = rows[3].clone();
+        other.2 = Some("bars, I think".to_owned());
+        rows.push(other);
+    };
+    refused(&other, &["1 vote is there twice", "train-00000/000003 by llava"]);
+    refused(&|rows| rows[2].0 = "nobody".to_owned(), &["1 vote is on", "`nobody`"]);
     refused(&|rows| rows[2].3 = Some(2.0), &["row 2", "confidence 2"]);
     project.file("aliases.txt", "diks: circle\n");
     refused(&|_| (), &["aliases.txt", "there is no class `diks`", "did you mean `disc`"]);

@@ -1,6 +1,4 @@
 //! Counts in words, in the singular and the plural.
-//!
-//! It knows nothing of votes.
 
 /// A count with what is counted: "1 vote is", "2 votes are".
 pub(super) fn counted(count: usize, one: &str, many: &str) -> String {

@@ -1,6 +1,6 @@
 //! The ids of the images, and how else they may be written: with other slashes, in a folder, without an ending.
 //!
-//! It knows nothing of votes or files.
+//! It knows nothing of files.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -2,7 +2,7 @@
 //!
 //! Such scripts put words together: a panda (熊猫) is no cat (猫). Without a dictionary, a name of one sign counts only
 //! between words that serve grammar, or where the run of signs ends: a lost vote is better than a wrong one. It knows
-//! nothing of classes, files or images.
+//! nothing of files or images.
 
 use super::words::{is_katakana, is_unspaced};
 

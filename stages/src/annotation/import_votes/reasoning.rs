@@ -1,7 +1,7 @@
 //! What of an answer is the answer, and what is thinking aloud before it.
 //!
 //! Models that reason write their thoughts between tags, or before words such as "Final answer:". It knows nothing of
-//! classes, files or images.
+//! files or images.
 
 use std::borrow::Cow;
 

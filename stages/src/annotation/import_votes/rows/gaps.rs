@@ -1,6 +1,4 @@
 //! What is written in a table where there is nothing.
-//!
-//! It knows nothing of votes.
 
 /// Whether programs write this where there is nothing.
 pub(super) fn is_null(text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Signs around the lines of a list that are no part of them: quotes, bullets, commas.
 //!
-//! They are left out where every line has the same. It knows nothing of classes, images or files.
+//! They are left out where every line has the same. It knows nothing of images or files.
 
 /// Signs before the entries of a list.
 const BULLETS: [&str; 8] = ["- ", "* ", "+ ", "– ", "— ", "•", "‣", "· "];
