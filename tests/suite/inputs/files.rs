@@ -157,7 +157,7 @@ fn labels_in_a_table_beside_the_images_are_taken() {
             name: "a table of another name",
             put: &with("labels.csv", "file,label\n1.png,cat\n"),
             classes: LIST,
-            want: Taken(&["cat", "dog"], &THREE, &["`labels.csv` are not read", "metadata.csv"]),
+            want: Taken(&["cat", "dog"], &THREE, &["not read: `labels.csv`", "metadata.csv"]),
             ..Input::default()
         },
         Input {

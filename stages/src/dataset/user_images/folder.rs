@@ -93,7 +93,7 @@ impl Folder {
         }
         if found.is_none() && !tree.texts.is_empty() {
             notes.push(format!(
-                "{} are not read; a table of labels is to be called metadata.csv, and to have the columns file_name and label",
+                "not read: {}; a table of labels is to be called metadata.csv, and to have the columns file_name and label",
                 first_few(&tree.texts)
             ));
         }
