@@ -12,10 +12,11 @@ use arrow::datatypes::{DataType, Fields};
 use arrow::error::ArrowError;
 use pipeline::error::{Error, Result};
 use pipeline::stage::Context;
+use serde::{Deserialize, Serialize};
 
 use super::catalog::Classes;
-use super::labels::{LabelColumn, LabelOrder, LabelReader, class_names, is_label, written};
-use super::listing::{EncodedImage, ImageSource, Listing, Taker};
+use super::labels::{LabelColumn, LabelOrder, LabelReader, Written, class_names, is_label, written};
+use super::listing::{EncodedImage, ImageSource, Listing, Read, Taker};
 use super::split::{Split, id};
 use super::table_file::{TableFile, decode};
 
@@ -30,11 +31,23 @@ pub(crate) struct ImageTable {
     image: String,
     label: Option<(String, LabelReader)>,
     split: Option<Split>,
+    split_column: Option<SplitColumn>,
     /// How the ids of its rows begin, and the number of the first.
     prefix: String,
     first: usize,
     /// What to do about a label that is no class.
     help: &'static str,
+}
+
+/// A column that says which rows train and which test, by these words; rows with others are left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitColumn {
+    /// Its name.
+    pub name: String,
+    /// What it says of rows that train.
+    pub train: Vec<String>,
+    /// What it says of rows that test.
+    pub test: Vec<String>,
 }
 
 /// Tables, one after the other.
@@ -78,7 +91,16 @@ impl ImageTable {
             }
         };
         let image = image.to_owned();
-        Ok(Self { file, image, label, split: None, prefix: String::new(), first: 0, help })
+        Ok(Self {
+            file,
+            image,
+            label,
+            split: None,
+            split_column: None,
+            prefix: String::new(),
+            first: 0,
+            help,
+        })
     }
 
     /// Says of which split its rows are and what they are called: `{prefix}/{number:06}`, from `first` on.
@@ -86,9 +108,32 @@ impl ImageTable {
         Self { prefix: prefix.to_owned(), first, split, ..self }
     }
 
+    /// Has a column say of each row whether it trains or tests.
+    pub(crate) fn divided_by(self, split_column: Option<SplitColumn>) -> Self {
+        Self { split_column, ..self }
+    }
+
     /// How many rows it has.
     pub(crate) fn rows(&self) -> usize {
         self.file.rows()
+    }
+
+    /// The split of each row, where a column says it.
+    fn splits(&self, context: &Context) -> Result<Option<Vec<Option<Split>>>> {
+        let Some(SplitColumn { name, train, test }) = &self.split_column else { return Ok(None) };
+        let mut splits = Vec::with_capacity(self.rows());
+        for batch in self.file.batches(&[name], None, LABELS_AT_ONCE)? {
+            context.safe_point()?;
+            let batch = batch?;
+            for value in decode(self.file.path(), || written(batch.column(0)))? {
+                splits.push(match value {
+                    Written::Name(word) if train.contains(&word) => Some(Split::Train),
+                    Written::Name(word) if test.contains(&word) => Some(Split::Test),
+                    _ => None,
+                });
+            }
+        }
+        Ok(Some(splits))
     }
 
     /// How its label numbers stand to the classes.
@@ -97,8 +142,14 @@ impl ImageTable {
     }
 
     fn list(&self, listing: &mut Listing, context: &Context) -> Result<()> {
+        let splits = self.splits(context)?;
         for (row, label) in self.labels(context)?.into_iter().enumerate() {
-            listing.push(id(&self.prefix, self.first + row), label, self.split);
+            let split = match &splits {
+                None => self.split,
+                Some(splits) if splits[row].is_none() => continue,
+                Some(splits) => splits[row],
+            };
+            listing.push(id(&self.prefix, self.first + row), label, split);
         }
         Ok(())
     }
@@ -187,6 +238,29 @@ impl ImageSource for TableRows {
     }
 
     fn read(&self, rows: &[usize], context: &Context, take: &mut Taker) -> Result<()> {
+        // Rows count without those that a column leaves out.
+        let mut listed = Vec::new();
+        let mut before = 0;
+        for table in &self.0 {
+            let splits = table.splits(context)?;
+            let is_listed = |row: &usize| splits.as_ref().is_none_or(|splits| splits[*row].is_some());
+            listed.extend((0..table.rows()).filter(is_listed).map(|row| before + row));
+            before += table.rows();
+        }
+        let wanted: Vec<usize> = rows.iter().map(|row| listed[*row]).collect();
+        let mut back = |mut images: Vec<Read>| {
+            for (row, _) in &mut images {
+                *row = listed.binary_search(row).unwrap_or(*row);
+            }
+            take(images)
+        };
+        self.read_rows(&wanted, context, &mut back)
+    }
+}
+
+impl TableRows {
+    /// Reads images by their rows in all tables, left-out ones counted.
+    fn read_rows(&self, rows: &[usize], context: &Context, take: &mut Taker) -> Result<()> {
         let (mut base, mut rest) = (0, rows);
         for table in &self.0 {
             let end = base + table.rows();

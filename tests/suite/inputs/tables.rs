@@ -476,13 +476,21 @@ fn a_column_of_labels_of_another_name_is_found_or_told() {
         ];
         parquet(files, "t.parquet", &batch(columns, None));
     };
-    let want: &[(&str, &[&str])] = &[("t", &["- cat", "- dog", "- cat"])];
+    let want: &[(&str, &[&str])] = &[("t", &["train cat", "train dog", "test cat"])];
     check(
         "its values are the classes",
         &put,
         LIST,
         "",
-        (&["cat", "dog"], want, &["`breed`", "whose values are all in CLASSES", "column `split`"]),
+        (
+            &["cat", "dog"],
+            want,
+            &[
+                "`breed`",
+                "whose values are all in CLASSES",
+                "column `split` of `t.parquet` says which rows train",
+            ],
+        ),
     );
     refused(
         "without a list",
@@ -499,5 +507,43 @@ fn a_column_of_labels_of_another_name_is_found_or_told() {
         Some("a\nb\n"),
         "",
         (&["a", "b"], unlabeled, &["no column of `t.parquet` is taken for labels", "`breed`"]),
+    );
+}
+
+#[test]
+fn a_column_may_say_which_rows_train_and_which_test() {
+    let put = |words_of: &'static [&'static str]| {
+        move |files: &Files| {
+            let columns = vec![
+                ("image", images("t", 4, None)),
+                ("label", numbers(&[0, 1, 0, 1])),
+                ("split", words(words_of)),
+            ];
+            parquet(files, "t.parquet", &batch(columns, None));
+        }
+    };
+    let rows = [("t/000000", "train cat"), ("t/000002", "test cat"), ("t/000003", "train dog")];
+    check_all(&[Input {
+        name: "validation beside test is left out",
+        put: &put(&["train", "validation", "test", "train"]),
+        classes: LIST,
+        set: "",
+        want: Taken(&["cat", "dog"], &rows, &["rows that say `validation` are left out"]),
+    }]);
+    let want: &[(&str, &[&str])] = &[("t", &["- cat", "- dog", "- cat", "- dog"])];
+    check(
+        "words that are no parts",
+        &put(&["a", "b", "a", "b"]),
+        LIST,
+        "",
+        (&["cat", "dog"], want, &["`split`", "passed over"]),
+    );
+    let drawn = put(&["train", "test", "test", "train"]);
+    check(
+        "the user has them drawn",
+        &drawn,
+        LIST,
+        "download.train=t.parquet",
+        (&["cat", "dog"], want, &["passed over"]),
     );
 }

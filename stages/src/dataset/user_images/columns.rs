@@ -3,15 +3,18 @@
 //! What the `datasets` library says of a column counts first, then what the column holds, then its name. Where several
 //! could be meant and none is plainly the one, the user is asked.
 
+use std::collections::BTreeSet;
+
 use arrow::array::Array;
 use arrow::datatypes::{DataType, Field};
 use pipeline::error::{Error, Result};
 
 use super::super::first_few;
-use super::super::labels::{Written, class_names, is_label, written};
+use super::super::labels::{Written, class_names, is_label, is_text, written};
 use super::super::names::NameIndex;
 use super::super::table_file::{TableFile, decode};
-use super::super::table_rows::{EncodedBatch, holds_images};
+use super::super::table_rows::{EncodedBatch, SplitColumn, holds_images};
+use super::part::SplitRole;
 use crate::runtime::lfs;
 use crate::vision::decode::is_image;
 
@@ -79,7 +82,6 @@ pub(super) fn choose(
             found => found,
         },
     };
-    notes.extend(split_columns(table));
     let files_beside = sample(table, &image).is_ok_and(|sample| sample.files > 0);
     Ok(Columns { image, label, notes, files_beside })
 }
@@ -109,20 +111,64 @@ fn missing(table: &TableFile, names: &str, what: &str) -> Error {
         .help(format!("{}; columns of several tables are named together: a,b", table.columns_in_words()))
 }
 
-/// Columns that may say which rows train and which test, which nobody reads.
-fn split_columns(table: &TableFile) -> Option<String> {
-    const SPLITS: [&str; 9] =
-        ["split", "subset", "partition", "fold", "set", "is_test", "is_train", "is_valid", "is_validation"];
+/// Names of columns that may say which rows train and which test.
+const SPLITS: [&str; 9] =
+    ["split", "subset", "partition", "fold", "set", "is_test", "is_train", "is_valid", "is_validation"];
+
+/// Such a column's words for rows that train and for those that test, and for others; none where its values are no names
+/// of parts, of which one trains and one tests.
+pub(super) fn split_column(table: &TableFile) -> Result<Option<(SplitColumn, BTreeSet<String>)>> {
+    let fields = table.schema().fields().iter().filter(|field| is_text(values(field)));
+    for field in fields.filter(|field| SPLITS.iter().any(|split| field.name().eq_ignore_ascii_case(split))) {
+        let name = field.name().clone();
+        let mut words: BTreeSet<String> = BTreeSet::new();
+        for batch in table.batches(&[&name], None, 8192)? {
+            let batch = batch?;
+            let found = decode(table.path(), || written(batch.column(0)))?;
+            words.extend(
+                found
+                    .into_iter()
+                    .filter_map(|value| if let Written::Name(word) = value { Some(word) } else { None }),
+            );
+        }
+        let role = |word: &String| SplitRole::of_word(word);
+        let of = |wanted: SplitRole| {
+            words.iter().filter(|word| role(word) == Some(wanted)).cloned().collect::<Vec<_>>()
+        };
+        let (train, test) = (of(SplitRole::Train), of(SplitRole::Test));
+        let test = if test.is_empty() { of(SplitRole::Validation) } else { test };
+        if !train.is_empty() && !test.is_empty() && words.iter().all(|word| role(word).is_some()) {
+            let others =
+                words.iter().filter(|word| !train.contains(word) && !test.contains(word)).cloned().collect();
+            return Ok(Some((SplitColumn { name, train, test }, others)));
+        }
+    }
+    Ok(None)
+}
+
+/// Columns that may say which rows train and which test, and are not read.
+pub(super) fn split_columns(table: &TableFile, read: Option<&SplitColumn>) -> Option<String> {
     let names = table.schema().fields().iter().map(|field| field.name().as_str());
-    let found: Vec<&str> =
-        names.filter(|name| SPLITS.iter().any(|split| name.eq_ignore_ascii_case(split))).collect();
+    let found: Vec<&str> = names
+        .filter(|name| SPLITS.iter().any(|split| name.eq_ignore_ascii_case(split)))
+        .filter(|name| read.is_none_or(|read| read.name != *name))
+        .collect();
     (!found.is_empty()).then(|| {
         format!(
-            "column {} of {} is passed over: which images train and which test goes by tables; write a table for each",
+            "column {} of {} is passed over: which images train and which test goes by the names of tables, or by words such \
+             as train and test in a column `split`",
             first_few(found),
             name_of(table)
         )
     })
+}
+
+/// The type of a column's values, whether or not they are kept in a dictionary.
+fn values(field: &Field) -> &DataType {
+    match field.data_type() {
+        DataType::Dictionary(_, values) => values,
+        kind => kind,
+    }
 }
 
 fn image_column(table: &TableFile, notes: &mut Vec<String>) -> Result<String> {

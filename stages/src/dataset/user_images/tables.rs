@@ -11,7 +11,7 @@ use pipeline::error::{Error, Result};
 use pipeline::stage::Reads;
 use serde::{Deserialize, Serialize};
 
-use super::columns::{Columns, choose, may_hold_images, name_of, no_labels};
+use super::columns::{Columns, choose, may_hold_images, name_of, no_labels, split_column, split_columns};
 use super::form::Form;
 use super::found_classes::classes_of;
 use super::reading::{LabelsFrom, Reading};
@@ -25,7 +25,7 @@ use crate::dataset::labels::{
 use crate::dataset::names::{NameIndex, normalised};
 use crate::dataset::split::{Split, SplitRule, prefixes};
 use crate::dataset::table_file::{TableFile, decode};
-use crate::dataset::table_rows::{EncodedBatch, ImageTable, TableRows};
+use crate::dataset::table_rows::{EncodedBatch, ImageTable, SplitColumn, TableRows};
 
 /// Tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,8 @@ struct UserTable {
     split: Option<Split>,
     image: String,
     label: Option<LabelColumn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    split_column: Option<SplitColumn>,
     path: PathBuf,
     /// Files of images that the table names by their paths.
     beside: Vec<PathBuf>,
@@ -80,9 +82,11 @@ impl Tables {
     ) -> Result<Described> {
         let mut notes = Vec::new();
         let (rule, tables) = candidates(root, files, list.as_ref(), reading, &mut notes)?;
+        let (rule, split_columns) = by_columns(rule, &tables, reading, &mut notes)?;
         let (classes, first) = classes_and_first(root, &tables, list, reading, &mut notes)?;
         let (mut all, mut orders) = (Vec::new(), Vec::new());
-        for Candidate { file, prefix, split, columns, .. } in &tables {
+        for (Candidate { file, prefix, split, columns, .. }, split_column) in tables.iter().zip(split_columns)
+        {
             let beside = if columns.files_beside { files_beside(file, &columns.image)? } else { Vec::new() };
             if !beside.is_empty() {
                 notes.push(format!(
@@ -101,6 +105,7 @@ impl Tables {
                 split: *split,
                 image: columns.image.clone(),
                 label,
+                split_column,
                 path: file.path().to_owned(),
                 beside,
             });
@@ -119,7 +124,7 @@ impl Tables {
         let open = |table: &UserTable| {
             let opened =
                 ImageTable::open(&table.path, &table.image, table.label.as_ref(), classes, (HELP, false))?;
-            Ok(opened.called(&table.prefix, 0, table.split))
+            Ok(opened.called(&table.prefix, 0, table.split).divided_by(table.split_column.clone()))
         };
         self.files.iter().map(open).collect::<Result<_>>().map(TableRows)
     }
@@ -173,6 +178,48 @@ fn candidates(
     }
     tables.sort_by_key(|table| table.split);
     Ok((rule, tables))
+}
+
+/// The columns that say which rows train and which test, where neither the user nor the names of the tables say it.
+fn by_columns(
+    rule: SplitRule,
+    tables: &[Candidate],
+    reading: &Reading,
+    notes: &mut Vec<String>,
+) -> Result<(SplitRule, Vec<Option<SplitColumn>>)> {
+    let open =
+        matches!(rule, SplitRule::Random { .. }) && reading.train.is_empty() && reading.test.is_empty();
+    let mut columns = Vec::new();
+    for table in tables {
+        columns.push(if open { split_column(&table.file)? } else { None });
+    }
+    let all = !columns.is_empty() && columns.iter().all(Option::is_some);
+    let mut kept = Vec::new();
+    for (table, column) in tables.iter().zip(columns) {
+        let column = column.filter(|_| all);
+        if let Some((column, others)) = &column {
+            let left_out = match others.is_empty() {
+                true => String::new(),
+                false => format!("; rows that say {} are left out", first_few(others)),
+            };
+            notes.push(format!(
+                "column `{}` of {} says which rows train ({}) and which test ({}){left_out}; a table for each part, or \
+                 download.train=… with the table's name, overrides it",
+                column.name,
+                name_of(&table.file),
+                first_few(&column.train),
+                first_few(&column.test)
+            ));
+        }
+        let column = column.map(|(column, _)| column);
+        notes.extend(split_columns(&table.file, column.as_ref()));
+        kept.push(column);
+    }
+    if all {
+        // What was said of images that are drawn is not so.
+        notes.retain(|note| !note.contains("are drawn for testing"));
+    }
+    Ok((if all { SplitRule::Standard } else { rule }, kept))
 }
 
 /// Class names of tables that are none of those listed: their numbers are places in the list, if all tables have the same
