@@ -277,6 +277,20 @@ fn archives_of_samples_are_read_as_they_lie() {
             ]),
         );
     };
+    let species = |files: &Files| {
+        let label = |name: &str| format!("{{\"species\": \"{name}\", \"label\": 0}}").into_bytes();
+        files.bytes(
+            "a.tar",
+            tar(&[
+                ("1.json", label("dog")),
+                ("1.jpg", picture("1")),
+                ("2.json", label("cat")),
+                ("2.jpg", picture("2")),
+                ("3.json", label("dog")),
+                ("3.jpg", picture("3")),
+            ]),
+        );
+    };
     let frames = |files: &Files| {
         let names: Vec<String> = (0..6).map(|n| format!("img.{n:04}.png")).collect();
         let members: Vec<(&str, Vec<u8>)> = names.iter().map(|name| (name.as_str(), picture(name))).collect();
@@ -326,6 +340,20 @@ fn archives_of_samples_are_read_as_they_lie() {
                 &[],
             ),
             ..Input::default()
+        },
+        Input {
+            name: "the user names the key of the labels",
+            put: &species,
+            classes: LIST,
+            set: "download.label_column=species",
+            want: Taken(&["cat", "dog"], &[("a/1", "- dog"), ("a/2", "- cat"), ("a/3", "- dog")], &[]),
+        },
+        Input {
+            name: "a key that is not there",
+            put: &species,
+            classes: LIST,
+            set: "download.label_column=kind",
+            want: Refused(&["kind", "`species`"]),
         },
         Input {
             name: "numbers after a dot",

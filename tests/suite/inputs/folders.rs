@@ -422,3 +422,65 @@ fn parts_in_the_folders_of_classes_and_masks_beside_images() {
         },
     ]);
 }
+
+#[test]
+fn numbers_before_names_belong_to_them_where_folders_are_called_so() {
+    check_all(&[
+        Input {
+            name: "folders with the numbers",
+            put: &in_folders(&["1 cat", "2 dog"]),
+            classes: Some("1 cat\n2 dog\n"),
+            want: Taken(
+                &["1 cat", "2 dog"],
+                &[
+                    ("1 cat/1.png", "- 1 cat"),
+                    ("1 cat/2.png", "- 1 cat"),
+                    ("2 dog/1.png", "- 2 dog"),
+                    ("2 dog/2.png", "- 2 dog"),
+                ],
+                &["as they are written"],
+            ),
+            ..Input::default()
+        },
+        Input {
+            name: "folders without them, in another order",
+            put: &in_folders(&["cat", "dog"]),
+            classes: Some("1. dog\n0. cat\n"),
+            want: Taken(
+                &["cat", "dog"],
+                &[
+                    ("cat/1.png", "- cat"),
+                    ("cat/2.png", "- cat"),
+                    ("dog/1.png", "- dog"),
+                    ("dog/2.png", "- dog"),
+                ],
+                &["the numbers before the names are left out"],
+            ),
+            ..Input::default()
+        },
+        Input {
+            name: "quantities",
+            put: &in_folders(&["1 star", "2 stars", "3 stars"]),
+            classes: Some("1 star\n2 stars\n3 stars\n"),
+            want: Taken(
+                &["1 star", "2 stars", "3 stars"],
+                &[
+                    ("1 star/1.png", "- 1 star"),
+                    ("1 star/2.png", "- 1 star"),
+                    ("2 stars/1.png", "- 2 stars"),
+                    ("2 stars/2.png", "- 2 stars"),
+                    ("3 stars/1.png", "- 3 stars"),
+                    ("3 stars/2.png", "- 3 stars"),
+                ],
+                &[],
+            ),
+            ..Input::default()
+        },
+        Input {
+            name: "the same classes twice",
+            put: &in_folders(&["yes", "no", "set/yes", "set/no"]),
+            want: Refused(&["`set`", "`no`, `yes`", "download.labels=parent-folder"]),
+            ..Input::default()
+        },
+    ]);
+}

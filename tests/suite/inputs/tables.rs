@@ -547,3 +547,33 @@ fn a_column_may_say_which_rows_train_and_which_test() {
         (&["cat", "dog"], want, &["passed over"]),
     );
 }
+
+#[test]
+fn a_list_that_numbers_its_classes_is_obeyed() {
+    let put = || labelled(numbers(&[1, 2, 1]));
+    let want: &[(&str, &[&str])] = &[("t", &["- cat", "- dog", "- cat"])];
+    check("from 1", &put(), Some("1,cat\n2,dog\n3,bird\n"), "", (&["cat", "dog", "bird"], want, &[]));
+    refused("from 0, beyond the last", &put(), Some("0,cat\n1,dog\n"), "", &["label 2"]);
+    check(
+        "labels with the numbers",
+        &labelled(words(&["1 cat", "2 dog", "1 cat"])),
+        Some("1 cat\n2 dog\n"),
+        "",
+        (&["1 cat", "2 dog"], &[("t", &["- 1 cat", "- 2 dog", "- 1 cat"])], &["as they are written"]),
+    );
+    let gap = labelled(words(&["cat", "none", "dog"]));
+    check(
+        "a word for nothing",
+        &gap,
+        LIST,
+        "",
+        (&["cat", "dog"], &[("t", &["- cat", "- ?", "- dog"])], &["`none`"]),
+    );
+    check(
+        "a class of that name",
+        &gap,
+        Some("cat\ndog\nnone\n"),
+        "",
+        (&["cat", "dog", "none"], &[("t", &["- cat", "- none", "- dog"])], &[]),
+    );
+}

@@ -241,7 +241,7 @@ pub fn aliases(file: &str, of: &Classes) -> Result<(Aliases, Vec<String>)> {
     let wrong = || {
         Error::new("cannot use the aliases").at(file).help("write a class a line: `class: word | another`")
     };
-    let classes::ClassList { classes: list, notes } = classes::aliases(Path::new(file)).or_fail(wrong)?;
+    let classes::ClassList { classes: list, notes, .. } = classes::aliases(Path::new(file)).or_fail(wrong)?;
     refuse_shared(&list, of).map_err(|error| error.at(file))?;
     let words = |text: &String| wordings(text).map(str::to_owned).collect();
     let aliases = list.names.into_iter().zip(list.texts.iter().map(words)).collect();

@@ -30,6 +30,11 @@ pub(crate) struct ClassList {
     pub(crate) classes: Classes,
     /// What is to be said of how the file was read.
     pub(crate) notes: Vec<String>,
+    /// The classes as the lines are written, where numbers or signs around the names were left out: what folders or labels
+    /// are called may show that they belong to the names.
+    pub(crate) written: Option<Classes>,
+    /// The number that the list gives its first class.
+    pub(crate) first: Option<i64>,
 }
 
 /// A class of the list.
@@ -101,9 +106,26 @@ fn parse(content: &str, ending: &str, said: Said) -> Result<ClassList, String> {
         _ => {
             let lines: Vec<(usize, &str)> = text::lines(content).collect();
             let mut notes = Vec::new();
-            let lines = lines::plain(&lines, matches!(ending, "csv" | "tsv"), said, &mut notes)?;
-            let entries = lines.iter().map(|(at, line)| entry(*at, line)).collect::<Result<_, String>>()?;
-            build(entries, notes, "line", said)
+            let plain = lines::plain(&lines, matches!(ending, "csv" | "tsv"), said, &mut notes)?;
+            let read = |lines: &[(usize, String)], notes| {
+                let entries =
+                    lines.iter().map(|(at, line)| entry(*at, line)).collect::<Result<_, String>>()?;
+                build(entries, notes, "line", said)
+            };
+            let written: Vec<(usize, String)> =
+                lines.iter().map(|(at, line)| (*at, (*line).to_owned())).collect();
+            if plain == written {
+                return read(&plain, notes);
+            }
+            match (read(&plain, notes), read(&written, Vec::new())) {
+                (Ok(list), written) => {
+                    let written = written.ok().map(|list| list.classes);
+                    Ok(ClassList { written, first: forms::first_number(&lines), ..list })
+                }
+                // `2 stars` and `3 stars` are not numbers before names.
+                (Err(_), Ok(written)) => Ok(written),
+                (Err(fault), Err(_)) => Err(fault),
+            }
         }
     }
 }
@@ -144,7 +166,7 @@ fn build(entries: Vec<Entry>, mut notes: Vec<String>, unit: &str, said: Said) ->
         classes.texts.push(text);
     }
     if said == Said::Alias {
-        return Ok(ClassList { classes, notes });
+        return Ok(ClassList { classes, notes, written: None, first: None });
     }
     for group in NameIndex::new(&classes.names).alike() {
         let group: Vec<String> = group.into_iter().map(|at| format!("`{}`", classes.names[at])).collect();
@@ -160,7 +182,7 @@ fn build(entries: Vec<Entry>, mut notes: Vec<String>, unit: &str, said: Said) ->
             classes.names[0], classes.texts[0]
         ));
     }
-    Ok(ClassList { classes, notes })
+    Ok(ClassList { classes, notes, written: None, first: None })
 }
 
 /// The name, and what follows a colon that a blank or the line's end follows. `12:30` is a name.
@@ -191,16 +213,16 @@ mod tests {
     fn a_heading_alone_is_a_class_unless_the_list_is_a_table() {
         for heading in ["class", "Name", "label", "classes"] {
             let text = format!("# animals\n{heading}\ncat\ndog\n");
-            let ClassList { classes, notes } = parse(&text, false).unwrap();
+            let ClassList { classes, notes, .. } = parse(&text, false).unwrap();
             assert_eq!(classes.names, [heading, "cat", "dog"]);
             let note = format!("line 2 `{heading}` is taken for a class; if it is a heading, remove it");
             assert_eq!(notes, [note]);
-            let ClassList { classes, notes } = super::parse(&text, "csv", Said::ToClip).unwrap();
+            let ClassList { classes, notes, .. } = super::parse(&text, "csv", Said::ToClip).unwrap();
             assert_eq!(classes.names, ["cat", "dog"]);
             assert!(notes[0].contains("taken for a heading"), "{notes:?}");
         }
         assert!(parse("cat\nname\n", false).unwrap().notes.is_empty());
-        let ClassList { classes, notes } = parse("class\n\"cat\"\n\"dog\"\n", false).unwrap();
+        let ClassList { classes, notes, .. } = parse("class\n\"cat\"\n\"dog\"\n", false).unwrap();
         assert_eq!(classes.names, ["cat", "dog"]);
         assert!(notes.len() == 1 && notes[0].contains("`class` is taken for a heading"), "{notes:?}");
     }
@@ -215,7 +237,7 @@ mod tests {
             "cat,\ndog,\n",
             "cat,5\ndog,7\n",
         ] {
-            let ClassList { classes, notes } = parse(text, false).unwrap();
+            let ClassList { classes, notes, .. } = parse(text, false).unwrap();
             assert_eq!(
                 (&classes.names[..], &classes.texts[..]),
                 (&words(&["cat", "dog"])[..], &words(&["cat", "dog"])[..])
@@ -224,7 +246,7 @@ mod tests {
             let said = format!("`{first}` is the class `cat`; a JSON list");
             assert!(notes.len() == 1 && notes[0].contains(&said), "{notes:?}");
         }
-        let ClassList { classes, notes } = parse("\"cat\"\ndog\n", false).unwrap();
+        let ClassList { classes, notes, .. } = parse("\"cat\"\ndog\n", false).unwrap();
         assert!(classes.names == ["\"cat\"", "dog"] && notes.is_empty());
         assert_eq!(parse("- cat: a kitty\n- dog\n", false).unwrap().classes.texts, ["a kitty", "dog"]);
     }
@@ -239,7 +261,7 @@ mod tests {
     #[test]
     fn a_line_is_a_name_or_a_name_and_its_texts() {
         let text = "# clothes\r\nT-shirt/top: t-shirt|  top \r\n\r\nankle_boot\n12:30\nC#\n  猫: a cat\n";
-        let ClassList { classes, notes } = parse(text, false).unwrap();
+        let ClassList { classes, notes, .. } = parse(text, false).unwrap();
         assert!(notes.is_empty(), "{notes:?}");
         assert_eq!(classes.names, ["T-shirt/top", "ankle_boot", "12:30", "C#", "猫"]);
         assert_eq!(classes.texts, ["t-shirt | top", "ankle boot", "12:30", "C#", "a cat"]);
@@ -267,7 +289,7 @@ mod tests {
 
     #[test]
     fn names_that_are_written_differently_are_classes_of_their_own_and_that_is_said() {
-        let ClassList { classes, notes } = parse("A\nT shirt\na\nt-shirt\n10-1\n101\n", false).unwrap();
+        let ClassList { classes, notes, .. } = parse("A\nT shirt\na\nt-shirt\n10-1\n101\n", false).unwrap();
         assert_eq!(classes.names, ["A", "T shirt", "a", "t-shirt", "10-1", "101"]);
         let told_apart = "are two classes, told apart as they are written";
         assert_eq!(
@@ -279,7 +301,7 @@ mod tests {
     #[test]
     fn lists_of_other_programs_are_read_and_what_is_assumed_is_said() {
         let read = |text: &str| parse(text, false).unwrap();
-        let ClassList { classes, notes } = read("0 cat\n1 ice_cream: ice | cream\n");
+        let ClassList { classes, notes, .. } = read("0 cat\n1 ice_cream: ice | cream\n");
         assert_eq!(
             (classes.names, classes.texts),
             (words(&["cat", "ice_cream"]), words(&["cat", "ice | cream"]))
@@ -288,7 +310,7 @@ mod tests {
         assert_eq!(read(r#"["0 cat", "1 dog"]"#).classes.names, ["0 cat", "1 dog"]);
         assert_eq!(read(r#"{"1": "cat", "0": "sea_lake"}"#).classes.texts, ["sea lake", "cat"]);
         // Where numbers are names, what follows the colon is the text.
-        let ClassList { classes, notes } = read("0: zero\n1: one\n");
+        let ClassList { classes, notes, .. } = read("0: zero\n1: one\n");
         assert_eq!((classes.names, notes.len()), (words(&["0", "1"]), 1));
         assert_eq!(read("[a]\n[b]\n").classes.names, ["[a]", "[b]"]);
         assert!(parse("cat\ndog\n", true).unwrap_err().contains("no JSON"));

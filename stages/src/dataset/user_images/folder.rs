@@ -111,10 +111,11 @@ impl Folder {
             (Some(list), _, None) => list,
             (None, Some(names), None) => of_names(names),
             (None, None, None) => {
-                return Err(Error::new("it is not known which classes there are").at(root).help(
-                    "list them in a text file, one a line, and name it: CLASSES=classes.txt; \
-                     or put the images into folders that are called as the classes are",
-                ));
+                return Err(Error::new("it is not known which classes there are").at(root).help(format!(
+                    "list them in a text file, one a line, and name it: CLASSES=classes.txt; or put the images into \
+                     folders that are called as the classes are{}",
+                    notes.iter().map(|note| format!("; {note}")).collect::<String>()
+                )));
             }
         };
         let part = |Part { folder, split, class, files }: Part| {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::first_few;
+use super::super::labels::is_gap;
 use super::super::names::NameIndex;
 
 /// The class of each name: itself, or the first of those that are alike and never in one place. `places` are sets of names
@@ -44,9 +45,17 @@ pub(super) fn one_name_each(
     classes
 }
 
-/// The classes of [`one_name_each`], sorted.
+/// The classes of [`one_name_each`], sorted, without words that stand for no label.
 pub(super) fn classes_of(places: &[BTreeSet<String>], what: &str, notes: &mut Vec<String>) -> Vec<String> {
-    let classes: BTreeSet<String> = one_name_each(places, what, notes).into_values().collect();
+    let gaps: BTreeSet<String> = places.iter().flatten().filter(|name| is_gap(name)).cloned().collect();
+    let places: Vec<BTreeSet<String>> = places.iter().map(|place| place - &gaps).collect();
+    if !gaps.is_empty() {
+        notes.push(format!(
+            "the {what} {} stand for no label; a list in CLASSES with such a name makes it a class",
+            first_few(gaps)
+        ));
+    }
+    let classes: BTreeSet<String> = one_name_each(&places, what, notes).into_values().collect();
     classes.into_iter().collect()
 }
 

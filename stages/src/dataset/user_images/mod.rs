@@ -30,10 +30,11 @@ use serde::{Deserialize, Serialize};
 use super::catalog::{Classes, DataSet, Schedule, Source};
 use super::first_few;
 use super::listing::ImageSource;
-use super::names::NameIndex;
+use super::names::{Found, NameIndex};
 use super::set_name;
 use super::split::SplitRule;
 use super::table_file::TableFile;
+use classes::ClassList;
 use form::Form;
 use place::Place;
 use reading::{Format, LabelsFrom, Reading};
@@ -93,17 +94,8 @@ impl UserDataSet {
     /// contradict the images, a name that cannot name a folder.
     pub fn describe(&self) -> Result<DataSet> {
         let (name, title) = self.names()?;
-        let mut notes = Vec::new();
-        let list = match self.classes.as_deref().map(classes::list).transpose()? {
-            Some(list) => {
-                notes = list.notes;
-                Some(list.classes)
-            }
-            None => None,
-        };
-        let mut described = self.find_images(list)?;
-        notes.append(&mut described.notes);
-        let Described { source, classes, form, split, .. } = described;
+        let list = self.classes.as_deref().map(classes::list).transpose()?;
+        let Described { source, classes, form, split, notes } = self.find_images(list)?;
         if classes.names.len() < 2 {
             let only = classes.names.first().map_or_else(String::new, |name| format!(": `{name}`"));
             return Err(Error::new(format!("{} class is nothing to tell apart{only}", classes.names.len()))
@@ -128,11 +120,34 @@ impl UserDataSet {
         set.validated(&self.images)
     }
 
-    fn find_images(&self, list: Option<Classes>) -> Result<Described> {
-        let index = NameIndex::new(list.iter().flat_map(|list| &list.names));
-        let keep = |name: &str| index.find(name).one().is_some();
+    fn find_images(&self, list: Option<ClassList>) -> Result<Described> {
+        let both = list.iter().flat_map(|list| list.written.iter().chain([&list.classes]));
+        let index = NameIndex::new(both.flat_map(|classes| &classes.names));
+        let keep = |name: &str| !matches!(index.find(name), Found::Nothing);
         let Place { root, tree } = place::look(&self.images, self.reading.skip_unreadable, &keep)?;
         let mut notes: Vec<String> = tree.unusable_in_words().into_iter().collect();
+        let mut reading = self.reading.clone();
+        let (list, written) = match list {
+            None => (None, None),
+            Some(ClassList { classes, notes: said, written, first }) => {
+                let folders: Vec<&str> =
+                    tree.folders.iter().map(|folder| folder.rsplit('/').next().unwrap_or(folder)).collect();
+                match written {
+                    Some(written) if belong_to(&folders, &written, &classes) => {
+                        notes.push(
+                            "the lines of CLASSES are taken as they are written, as folders are called so"
+                                .to_owned(),
+                        );
+                        (Some(written), None)
+                    }
+                    written => {
+                        notes.extend(said);
+                        reading.first_label = reading.first_label.or(first);
+                        (Some(classes), written)
+                    }
+                }
+            }
+        };
         let format = self.format(&root, &tree, &mut notes)?;
         if matches!(
             self.reading.labels,
@@ -147,10 +162,10 @@ impl UserDataSet {
             .help("SET=download.labels=auto takes the labels that are with the images, =none takes none"));
         }
         let mut described = match format {
-            Format::Files | Format::Auto => Folder::describe(&root, &tree, list, &self.reading)?,
-            Format::Tables => Tables::describe(&root, &self.tables(&tree), list, &self.reading)?,
-            Format::Idx => Idx::describe(&root, &tree.idx, list, &self.reading)?,
-            Format::Tar => TarArchives::describe(&root, &tree.tars, list, &self.reading)?,
+            Format::Files | Format::Auto => Folder::describe(&root, &tree, list, &reading)?,
+            Format::Tables => Tables::describe(&root, &self.tables(&tree), (list, written), &reading)?,
+            Format::Idx => Idx::describe(&root, &tree.idx, list, &reading)?,
+            Format::Tar => TarArchives::describe(&root, &tree.tars, list, &reading)?,
         };
         notes.append(&mut described.notes);
         Ok(Described { notes, ..described })
@@ -255,6 +270,12 @@ impl UserImages {
             Self::Tar(archives) => Box::new(archives.open(classes)?),
         })
     }
+}
+
+/// Whether some of these names are classes as a list writes them, and none as it is read without numbers and signs.
+fn belong_to(names: &[&str], written: &Classes, read: &Classes) -> bool {
+    let (written, read) = (NameIndex::new(&written.names), NameIndex::new(&read.names));
+    names.iter().any(|name| written.find(name).one().is_some() && read.find(name) == Found::Nothing)
 }
 
 #[cfg(test)]

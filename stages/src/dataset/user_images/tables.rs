@@ -16,13 +16,13 @@ use super::form::Form;
 use super::found_classes::classes_of;
 use super::reading::{LabelsFrom, Reading};
 use super::split_names::{AssignedFiles, assign_files};
-use super::{Described, UserImages, classes};
+use super::{Described, UserImages, belong_to, classes};
 use crate::dataset::catalog::Classes;
 use crate::dataset::first_few;
 use crate::dataset::labels::{
     LabelColumn, LabelOrder, Written, class_names, is_gap, listed, values, written,
 };
-use crate::dataset::names::{NameIndex, normalised};
+use crate::dataset::names::{Found, NameIndex, normalised};
 use crate::dataset::split::{Split, SplitRule, prefixes};
 use crate::dataset::table_file::{TableFile, decode};
 use crate::dataset::table_rows::{EncodedBatch, ImageTable, SplitColumn, TableRows};
@@ -73,15 +73,25 @@ struct LabelSummary {
 }
 
 impl Tables {
-    /// `files` are tables, from `root`.
+    /// `files` are tables, from `root`; of a list of classes there may be another reading, as it is written.
     pub(super) fn describe(
         root: &Path,
         files: &[String],
-        list: Option<Classes>,
+        (mut list, written): (Option<Classes>, Option<Classes>),
         reading: &Reading,
     ) -> Result<Described> {
         let mut notes = Vec::new();
         let (rule, tables) = candidates(root, files, list.as_ref(), reading, &mut notes)?;
+        if let (Some(read), Some(written)) = (&list, written) {
+            let labels: Vec<&str> =
+                tables.iter().flat_map(|table| &table.labels.names).map(String::as_str).collect();
+            if belong_to(&labels, &written, read) {
+                notes.push(
+                    "the lines of CLASSES are taken as they are written, as labels are called so".to_owned(),
+                );
+                list = Some(written);
+            }
+        }
         let (rule, split_columns) = by_columns(rule, &tables, reading, &mut notes)?;
         let (classes, first) = classes_and_first(root, &tables, list, reading, &mut notes)?;
         let (mut all, mut orders) = (Vec::new(), Vec::new());
@@ -298,16 +308,9 @@ fn classes_and_first(
     // Of tables that name classes the one with the most; that others name some of those is checked when they are opened.
     let named = tables.iter().rev().filter_map(|table| Some((table, table.names.clone()?)));
     let named = named.max_by_key(|(_, names)| names.len());
-    let mut texts: Vec<BTreeSet<String>> = tables.iter().map(|table| table.labels.names.clone()).collect();
-    if list.is_none() && named.is_none() {
-        let gaps: BTreeSet<String> = texts.iter().flatten().filter(|name| is_gap(name)).cloned().collect();
-        if !gaps.is_empty() {
-            texts.iter_mut().for_each(|names| names.retain(|name| !gaps.contains(name)));
-            notes.push(format!(
-                "the labels {} stand for no label; a list in CLASSES with such a name makes it a class",
-                first_few(gaps)
-            ));
-        }
+    let texts: Vec<BTreeSet<String>> = tables.iter().map(|table| table.labels.names.clone()).collect();
+    let is_listed = list.is_some() || named.is_some();
+    if !is_listed {
         refuse_unlike(root, tables, &texts)?;
     }
     let classes = match (list, named) {
@@ -342,8 +345,16 @@ fn classes_and_first(
             )));
         }
     };
-    // Of two labels that one class of a list takes, the list decides, and it is said.
     let index = NameIndex::new(&classes.names);
+    let gaps: BTreeSet<&String> =
+        texts.iter().flatten().filter(|name| is_gap(name) && index.find(name) == Found::Nothing).collect();
+    if !gaps.is_empty() && is_listed {
+        notes.push(format!(
+            "the labels {} stand for no label; a list in CLASSES with such a name makes it a class",
+            first_few(gaps)
+        ));
+    }
+    // Of two labels that one class of a list takes, the list decides, and it is said.
     let mut taken = std::collections::BTreeMap::<usize, BTreeSet<&String>>::new();
     for name in texts.iter().flatten() {
         if let Some(class) = index.find(name).one() {

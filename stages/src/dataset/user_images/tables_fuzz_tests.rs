@@ -164,7 +164,9 @@ impl Truth {
     fn check(&self, folder: &Path) -> bool {
         let files: Vec<String> = self.tables.iter().map(|(name, _)| (*name).to_owned()).collect();
         let list = self.listed.then(|| of_names(self.names.clone()));
-        let Ok(described) = Tables::describe(folder, &files, list, &Reading::default()) else { return false };
+        let Ok(described) = Tables::describe(folder, &files, (list, None), &Reading::default()) else {
+            return false;
+        };
         let classes = &described.classes;
         let Ok(listing) = described.source.open(classes).unwrap().list(&Context::for_test(folder)) else {
             return false;

@@ -35,6 +35,9 @@ pub struct TarArchives {
     first: i64,
     /// The ending of images, where samples have several.
     image: String,
+    /// What has the labels, as the user calls it: a key of JSON, or the ending of files.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    label: String,
     /// Whether there are labels.
     labelled: bool,
 }
@@ -82,7 +85,11 @@ impl TarArchives {
         archives.sort_by_key(|archive| archive.split);
         let mut samples = Vec::new();
         for archive in &archives {
-            samples.push(read_heads(&archive.path, &reading.image_column, &mut notes)?);
+            samples.push(read_heads(
+                &archive.path,
+                [&reading.image_column, &reading.label_column],
+                &mut notes,
+            )?);
         }
         if samples.iter().all(Vec::is_empty) {
             return Err(Error::new("no archive holds an image")
@@ -126,7 +133,8 @@ impl TarArchives {
         let first = first_label(range, &classes.names, reading, &mut notes);
         let form = Form::of_encoded(some_images(&archives, &samples)?.iter().map(Vec::as_slice));
         let labelled = use_labels && found;
-        let source = Self { archives, first, image: reading.image_column.clone(), labelled };
+        let (image, label) = (reading.image_column.clone(), reading.label_column.clone());
+        let source = Self { archives, first, image, label, labelled };
         Ok(Described { source: UserImages::Tar(source), classes, form, split: assigned.rule, notes })
     }
 
@@ -138,7 +146,7 @@ impl TarArchives {
         let reader = LabelReader::new(classes, None, self.first, false)?;
         let mut samples = Vec::new();
         for archive in &self.archives {
-            samples.push(read_heads(&archive.path, &self.image, &mut Vec::new())?);
+            samples.push(read_heads(&archive.path, [&self.image, &self.label], &mut Vec::new())?);
         }
         Ok(TarRows { source: self.clone(), samples, reader })
     }
@@ -213,8 +221,24 @@ fn bytes_at(file: &mut File, sample: &Sample) -> std::io::Result<Vec<u8>> {
 }
 
 /// The samples of an archive that have an image, in its order. Images end in `image` where that is given.
-fn read_heads(path: &Path, image: &str, notes: &mut Vec<String>) -> Result<Vec<Sample>> {
-    let members = members(path)?;
+fn read_heads(path: &Path, [image, label]: [&str; 2], notes: &mut Vec<String>) -> Result<Vec<Sample>> {
+    let mut keys = BTreeSet::new();
+    let members = members(path, label, &mut keys)?;
+    let labelled = members.iter().any(|member| member.label.is_some());
+    if !label.is_empty() && !labelled {
+        return Err(Error::new(format!("download.label_column = {label}: no sample has such a label"))
+            .at(path)
+            .help(format!(
+                "name a key of the samples' JSON ({}), or the ending of files such as cls",
+                first_few(keys)
+            )));
+    }
+    if !labelled && !keys.is_empty() {
+        notes.push(format!(
+            "the JSON of the samples has no label under a usual name, but {}; SET=download.label_column=… names the key",
+            first_few(&keys)
+        ));
+    }
     // WebDataset's names end at the first dot. Where that gives one sample many images, dots are part of the names.
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for member in members.iter().filter(|member| member.is_image("")) {
@@ -285,8 +309,8 @@ fn read_heads(path: &Path, image: &str, notes: &mut Vec<String>) -> Result<Vec<S
     if unread > 0 {
         notes.push(format!("{unread} files that may hold labels belong to no image, and are passed over"));
     }
-    let mut keys = BTreeSet::new();
-    match samples.iter().find(|sample| !keys.insert(&sample.key)) {
+    let mut seen = BTreeSet::new();
+    match samples.iter().find(|sample| !seen.insert(&sample.key)) {
         Some(twice) => Err(cannot(path).because(format!("sample `{}` is there twice", twice.key))),
         None => Ok(samples),
     }
@@ -349,7 +373,7 @@ fn cannot(path: &Path) -> Error {
 }
 
 /// The images of an archive and what may hold their labels, in its order.
-fn members(path: &Path) -> Result<Vec<Member>> {
+fn members(path: &Path, column: &str, keys: &mut BTreeSet<String>) -> Result<Vec<Member>> {
     let cannot = || cannot(path);
     lfs::refuse(path)?;
     let mut file = open(path)?;
@@ -379,14 +403,22 @@ fn members(path: &Path) -> Result<Vec<Member>> {
         if hidden || ending.is_empty() {
             continue;
         }
-        let may_be_label = matches!(ending.as_str(), "cls" | "json" | "label" | "class")
-            || member.name.ends_with(".cls.txt");
+        let may_be_label = match column {
+            "" => {
+                matches!(ending.as_str(), "cls" | "json" | "label" | "class")
+                    || member.name.ends_with(".cls.txt")
+            }
+            column => ending == "json" || ending == column.to_lowercase(),
+        };
         if may_be_label && size <= LONGEST_LABEL {
             let mut text = String::new();
             entry
                 .read_to_string(&mut text)
                 .or_fail(|| cannot().because(format!("`{}` is no text", member.name)))?;
-            member.label = if ending == "json" { label_of_json(&text) } else { Some(label_of_text(&text)) };
+            member.label = match ending.as_str() {
+                "json" => label_of_json(&text, column, keys),
+                _ => Some(label_of_text(&text)),
+            };
         }
         members.push(member);
     }
@@ -400,16 +432,22 @@ fn label_of_text(text: &str) -> Written {
     }
 }
 
-/// The label in a sample's JSON, under one of the usual names.
-fn label_of_json(text: &str) -> Option<Written> {
+/// The label in a sample's JSON, under the name that the user gives or one of the usual names. `keys` are all names that
+/// are found.
+fn label_of_json(text: &str, column: &str, keys: &mut BTreeSet<String>) -> Option<Written> {
     let json: serde_json::Value = serde_json::from_str(text).ok()?;
-    let value = LABELS.iter().find_map(|name| json.get(name))?;
-    Some(match value {
-        serde_json::Value::String(text) => Written::of_text(text),
-        serde_json::Value::Number(number) => number.as_i64().map_or(Written::Unknown, Written::Number),
-        serde_json::Value::Bool(flag) => Written::Number(i64::from(*flag)),
-        _ => Written::Unknown,
-    })
+    keys.extend(json.as_object().into_iter().flat_map(serde_json::Map::keys).cloned());
+    let value = match column {
+        "" => LABELS.iter().find_map(|name| json.get(name))?,
+        column => json.get(column)?,
+    };
+    match value {
+        serde_json::Value::String(text) => Some(Written::of_text(text)),
+        serde_json::Value::Number(number) => Some(number.as_i64().map_or(Written::Unknown, Written::Number)),
+        serde_json::Value::Bool(flag) => Some(Written::Number(i64::from(*flag))),
+        serde_json::Value::Null => Some(Written::Unknown),
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+    }
 }
 
 fn label_names(samples: &[Sample]) -> BTreeSet<String> {

@@ -76,10 +76,13 @@ pub(super) fn without_numbers<'a>(lines: &[(usize, &'a str)]) -> Option<(Vec<(us
     let numbered = |lines: &[(usize, &'a str)], ends: &[char]| -> Option<Vec<(usize, &'a str)>> {
         let split: Vec<(u64, &'a str)> =
             lines.iter().map(|(_, line)| number_and_rest(line, ends)).collect::<Option<_>>()?;
-        let first = split.first()?.0;
-        let in_order = (first..).zip(&split).all(|(place, (number, _))| place == *number);
-        (lines.len() > 1 && first <= 1 && in_order)
-            .then(|| lines.iter().zip(&split).map(|((at, _), (_, rest))| (*at, *rest)).collect())
+        // In the order of their numbers, whichever the lines are in.
+        let mut all: Vec<(u64, (usize, &'a str))> =
+            lines.iter().zip(&split).map(|((at, _), (number, rest))| (*number, (*at, *rest))).collect();
+        all.sort_by_key(|(number, _)| *number);
+        let first = all.first()?.0;
+        let whole = (first..).zip(&all).all(|(place, (number, _))| place == *number);
+        (lines.len() > 1 && first <= 1 && whole).then(|| all.into_iter().map(|(_, line)| line).collect())
     };
     let said = |line: &str, name: &str| {
         format!(
@@ -87,15 +90,25 @@ pub(super) fn without_numbers<'a>(lines: &[(usize, &'a str)]) -> Option<(Vec<(us
         )
     };
     if let Some(found) = numbered(lines, &[',', ';', '\t', ' ', '.', ')']) {
-        let note = said(lines[0].1, found[0].1);
+        let line = lines.iter().find(|(at, _)| *at == found[0].0).map_or("", |(_, line)| *line);
+        let note = said(line, found[0].1);
         return Some((found, note));
     }
     // A table of two columns: number and name.
     let (heading, rest) = lines.split_first()?;
     let ends = [',', ';', '\t'].into_iter().find(|end| heading.1.contains(*end))?;
     let found = numbered(rest, &[ends])?;
-    let note = said(rest[0].1, found[0].1);
+    let line = rest.iter().find(|(at, _)| *at == found[0].0).map_or("", |(_, line)| *line);
+    let note = said(line, found[0].1);
     Some((found, format!("the line `{}` is taken for a heading, and {note}", heading.1)))
+}
+
+/// The least of the numbers that lines begin with, where they are numbered.
+pub(super) fn first_number(lines: &[(usize, &str)]) -> Option<i64> {
+    without_numbers(lines)?;
+    let numbers =
+        lines.iter().filter_map(|(_, line)| number_and_rest(line, &[',', ';', '\t', ' ', '.', ')']));
+    numbers.map(|(number, _)| number).min().and_then(|number| i64::try_from(number).ok())
 }
 
 /// The number that a line begins with, and what follows one of `ends`.
@@ -110,6 +123,8 @@ fn number_and_rest<'a>(line: &'a str, ends: &[char]) -> Option<(u64, &'a str)> {
         return None;
     }
     let rest = rest.trim();
+    let rest =
+        ["- ", "– ", "— ", ": "].iter().find_map(|sign| rest.strip_prefix(sign)).map_or(rest, str::trim);
     let unquoted = rest.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(rest);
     (!unquoted.is_empty()).then_some((number, unquoted))
 }

@@ -10,7 +10,9 @@ use super::arrangement::{Arrangement, Place, Shape};
 use super::branch::{Branch, joined};
 use super::fit::Fit;
 use super::outside::classes_outside;
-use super::unclear::{NO_LABELS, both_fit, refuse_containers, refuse_loose, refuse_parts_inside};
+use super::unclear::{
+    NO_LABELS, both_fit, refuse_containers, refuse_loose, refuse_parts_inside, refuse_twice,
+};
 use super::unlabelled::say_no_labels;
 use super::{LabelsFrom, List, wrappers};
 use crate::dataset::first_few;
@@ -241,6 +243,7 @@ fn by_names(places: &[Place], notes: &mut Vec<String>) -> Result<Read> {
         refuse_loose(place)?;
         refuse_parts_inside(place, notes)?;
         refuse_containers(&place.at)?;
+        refuse_twice(&place.at)?;
     }
     let nested: BTreeSet<&str> = nested_folders(places).into_iter().collect();
     let read = read_as(places, Reading::Top);

@@ -61,7 +61,8 @@ pub(super) fn refuse_parts_inside(place: &Place, notes: &mut Vec<String>) -> Res
         they(&paths, "is a class", "are classes")
     ))
     .help(
-        "list the classes in CLASSES=classes.txt, or name the folders that train and test by their paths: \
+        "list the classes in CLASSES=classes.txt, or say SET=download.labels=top-folder if they are classes; or name the \
+         folders that train and test by their paths: \
          SET=\"download.train=… download.test=…\"",
     ))
 }
@@ -102,4 +103,26 @@ pub(super) fn both_fit(top: &Read, parent: &Read, why: &str) -> Error {
         "say SET=download.labels=top-folder or SET=download.labels=parent-folder, or list the classes in \
          CLASSES=classes.txt",
     )
+}
+
+/// `yes/`, `no/` and `set/yes/`, `set/no/`: the same classes twice, most likely with the same images.
+pub(super) fn refuse_twice(at: &Branch) -> Result<()> {
+    let names: Vec<&str> = at.names().collect();
+    let twice = at.folders.iter().find(|top| {
+        top.loose.is_empty()
+            && top.folders.len() > 1
+            && top.folders.iter().all(|inner| names.contains(&inner.name()) && inner.name() != top.name())
+    });
+    match twice {
+        None => Ok(()),
+        Some(top) => Err(Error::new(format!(
+            "the folders in `{}` are called as those beside it: {}",
+            top.path,
+            first_few(top.folders.iter().map(Branch::name))
+        ))
+        .because("such a folder mostly holds the same images once more")
+        .help(
+            "move it away; if its images are others: SET=download.labels=parent-folder takes the innermost folders as classes",
+        )),
+    }
 }
