@@ -77,7 +77,7 @@ mod tests {
         let (names, notes) = found(&[&["Cat", "cat", "dog"], &["CAT"]]);
         assert_eq!(names, ["CAT", "Cat", "cat", "dog"]);
         assert!(notes[0].contains("`CAT`, `Cat`, `cat` are 3 classes"), "{notes:?}");
-        let (names, notes) = found(&[&["10-1", "101", "-", "_"]]);
+        let (names, notes) = found(&[&["10-1", "101", "+", "_"]]);
         assert_eq!((names.len(), notes.len()), (4, 0));
     }
 }

@@ -16,7 +16,7 @@ impl Names {
         let claimant =
             Claimant { place: PathBuf::from(place), named: name.is_some(), how: "NAME=name".to_owned() };
         let wanted = name.map_or_else(|| place.rsplit('/').next().unwrap().to_owned(), str::to_owned);
-        let artifacts = Path::new("/work/artifacts");
+        let artifacts = Path::new("/project/artifacts");
         let me = Claim {
             place: place.to_owned(),
             from_artifacts: text(&relative(artifacts, Path::new(place))),
@@ -90,16 +90,16 @@ fn a_name_that_the_user_gives_counts_and_the_other_place_is_named() {
 #[test]
 fn a_store_that_was_moved_with_its_images_keeps_their_names() {
     let mut names = Names::default();
-    names.run("/work/images", None);
+    names.run("/project/images", None);
     for claim in names.claims.values_mut() {
         claim.place = "/before/images".to_owned();
     }
     // Those may be other images, as long as there are some where the name comes from.
-    assert_eq!(names.ask("/work/images", None).name, "work-images");
+    assert_eq!(names.ask("/project/images", None).name, "project-images");
     names.gone = vec!["/before/images"];
-    let (name, note) = names.run("/work/images", None);
+    let (name, note) = names.run("/project/images", None);
     assert!(name == "images" && note.contains("/before/images") && note.contains("moved"), "{name}: {note}");
-    assert_eq!(names.run("/work/images", None), ("images".to_owned(), String::new()));
+    assert_eq!(names.run("/project/images", None), ("images".to_owned(), String::new()));
     assert_eq!(names.run("/elsewhere/images", None).0, "elsewhere-images");
 }
 
