@@ -105,6 +105,14 @@ fn parse(content: &str, ending: &str, said: Said) -> Result<ClassList, String> {
         Err(error) if ending == "json" => Err(format!("it is no JSON: {error}")),
         _ => {
             let lines: Vec<(usize, &str)> = text::lines(content).collect();
+            let begins = |key: &str| lines.iter().any(|(_, line)| line.starts_with(key));
+            if begins("names:") && (begins("nc:") || begins("path:") || begins("train:")) {
+                return Err(
+                    "it is a description of a data set in YAML, as YOLO has it: write the names that follow \
+                            `names:` into a file of their own, one a line"
+                        .to_owned(),
+                );
+            }
             let mut notes = Vec::new();
             let plain = lines::plain(&lines, matches!(ending, "csv" | "tsv"), said, &mut notes)?;
             let read = |lines: &[(usize, String)], notes| {
@@ -281,6 +289,7 @@ mod tests {
             (r#"["cat", ""]"#, &["entry 2", "no name"]),
             (r#"{"cat": []}"#, &["entry 1", "empty text"]),
             ("a: one\nb: one\n", &["lines 1 and 2", "`one`"]),
+            ("nc: 2\nnames: [cat, dog]\n", &["YAML", "one a line"]),
         ] {
             let fault = parse(text, false).unwrap_err();
             assert!(words.iter().all(|word| fault.contains(word)), "{fault}");

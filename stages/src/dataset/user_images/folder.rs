@@ -176,15 +176,17 @@ fn labels_of_metadata(
         .at(root)
         .help("call the table so, or take the labels from elsewhere"));
     }
-    let (written, labelled) = read_metadata(root, &tree.metadata, &reading.label_column)?;
-    if tree.metadata.is_empty() || labelled.is_empty() {
-        if let Some(first) = tree.metadata.first() {
-            notes.push(format!(
-                "{} has no column of labels, and is passed over; its columns are {}: SET=download.label_column=… names one",
-                first_few(&tree.metadata),
-                first_few(metadata::read(&root.join(first), "")?.columns)
-            ));
-        }
+    if tree.metadata.is_empty() {
+        return Ok(None);
+    }
+    let LabelTables { written, labelled, columns } =
+        read_metadata(root, &tree.metadata, &reading.label_column)?;
+    if labelled.is_empty() {
+        notes.push(format!(
+            "{} has no column of labels, and is passed over; its columns are {}: SET=download.label_column=… names one",
+            first_few(&tree.metadata),
+            first_few(columns)
+        ));
         return Ok(None);
     }
     let images: BTreeSet<String> = tree.images.iter().map(|image| canonical(image)).collect();
@@ -204,19 +206,16 @@ fn labels_of_metadata(
             .because(format!("it names {}, and images are {}", first_few(written.keys()), first_few(&tree.images)))
             .help("file_name holds paths from the table's folder; SET=download.labels=none passes the table over"));
     }
-    if let Some(first) = tree.metadata.first() {
-        let columns = metadata::read(&root.join(first), &reading.label_column)?.columns;
-        let splits = columns
-            .iter()
-            .filter(|column| matches!(column.to_lowercase().as_str(), "split" | "subset" | "is_test"));
-        let splits: Vec<&String> = splits.collect();
-        if !splits.is_empty() {
-            notes.push(format!(
-                "column {} of `{first}` is passed over: which images train and which test goes by folders; \
-                 download.train=… and download.test=… name them",
-                first_few(splits)
-            ));
-        }
+    let is_split =
+        |column: &&String| matches!(column.to_lowercase().as_str(), "split" | "subset" | "is_test");
+    let splits: Vec<&String> = columns.iter().filter(is_split).collect();
+    if !splits.is_empty() {
+        notes.push(format!(
+            "column {} of {} is passed over: which images train and which test goes by folders; download.train=… and \
+             download.test=… name them",
+            first_few(splits),
+            first_few(&tree.metadata)
+        ));
     }
     let mut note = format!(
         "the labels are in column {} of {}; download.labels=top-folder, parent-folder or none takes others",
@@ -230,16 +229,27 @@ fn labels_of_metadata(
     Ok(Some((written, tree.metadata.clone())))
 }
 
-/// The labels in these tables by the images' paths from the root, and the names of their columns.
-fn read_metadata(root: &Path, tables: &[String], column: &str) -> Result<(LabelsByImage, BTreeSet<String>)> {
-    let (mut all, mut columns) = (BTreeMap::new(), BTreeSet::new());
+/// What tables of labels say together.
+#[derive(Default)]
+struct LabelTables {
+    written: LabelsByImage,
+    /// The columns that hold labels.
+    labelled: BTreeSet<String>,
+    /// All columns.
+    columns: BTreeSet<String>,
+}
+
+fn read_metadata(root: &Path, tables: &[String], column: &str) -> Result<LabelTables> {
+    let mut all = LabelTables::default();
     for table in tables {
         let folder = table.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-        let Metadata { label, rows, .. } = metadata::read(&root.join(table), column)?;
-        columns.extend(label);
-        all.extend(rows.into_iter().map(|(file, label)| (canonical(&format!("{folder}{file}")), label)));
+        let Metadata { label, rows, columns } = metadata::read(&root.join(table), column)?;
+        all.labelled.extend(label);
+        all.columns.extend(columns);
+        let by_image = rows.into_iter().map(|(file, label)| (canonical(&format!("{folder}{file}")), label));
+        all.written.extend(by_image);
     }
-    Ok((all, columns))
+    Ok(all)
 }
 
 fn range(written: &LabelsByImage) -> Option<(i64, i64)> {
@@ -286,7 +296,7 @@ impl ImageSource for FolderRows {
         };
         context.safe_point()?;
         let reader = LabelReader::new(&self.classes, None, *first, false)?;
-        let (written, _) = read_metadata(&self.folder.root, tables, column)?;
+        let written = read_metadata(&self.folder.root, tables, column)?.written;
         for (id, label) in listing.ids.iter().zip(&mut listing.labels) {
             let Some(written) = written.get(&canonical(id)) else { continue };
             *label = reader.class(written).map_err(|fault| {

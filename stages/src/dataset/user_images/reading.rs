@@ -80,3 +80,25 @@ impl From<LabelsFrom> for super::layout::LabelsFrom {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_settings_are_written_as_the_messages_write_them() {
+        for (labels, word) in [
+            (LabelsFrom::Auto, "\"auto\""),
+            (LabelsFrom::TopFolder, "\"top-folder\""),
+            (LabelsFrom::ParentFolder, "\"parent-folder\""),
+            (LabelsFrom::Metadata, "\"metadata\""),
+            (LabelsFrom::None, "\"none\""),
+        ] {
+            assert_eq!(serde_json::to_string(&labels).unwrap(), word);
+        }
+        for format in [Format::Auto, Format::Files, Format::Tables, Format::Idx, Format::Tar] {
+            assert_eq!(serde_json::to_string(&format).unwrap(), format!("\"{}\"", format.name()));
+        }
+    }
+}

@@ -28,7 +28,6 @@ mod wrappers;
 use std::collections::BTreeSet;
 
 use pipeline::error::{Error, Result};
-use serde::{Deserialize, Serialize};
 
 use super::first_few;
 use crate::dataset::names::NameIndex;
@@ -37,10 +36,9 @@ use branch::Branch;
 
 pub(super) use branch::is_of_a_system;
 
-/// Which folder around an image is its label.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LabelsFrom {
+/// Which folder around an image is its label. A table of labels is none of the readings of folders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum LabelsFrom {
     /// The one that is clear from the folders and from the list of classes.
     #[default]
     Auto,

@@ -444,9 +444,6 @@ fn the_setting_alone_says_where_the_labels_are() {
     tree(&["a.png"]).labels(LabelsFrom::TopFolder).refused(&["top-folder", "no image is in a folder"]);
     tree(&["a.png", "cat/a.png"]).labels(LabelsFrom::ParentFolder).refused(&["`a.png`"]);
     assert_eq!(tree(&["a.png", "cat/a.png"]).labels(LabelsFrom::None).read(), ["- - in : a.png cat/a.png"]);
-    for (labels, word) in [(LabelsFrom::Auto, "\"auto\""), (LabelsFrom::ParentFolder, "\"parent-folder\"")] {
-        assert_eq!(serde_json::to_string(&labels).unwrap(), word);
-    }
 }
 
 #[test]
