@@ -22,12 +22,12 @@ own     = --images "$(IMAGES)" $(if $(filter command,$(origin NAME)),--name "$(N
           $(if $(filter command,$(origin DATASET)),--dataset "$(DATASET)")
 choice  = --artifacts "$(ARTIFACTS)" $(if $(IMAGES),$(own),--dataset "$(DATASET)") --profile "$(PROFILE)" \
           --device "$(DEVICE)" $(if $(METHOD),--method "$(METHOD)") $(if $(CLASSES),--classes "$(CLASSES)") \
-          $(if $(CLIP),--clip "$(CLIP)") $(if $(VOTES),--votes "$(VOTES)") $(if $(LABELS),--labels "$(LABELS)") $(if $(SET),--set "$(SET)")
+          $(if $(CLIP),--clip "$(CLIP)") $(if $(VOTES),--votes "$(VOTES)") $(if $(LABELS),--labels "$(LABELS)") $(if $(BUDGET),--budget "$(BUDGET)") $(if $(SET),--set "$(SET)")
 
 .PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check bench demo-clip help
 
 help:
-	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [METHOD=co-reg|rc|cc|distill|warm-up] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [DEVICE=cpu|cuda|auto]'
+	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [METHOD=co-reg|rc|cc|distill|warm-up] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [BUDGET=small|medium|large] [DEVICE=cpu|cuda|auto]'
 	@echo 'make pipeline IMAGES=folder [CLASSES=classes.txt] [NAME=mine]   images of your own'
 	@echo 'make pipeline VOTES=votes.parquet [LABELS=clip+votes]           votes of other models, or of people'
 	@echo 'make pipeline ONLY=download                                     one stage and what it needs'

@@ -59,22 +59,41 @@ fn a_sweep_looks_at_every_image_once_and_compares_what_was_learned() {
     }
 }
 
-#[test]
-fn an_epoch_may_be_a_piece_of_a_large_set() {
-    let project = Project::new();
-    let epochs = |set: &str| {
-        project.run().set(set).ok();
-        project.bytes("co-reg/student.safetensors")
-    };
-    let whole = epochs("optimizer.epoch_images=0");
-    assert_eq!(epochs("optimizer.epoch_images=64"), whole, "the set has no more than that");
-    let piece = epochs("optimizer.epoch_images=16");
-    assert_ne!(piece, whole);
-    // Steps are of 16 of 64 images, and the division is of all of them.
+/// A training of two epochs of warm-up and Co-Reg each, horizon 4: what is left of co-reg's weights.
+fn trained(project: &Project, set: &str) -> Vec<u8> {
+    project.run().set("optimizer.horizon=4").set(set).ok();
+    project.bytes("co-reg/student.safetensors")
+}
+
+/// Figures of Co-Reg's last epoch, a network each.
+fn last(project: &Project, name: &str) -> Vec<f64> {
     let history = project.table("co-reg/history.parquet");
-    let sizes = |name| column::<Float64Array>(&history, name).values().to_vec();
-    let all = sizes("size_partial").into_iter().zip(sizes("size_unlabeled")).map(|(p, u)| p + u);
-    assert!(all.into_iter().all(|all| all == 64.0));
+    let values = column::<Float64Array>(&history, name).values().to_vec();
+    values[values.len() - 2..].to_vec()
+}
+
+#[test]
+fn a_budget_makes_an_epoch_a_piece_of_a_large_set_and_several_rounds_of_a_small_one() {
+    let project = Project::new();
+    let whole = trained(&project, "optimizer.budget=0");
+    assert_eq!(trained(&project, "optimizer.budget=256"), whole, "4 epochs of the 64 training images");
+    for budget in [64, 640] {
+        assert_ne!(trained(&project, &format!("optimizer.budget={budget}")), whole, "{budget}");
+        // The division is of all images, whoever's turn it is.
+        let sizes = last(&project, "size_partial").into_iter().zip(last(&project, "size_unlabeled"));
+        assert!(sizes.into_iter().all(|(p, u)| p + u == 64.0));
+    }
+}
+
+#[test]
+fn a_word_for_the_budget_says_what_it_means_and_a_wrong_one_is_named() {
+    let project = Project::new();
+    let error = project.run().args(["--budget", "huge"]).output();
+    error.helpful_error(&["there is no budget `huge`", "large", "medium", "small"]);
+    let plan = project.on_shapes(project.coreg(), &["explain", "warm-up", "--budget", "small"]).ok();
+    assert!(plan.stdout.contains("75000"), "{}", plan.stdout);
+    let plan = project.on_shapes(project.coreg(), &["explain", "warm-up", "--budget", "1234"]).ok();
+    assert!(plan.stdout.contains("1234"), "{}", plan.stdout);
 }
 
 #[test]

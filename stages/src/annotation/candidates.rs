@@ -8,6 +8,7 @@ use pipeline::error::{Error, Result};
 use pipeline::stage::{Context, Machine, Stage};
 use serde::{Deserialize, Serialize};
 
+use super::refine;
 use crate::artifacts::annotation::{Labels, Names, Votes};
 use crate::artifacts::images::Images;
 
@@ -29,6 +30,8 @@ pub enum Rule {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Label {
+    /// How averaged probabilities are refined before: by a stage of its own.
+    pub refine: refine::Rule,
     /// How candidates are chosen.
     pub rule: Rule,
     /// Votes that a candidate needs, for `union`.
@@ -42,7 +45,7 @@ pub struct Label {
 impl Default for Label {
     fn default() -> Self {
         // k and ratio are ours: the paper's rule is the union, which does not read them.
-        Self { rule: Rule::Union, min_votes: 1, k: 3, ratio: 0.2 }
+        Self { refine: refine::Rule::None, rule: Rule::Union, min_votes: 1, k: 3, ratio: 0.2 }
     }
 }
 
@@ -50,7 +53,8 @@ impl Stage for Label {
     type Inputs = (Images, Votes);
     type Output = Labels;
     const NAME: &'static str = "label";
-    const VERSION: u32 = 2;
+    // 3: candidates have weights.
+    const VERSION: u32 = 3;
 
     fn check(&self, _: &Machine) -> Result<()> {
         let Self { min_votes, k, ratio, .. } = *self;
@@ -66,10 +70,13 @@ impl Stage for Label {
         images.index.check_same_ids(&votes.ids, "votes")?;
         let rows = || 0..votes.ids.len();
         let single = |row: usize| voted(votes.on(row)).then(|| most_probable(1, votes.probs(row))[0]);
+        let candidates: Vec<Vec<u16>> =
+            rows().map(|row| self.candidates(&votes.named_on(row), votes.probs(row))).collect();
         Ok(Labels {
             ids: votes.ids.clone(),
             splits: votes.splits.clone(),
-            candidates: rows().map(|row| self.candidates(&votes.named_on(row), votes.probs(row))).collect(),
+            weights: rows().map(|row| weights(&candidates[row], votes.probs(row))).collect(),
+            candidates,
             single: rows().map(single).collect(),
             truth: images.index.labels.clone(),
             names: Names { annotators: Vec::new(), classes: votes.names.classes.clone() },
@@ -109,6 +116,15 @@ impl Label {
     }
 }
 
+/// How much each of an image's `candidates` is believed: its share of their mean probabilities. A class that a template
+/// votes for is never quite out of the question.
+fn weights(candidates: &[u16], probs: &[f32]) -> Vec<f32> {
+    const LEAST: f32 = 1e-4;
+    let believed: Vec<f32> = candidates.iter().map(|&class| probs[usize::from(class)].max(LEAST)).collect();
+    let sum: f32 = believed.iter().sum();
+    believed.into_iter().map(|weight| weight / sum).collect()
+}
+
 /// Whether anybody voted.
 fn voted(votes: &[Option<u16>]) -> bool {
     votes.iter().any(Option::is_some)
@@ -135,7 +151,7 @@ mod tests {
     use super::*;
 
     fn candidates(rule: Rule, votes: &[u16], probs: &[f32]) -> Vec<u16> {
-        Label { rule, min_votes: 1, k: 2, ratio: 0.5 }.candidates(&given(votes), probs)
+        Label { rule, min_votes: 1, k: 2, ratio: 0.5, ..Label::default() }.candidates(&given(votes), probs)
     }
 
     fn given(votes: &[u16]) -> Vec<Option<u16>> {

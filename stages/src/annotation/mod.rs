@@ -6,5 +6,7 @@ pub mod embed;
 pub mod fetch_clip;
 pub mod import_votes;
 pub mod merge_votes;
+mod neighbours;
+pub mod refine;
 pub mod statistics;
 pub mod synthetic;

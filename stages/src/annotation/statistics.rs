@@ -12,7 +12,7 @@ use crate::artifacts::images::Split;
 use crate::artifacts::statistics::{
     AnnotatorStatistics, ClassStatistics, Metric, RuleStatistics, SOFT_MEAN, Statistics,
 };
-use crate::learn::metrics::share;
+use crate::learn::metrics::{macro_recall, share};
 
 /// The stage, for labels that come from votes; it has no settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,8 @@ impl Stage for Summarise {
     type Inputs = (Votes, Labels);
     type Output = Statistics;
     const NAME: &'static str = "statistics";
-    const VERSION: u32 = 3;
+    // 4: what the labels hold the most likely class is told apart from what the votes do.
+    const VERSION: u32 = 4;
 
     fn run(&self, (votes, labels): (Arc<Votes>, Arc<Labels>), context: &Context) -> Result<Statistics> {
         Ok(of_both_splits(&labels, Some(&votes), context))
@@ -64,6 +65,12 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
     let right = |of: &dyn Fn(usize) -> Option<u16>| {
         share(rows.iter().filter_map(|&row| Some(truth(row)? == i32::from(of(row)?))))
     };
+    let recall = |of: &dyn Fn(usize) -> Option<u16>| {
+        let known = rows.iter().filter_map(|&row| Some((of(row)?, truth(row)?)));
+        let (given, known): (Vec<u32>, Vec<Option<u32>>) =
+            known.map(|(given, truth)| (u32::from(given), u32::try_from(truth).ok())).unzip();
+        macro_recall(&given, &known, labels.names.classes.len())
+    };
     let outside = |row: usize| truth(row).map(|t| !labels.candidates[row].iter().any(|&c| i32::from(c) == t));
     // Where nobody voted every class is a candidate: that says nothing of those who vote.
     let voted: Vec<usize> = rows.iter().copied().filter(|&row| labels.single[row].is_some()).collect();
@@ -78,7 +85,9 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
         ("max_candidates", sizes().reduce(f64::max)),
         ("eta", share(voted.iter().filter_map(|&row| outside(row)))),
         ("zero_shot", votes.and_then(|votes| right(&|row| votes.on(row)[0]))),
-        ("zero_shot_mean", votes.and_then(|_| right(&|row| labels.single[row]))),
+        ("zero_shot_mean", votes.and_then(|votes| right(&|row| votes.most_probable(row)))),
+        ("macro_recall_mean", votes.and_then(|votes| recall(&|row| votes.most_probable(row)))),
+        ("label_single", right(&|row| labels.single[row])),
     ];
     let metric =
         |(name, value): (&str, Option<f64>)| Some(Metric { name: name.to_owned(), split, value: value? });
@@ -104,7 +113,8 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
             single_label_of: count(&|row| labels.single[row].map(usize::from) == Some(class)),
             eta: share(voted_of_class().filter_map(|&row| outside(row))),
             zero_shot_mean: votes.and_then(|_| {
-                share(of_class.iter().filter_map(|&row| Some(usize::from(labels.single[row]?) == class)))
+                let said = |row: usize| votes.and_then(|votes| votes.most_probable(row));
+                share(of_class.iter().filter_map(|&row| Some(usize::from(said(row)?) == class)))
             }),
             prior: votes.filter(|_| !voted.is_empty()).map(|votes| {
                 let probs = voted.iter().map(|&row| f64::from(votes.probs(row)[class]));

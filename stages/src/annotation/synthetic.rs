@@ -65,9 +65,11 @@ impl Stage for Synthesise {
             single.push(Some(drawn.choose(&mut rng).copied().unwrap_or(truth)));
             candidates.push(drawn);
         }
+        let alike = |of: &Vec<u16>| vec![1.0 / of.len() as f32; of.len()];
         Ok(Labels {
             ids: index.ids.clone(),
             splits: index.splits.clone(),
+            weights: candidates.iter().map(alike).collect(),
             candidates,
             single,
             truth: index.labels.clone(),

@@ -129,6 +129,14 @@ impl Votes {
         self.on(row).iter().copied().chain(further).collect()
     }
 
+    /// The class of the highest mean probability of image `row`, the first of equals; none where nobody voted.
+    pub fn most_probable(&self, row: usize) -> Option<u16> {
+        self.on(row).iter().any(Option::is_some).then(|| {
+            let best = self.probs(row).iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
+            best.map_or(0, |(class, _)| class as u16)
+        })
+    }
+
     /// The mean class probabilities of image `row`.
     pub fn probs(&self, row: usize) -> &[f32] {
         let width = self.names.classes.len();
@@ -241,6 +249,8 @@ pub struct Labels {
     pub splits: Vec<Split>,
     /// Candidate classes of each image, ascending.
     pub candidates: Vec<Vec<u16>>,
+    /// How much each candidate is believed, in the order of the candidates; those of an image sum to 1.
+    pub weights: Vec<Vec<f32>>,
     /// The class with the highest mean probability, none where nobody voted; of synthetic labels, one of the
     /// candidates at random.
     pub single: Vec<Option<u16>>,
@@ -253,10 +263,12 @@ pub struct Labels {
 impl Artifact for Labels {
     fn save(&self, folder: &Path) -> Result<()> {
         let values = UInt16Array::from_iter_values(self.candidates.iter().flatten().copied());
+        let weights = Float32Array::from_iter_values(self.weights.iter().flatten().copied());
         Table::new()
             .strings("id", &self.ids)
             .strings("split", self.splits.iter().map(|split| split.name()))
             .lists("candidates", Arc::new(values), self.candidates.iter().map(Vec::len))
+            .lists("weights", Arc::new(weights), self.weights.iter().map(Vec::len))
             .u16_or_null("single", self.single.iter().copied())
             .i32_or_null("label", self.truth.iter().copied())
             .metadata(NAMES, self.names.to_json()?)
@@ -264,17 +276,17 @@ impl Artifact for Labels {
     }
 
     fn load(folder: &Path) -> Result<Self> {
-        let columns = ["id", "split", "candidates", "single", "label"];
+        let columns = ["id", "split", "candidates", "weights", "single", "label"];
         let rows = Rows::read(&folder.join("labels.parquet"), &columns)?;
         let (values, lengths) = rows.lists::<UInt16Array>("candidates")?;
-        let mut rest = &values.values()[..];
-        let candidates = lengths.into_iter().map(|length| {
-            let (these, after) = rest.split_at(length);
-            rest = after;
-            these.to_vec()
-        });
+        let candidates = parts(values.values(), &lengths);
+        let (values, of_weights) = rows.lists::<Float32Array>("weights")?;
+        if of_weights != lengths {
+            return Err(Error::new("the weights are not those of the candidates").at(folder));
+        }
         Ok(Self {
-            candidates: candidates.collect(),
+            candidates,
+            weights: parts(values.values(), &lengths),
             ids: rows.strings("id")?,
             splits: Split::column(&rows)?,
             single: rows.nullable::<UInt16Array>("single")?.iter().collect(),
@@ -282,4 +294,15 @@ impl Artifact for Labels {
             names: Names::of(&rows)?,
         })
     }
+}
+
+/// `values` cut into lists of these lengths.
+fn parts<T: Clone>(values: &[T], lengths: &[usize]) -> Vec<Vec<T>> {
+    let mut rest = values;
+    let cut = |&length: &usize| {
+        let (these, after) = rest.split_at(length);
+        rest = after;
+        these.to_vec()
+    };
+    lengths.iter().map(cut).collect()
 }

@@ -5,6 +5,7 @@
 
 pub mod annotation;
 pub mod evaluation;
+pub mod findings;
 pub mod history;
 pub mod images;
 pub mod model;

@@ -100,12 +100,13 @@ fn annotations_come_back() {
         ids: ids(3),
         splits: splits(3),
         candidates: vec![vec![0, 2], vec![], vec![1]],
+        weights: vec![vec![0.25, 0.75], vec![], vec![1.0]],
         single: vec![Some(2), None, Some(1)],
         truth: vec![Some(2), None, Some(0)],
         names: Names { annotators: Vec::new(), ..names },
     };
     let back = round_trip(&labels);
-    assert_eq!(back.candidates, labels.candidates);
+    assert_eq!((&back.candidates, &back.weights), (&labels.candidates, &labels.weights));
     assert_eq!((back.single, back.truth, back.splits), (labels.single, labels.truth, labels.splits));
 }
 

@@ -13,9 +13,11 @@ use crate::artifacts::images::Split;
 use crate::artifacts::statistics::Statistics;
 use crate::artifacts::table::Table;
 use crate::experiment::{BranchNodes, Experiment};
+use crate::learn::criteria;
+use crate::learn::train::AGREEMENT;
 use crate::methods::TrainingNode;
 
-/// A figure of the table: its name in the Parquet file, and its title for people.
+/// A figure: its name in the Parquet file, and its title in the table for people; without a title it has no place there.
 type Column = (String, String);
 
 /// Test accuracies of a branch, in the order in which they came about: of the annotators, of the baselines, of the
@@ -24,6 +26,9 @@ type Figures = Vec<(Column, Option<f64>)>;
 
 /// A variant's title, and the figures of each of its seeds.
 type Row = (String, Vec<(u64, Figures)>);
+
+/// What the names of criteria begin with: figures that need no truth, of the method's last epoch.
+const CRITERION: &str = "criterion_";
 
 /// The student's own column, which stands in every table, even where no truth is known.
 const LAST: &str = "accuracy";
@@ -45,7 +50,7 @@ pub(super) fn ablations(
             None => rows.push((branch.variant.clone(), vec![figures])),
         }
     }
-    let table = markdown(&rows);
+    let table = markdown(&rows) + &differences(&rows);
     out!("\n{table}");
     let name = variants.and_then(Path::file_stem).map_or("ablations".into(), |stem| stem.to_string_lossy());
     let path = artifacts.join(&experiment.data_set.name).join(format!("{name}.md"));
@@ -77,7 +82,11 @@ fn figures(nodes: &BranchNodes, report: &RunReport, store: &Store) -> Result<Fig
     for before in &nodes.before {
         figures.push(trained(before, format!("after {}", before.title))?);
     }
+    let history: History = store.load(result(&nodes.method.node)?)?;
+    let criteria = std::iter::once(AGREEMENT).chain(criteria::NAMES);
+    figures.extend(criteria.map(|name| (column(&format!("{CRITERION}{name}"), ""), history.mean(name))));
     let evaluation: Evaluation = store.load(result(&nodes.evaluation)?)?;
+    figures.push((column("macro_recall", ""), evaluation.get("macro_recall")));
     let title = if nodes.before.is_empty() { "" } else { "after " };
     figures.push((column(LAST, &format!("{title}{}", nodes.method.title)), evaluation.get("accuracy")));
     Ok(figures)
@@ -87,7 +96,7 @@ fn figures(nodes: &BranchNodes, report: &RunReport, store: &Store) -> Result<Fig
 fn columns(rows: &[Row]) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::new();
     for (column, value) in rows.iter().flat_map(|(_, seeds)| seeds).flat_map(|(_, figures)| figures) {
-        if value.is_none() && column.0 != LAST {
+        if column.1.is_empty() || (value.is_none() && column.0 != LAST) {
             continue;
         }
         match columns.iter_mut().find(|known| known.0 == column.0) {
@@ -118,6 +127,50 @@ fn markdown(rows: &[Row]) -> String {
         table += &format!("| {title} | {} | {} |\n", cells.join(" | "), seeds.len());
     }
     table
+}
+
+/// How far each variant's student is from the first variant's, seed by seed, with the interval in which the mean lies with
+/// a probability of 95 % (Student's t on the differences). Nothing where no two variants have two seeds in common.
+fn differences(rows: &[Row]) -> String {
+    let Some(((first, of_first), rest)) = rows.split_first() else { return String::new() };
+    let right =
+        |figures: &Figures| figures.iter().find(|(column, _)| column.0 == LAST).and_then(|(_, value)| *value);
+    let mut lines = String::new();
+    for (title, seeds) in rest {
+        let differences: Vec<f64> = seeds
+            .iter()
+            .filter_map(|(seed, figures)| {
+                let (_, other) = of_first.iter().find(|(other, _)| other == seed)?;
+                Some(100.0 * (right(figures)? - right(other)?))
+            })
+            .collect();
+        let Some((mean, margin)) = interval(&differences) else { continue };
+        let verdict = if mean.abs() > margin { "yes" } else { "no" };
+        let count = differences.len();
+        lines += &format!("| {title} | {mean:+.2} ± {margin:.2} | {verdict} | {count} |\n");
+    }
+    if lines.is_empty() {
+        return lines;
+    }
+    format!(
+        "\nPoints above \"{first}\", the same seeds compared; ± is the 95 % interval of the mean.\n\n\
+         | variant | difference | can be told apart | seeds |\n|---|---|---|---|\n{lines}"
+    )
+}
+
+/// Mean of `values`, and half the width of its 95 % interval by Student's t; none of fewer than two.
+fn interval(values: &[f64]) -> Option<(f64, f64)> {
+    /// The 97.5 % quantile of Student's t with 1, 2, … degrees of freedom; beyond them the normal distribution's is
+    /// within 3 % of it.
+    const T: [f64; 20] = [
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
+        2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+    ];
+    let count = values.len() as f64;
+    let t = T.get(values.len().checked_sub(2)?).copied().unwrap_or(2.02);
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    Some((mean, t * (variance / count).sqrt()))
 }
 
 /// One row a variant, seed and figure.
@@ -196,6 +249,24 @@ mod tests {
             "{table}"
         );
         assert!(table.contains("| rc | – | – | 25.00 | 1 |"), "{table}");
+    }
+
+    #[test]
+    fn variants_are_compared_seed_by_seed() {
+        let seeds = |values: [f64; 3]| {
+            (0..).zip(values).map(|(seed, value)| (seed, figures([None, None, Some(value)]))).collect()
+        };
+        // The second is always two points better, the third better and worse.
+        let rows: [Row; 3] = [
+            ("a".to_owned(), seeds([0.5, 0.6, 0.7])),
+            ("b".to_owned(), seeds([0.52, 0.62, 0.72])),
+            ("c".to_owned(), seeds([0.55, 0.55, 0.75])),
+        ];
+        let table = differences(&rows);
+        assert!(table.contains("| b | +2.00 ± 0.00 | yes | 3 |"), "{table}");
+        // scipy: t.interval(0.95, 2, loc=mean, scale=sem) of [5, -5, 5] is 1.667 ± 14.342.
+        assert!(table.contains("| c | +1.67 ± 14.34 | no | 3 |"), "{table}");
+        assert_eq!(differences(&rows[..1]), "");
     }
 
     #[test]

@@ -120,6 +120,9 @@ struct ChoiceArgs {
     /// Where the candidates come from: `clip`, `votes`, `clip+votes`, or "synthetic q=0.05 eta=0.3" where the truth is known.
     #[arg(long, value_name = "SOURCE")]
     labels: Option<String>,
+    /// How long the student trains: `small`, `medium`, `large`, or how many images each of its networks sees.
+    #[arg(long, value_name = "WORD|IMAGES")]
+    budget: Option<String>,
     /// Settings, as "stage.key=value …"; may be given several times.
     #[arg(long, value_name = "SETTINGS")]
     set: Vec<String>,
@@ -131,7 +134,9 @@ struct ChoiceArgs {
 impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
-        let Self { dataset, images, classes, name, profile, method, clip, votes, labels, set, .. } = self;
+        let Self {
+            dataset, images, classes, name, profile, method, clip, votes, labels, budget, set, ..
+        } = self;
         let own = match images {
             Some(images) => {
                 let (images, classes) = (home::expand(&images)?, expanded(classes)?);
@@ -140,7 +145,7 @@ impl ChoiceArgs {
             None => None,
         };
         let data_set = home::expand_text(&dataset)?;
-        Experiment::new(&Choice { data_set, own, profile, method, clip, votes, labels, set }, place)
+        Experiment::new(&Choice { data_set, own, profile, method, clip, votes, labels, budget, set }, place)
     }
 }
 

@@ -9,6 +9,7 @@ use pipeline::store::{Made, Store};
 
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::evaluation::Evaluation;
+use crate::artifacts::findings::{Finding, Findings};
 use crate::artifacts::history::History;
 use crate::artifacts::images::Split;
 use crate::artifacts::model::Model;
@@ -64,6 +65,16 @@ pub(super) fn print(
             result(&nodes.evaluation).map(|record| rate(passes, record.made.seconds)).unwrap_or_default();
         size_and_speed("one student network", evaluation.get("parameters").unwrap_or(0.0), &student)?;
         out!("  Timed as the stages `embed` and `evaluate` ran here, with reading and decoding.");
+    }
+    if let Some(Findings(findings)) =
+        result(&nodes.findings).map(|record| store.load::<Findings>(record)).transpose()?
+        && !findings.is_empty()
+    {
+        out!("\nWorth a second look");
+        for Finding { what, advice, .. } in findings {
+            out!("  {what}");
+            out!("    try: {advice}");
+        }
     }
     nodes.left_out.iter().try_for_each(|reason| -> Result<()> {
         out!("\n{reason}");
@@ -180,6 +191,9 @@ fn accuracies(
         if let Some(Teacher { first, all, .. }) = teacher {
             line(first, votes("zero_shot").map(percent))?;
             line(all, average.map(percent))?;
+            // What the labels hold the most likely class is something else only where it was refined.
+            let refined = votes("label_single").filter(|single| Some(*single) != average);
+            line("the same average, refined", refined.map(percent))?;
         }
         for baseline in &nodes.baselines {
             let who = match baseline.method {
@@ -204,6 +218,13 @@ fn accuracies(
             let gain = average.map(|average| format!("{:+.1}  ", 100.0 * (right - average)));
             line(&format!("   points above {whose} average"), gain)?;
         }
+        if unequal(evaluation) {
+            out!("  each class counting alike (macro recall):");
+            if let Some(Teacher { all, .. }) = teacher {
+                line(&format!("   {all}"), votes("macro_recall_mean").map(percent))?;
+            }
+            line(&format!("   {}", method.title), student("macro_recall").map(percent))?;
+        }
     } else {
         out!("\nNo test image has a true label, so there is no accuracy.");
         line("mean confidence", student("mean_confidence").map(percent))?;
@@ -213,6 +234,15 @@ fn accuracies(
         line(&format!("the student agrees with {who}"), agreement.map(percent))?;
     }
     Ok(())
+}
+
+/// Whether some class has three times as many test images as another.
+fn unequal(evaluation: &Evaluation) -> bool {
+    let mut counts = vec![0u64; evaluation.class_count];
+    let known = evaluation.labels.iter().flatten().filter_map(|&label| usize::try_from(label).ok());
+    known.for_each(|label| counts[label] += 1);
+    let there = || counts.iter().filter(|&&count| count > 0);
+    there().max() >= there().min().map(|least| least * 3).as_ref()
 }
 
 /// Images a second of a stage that looked at so many in so many seconds.

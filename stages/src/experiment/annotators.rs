@@ -15,7 +15,7 @@ use crate::annotation::embed::Embed;
 use crate::annotation::fetch_clip::{FetchClip, Origin};
 use crate::annotation::import_votes::{ImportVotes, aliases, lone_annotator};
 use crate::annotation::merge_votes::MergeVotes;
-use crate::artifacts::annotation::Votes;
+use crate::artifacts::annotation::{Embeddings, Votes};
 use crate::artifacts::images::Images;
 
 /// A CLIP as the settings name it.
@@ -27,7 +27,8 @@ struct NamedClip {
 }
 
 impl Experiment {
-    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` merges them.
+    /// Wires everyone who votes. Where there are several, each has nodes of its own, and `annotate` merges them. Gives the
+    /// votes, and how each CLIP embeds the images.
     pub(super) fn wire_annotators(
         &self,
         graph: &mut SharedGraph,
@@ -35,12 +36,12 @@ impl Experiment {
         images: Handle<Images>,
         voted: &mut Vec<ClipNodes>,
         notes: &mut Vec<String>,
-    ) -> Result<Handle<Votes>> {
+    ) -> Result<(Handle<Votes>, Vec<Handle<Embeddings>>)> {
         let Self { settings, place, .. } = self;
         let clips = if settings.labels.asks_clip() { clips(&settings.clip)? } else { Vec::new() };
         let alone = clips.len() + usize::from(settings.labels.imports_votes()) == 1;
         let name = |stage: &str, own: &str| if alone { stage.to_owned() } else { format!("{stage}.{own}") };
-        let (mut sources, mut votes) = (Vec::new(), Vec::new());
+        let (mut sources, mut votes, mut embedded_by) = (Vec::new(), Vec::new(), Vec::new());
         for NamedClip { model, slug, origin } in clips {
             let fetch = FetchClip { origin: origin.clone() };
             let clip = graph.add(&name("clip", &slug), suffix, fetch, ())?;
@@ -55,6 +56,7 @@ impl Experiment {
             let annotate =
                 graph.add(&name("annotate", &slug), suffix, annotate, (images, embeddings, clip))?;
             let (fetched, embedded) = (graph.name_of(clip)?, graph.name_of(embeddings)?);
+            embedded_by.push(embeddings);
             voted.push(ClipNodes { model: model.clone(), fetched, embedded });
             sources.push(model);
             votes.push(annotate);
@@ -68,10 +70,11 @@ impl Experiment {
                 (images,),
             )?);
         }
-        match votes[..] {
-            [only] => Ok(only),
-            _ => graph.add("annotate", suffix, MergeVotes { sources }, votes),
-        }
+        let votes = match votes[..] {
+            [only] => only,
+            _ => graph.add("annotate", suffix, MergeVotes { sources }, votes)?,
+        };
+        Ok((votes, embedded_by))
     }
 
     fn annotate(&self, clip: Origin, notes: &mut Vec<String>) -> Result<Annotate> {

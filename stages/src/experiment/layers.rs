@@ -3,8 +3,8 @@
 use pipeline::error::{Error, OrFail, Result};
 use toml::{Table, Value};
 
-use super::Choice;
 use super::settings::{nested, overrides};
+use super::{Choice, budget};
 use crate::dataset::catalog::DataSet;
 use crate::methods::METHODS;
 use crate::runtime::suggest::unknown;
@@ -21,11 +21,15 @@ const PROFILES: [(&str, &str); 2] = [
 /// An unknown profile; words that set nothing.
 pub(super) fn of(choice: &Choice, data_set: &DataSet) -> Result<Vec<(&'static str, Table)>> {
     let profile = self::profile(&choice.profile)?.parse::<Table>();
-    let profile = profile.or_fail(|| Error::new("the profile is no TOML"))?;
+    let mut profile = profile.or_fail(|| Error::new("the profile is no TOML"))?;
+    let of_profile = profile.remove("budget").and_then(|budget| Some(budget.as_str()?.to_owned()));
+    let classes = data_set.classes.names.len();
+    let budget = |budget: &String| budget::layer(budget, classes);
     // A misspelt name would silently be left out.
     data_set.profile.keys().try_for_each(|name| self::profile(name).map(drop))?;
     check_annotators(choice)?;
     let mut layers = vec![("data set", of_data_set(data_set)), ("profile", profile)];
+    layers.extend(of_profile.as_ref().map(budget).transpose()?.map(|layer| ("the profile's budget", layer)));
     let own = data_set.profile.get(&choice.profile).cloned();
     layers.extend(own.map(|own| ("the data set's part of the profile", own)));
     layers
@@ -33,6 +37,7 @@ pub(super) fn of(choice: &Choice, data_set: &DataSet) -> Result<Vec<(&'static st
     layers.extend(choice.votes.iter().map(|file| ("VOTES", votes_layer(file))));
     layers.extend(choice.labels.as_deref().map(labels_layer).transpose()?.map(|layer| ("LABELS", layer)));
     layers.extend(choice.method.iter().map(|name| ("METHOD", nested("method", name.as_str().into()))));
+    layers.extend(choice.budget.as_ref().map(budget).transpose()?.map(|layer| ("BUDGET", layer)));
     layers.push(("SET", overrides(&choice.set)?));
     Ok(layers)
 }

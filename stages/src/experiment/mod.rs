@@ -1,6 +1,7 @@
 //! An experiment: its settings and the only wiring of the graph.
 
 mod annotators;
+mod budget;
 pub mod claims;
 mod layers;
 pub mod settings;
@@ -12,12 +13,13 @@ use pipeline::error::{Error, Result};
 use pipeline::graph::{Graph, Handle};
 use pipeline::registry::Registry;
 use pipeline::shared_graph::SharedGraph;
-use pipeline::stage::Machine;
+use pipeline::stage::{Machine, Stage};
 
 use crate::annotation::candidates::Label;
+use crate::annotation::refine::{self, RefineByNeighbours, RefineVotes};
 use crate::annotation::statistics::{Summarise, SummariseLabels};
 use crate::annotation::synthetic::Synthesise;
-use crate::artifacts::annotation::{Labels, Votes};
+use crate::artifacts::annotation::{Embeddings, Labels, Votes};
 use crate::artifacts::images::Images;
 use crate::dataset::ImportImages;
 use crate::dataset::catalog::{Classes, DataSet, Source};
@@ -27,6 +29,7 @@ use crate::dataset::user_images::UserDataSet;
 use crate::methods::{Entry, SharedSettings, TrainingNode, Wire};
 use crate::network::Architecture;
 use crate::results::evaluate::Evaluate;
+use crate::results::inspect::Inspect;
 use crate::runtime::device::{self, Place};
 use claims::Claimant;
 use settings::{LabelSource, Settings, overrides};
@@ -60,6 +63,8 @@ pub struct BranchNodes {
     pub method: TrainingNode,
     /// How good its student is.
     pub evaluation: String,
+    /// What is to be warned of.
+    pub findings: String,
 }
 
 /// A CLIP that voted, and the nodes that know it.
@@ -104,6 +109,8 @@ pub struct Choice {
     pub method: Option<String>,
     /// Where the candidates come from: `clip`, `votes`, `clip+votes`, or `synthetic q=… eta=…`.
     pub labels: Option<String>,
+    /// How long the student trains: `small`, `medium`, `large`, or how many images each of its networks sees.
+    pub budget: Option<String>,
     /// `key=value` pairs.
     pub set: Vec<String>,
 }
@@ -144,7 +151,8 @@ impl Experiment {
             ))
             .help("leave it out"));
         }
-        let notes = std::mem::take(&mut data_set.notes);
+        let mut notes = std::mem::take(&mut data_set.notes);
+        notes.extend(limited(&settings, choice));
         Ok(Self { data_set, settings, place, notes, claimant: choice.claimant() })
     }
 
@@ -194,6 +202,7 @@ impl Experiment {
         let trained = method.train(&mut wire)?;
         let mut trainings = wire.trainings;
         let evaluation = graph.add("evaluate", suffix, Evaluate {}, (images, trained))?;
+        let findings = graph.add(Inspect::NAME, suffix, Inspect {}, (images, labels, trained, evaluation))?;
         let method = trainings.pop().ok_or_else(|| Error::new("the method added no training"))?;
         baselines.retain(|baseline| baseline.node != method.node);
         Ok(BranchNodes {
@@ -206,6 +215,7 @@ impl Experiment {
             before: trainings,
             method,
             evaluation: graph.name_of(evaluation)?,
+            findings: graph.name_of(findings)?,
         })
     }
 
@@ -221,10 +231,37 @@ impl Experiment {
         let Settings { labels, label, synthetic, .. } = &self.settings;
         match labels {
             LabelSource::Clip | LabelSource::Votes | LabelSource::ClipAndVotes => {
-                let votes = self.wire_annotators(graph, suffix, images, clips, notes)?;
-                Ok((Some(votes), graph.add("label", suffix, label.clone(), (images, votes))?))
+                let (votes, embeddings) = self.wire_annotators(graph, suffix, images, clips, notes)?;
+                let refined = self.wire_refinement(graph, suffix, votes, &embeddings, notes)?;
+                Ok((Some(votes), graph.add("label", suffix, label.clone(), (images, refined))?))
             }
             LabelSource::Synthetic => Ok((None, graph.add("label", suffix, synthetic.clone(), (images,))?)),
+        }
+    }
+
+    /// The votes that become labels: as they are, or refined. Baselines and statistics keep to them as they are.
+    fn wire_refinement(
+        &self,
+        graph: &mut SharedGraph,
+        suffix: &str,
+        votes: Handle<Votes>,
+        embeddings: &[Handle<Embeddings>],
+        notes: &mut Vec<String>,
+    ) -> Result<Handle<Votes>> {
+        let refine = self.settings.refine.clone();
+        match (self.settings.label.refine, embeddings) {
+            (refine::Rule::None, _) => Ok(votes),
+            (refine::Rule::Prior, _) => graph.add("refine", suffix, RefineVotes { refine }, (votes,)),
+            (refine::Rule::Neighbours, []) => Err(Error::new(
+                "label.refine = neighbours, and no CLIP embeds the images, so none has neighbours",
+            )
+            .help("set label.refine=prior, or let a CLIP vote too with LABELS=clip+votes")),
+            (refine::Rule::Neighbours, [first, more @ ..]) => {
+                if !more.is_empty() {
+                    notes.push("neighbours are those of the first CLIP's embeddings".to_owned());
+                }
+                graph.add("refine", suffix, RefineByNeighbours { refine }, (votes, *first))
+            }
         }
     }
 
@@ -293,6 +330,18 @@ impl Experiment {
     }
 }
 
+/// Says that a limit which the user did not ask for may leave training images out.
+fn limited(settings: &Settings, Choice { profile, set, .. }: &Choice) -> Option<String> {
+    let limit = settings.download.limit_train;
+    let asked = set.iter().any(|set| set.contains("download.limit_train"));
+    (limit > 0 && !asked).then(|| {
+        format!(
+            "at most {limit} training images take part, as profile {profile} has it; BUDGET=large or \
+             SET=download.limit_train=0 takes all"
+        )
+    })
+}
+
 /// Every stage that an experiment can have, so that it can be rebuilt from its serialised form.
 ///
 /// # Errors
@@ -301,12 +350,15 @@ pub fn registry() -> Result<Registry> {
     let mut registry = Registry::default();
     registry.register::<Download>()?;
     annotators::register(&mut registry)?;
+    registry.register::<RefineVotes>()?;
+    registry.register::<RefineByNeighbours>()?;
     registry.register::<Label>()?;
     registry.register::<Synthesise>()?;
     registry.register::<Summarise>()?;
     registry.register::<SummariseLabels>()?;
     crate::methods::register(&mut registry)?;
     registry.register::<Evaluate>()?;
+    registry.register::<Inspect>()?;
     Ok(registry)
 }
 

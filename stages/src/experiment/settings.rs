@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::annotation::candidates::Label;
+use crate::annotation::refine::Refine;
 use crate::annotation::synthetic::Synthesise;
 use crate::dataset::user_images::reading::{Format, LabelsFrom, Reading};
 use crate::learn::method::Method;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub annotate: AnnotateSettings,
     /// Which votes from elsewhere.
     pub votes: VotesSettings,
+    /// How averaged probabilities are refined before they become labels.
+    pub refine: Refine,
     /// Which candidates.
     pub label: Label,
     /// Synthetic candidates.
@@ -225,6 +228,7 @@ impl Settings {
             },
             annotate: AnnotateSettings { prompts: "photo27".to_owned(), logit_scale: 100.0 },
             votes: VotesSettings::default(),
+            refine: Refine::default(),
             label: Label::default(),
             synthetic: Synthesise::default(),
             input: Input {

@@ -28,7 +28,7 @@ impl Confidence {
         self.0.index_select(&self.indices(samples)?, 0)
     }
 
-    /// Puts `rows` (B, C) in the place of the rows of these samples, each of which may occur once.
+    /// Puts `rows` (B, C) in the place of the rows of these samples; of a sample that occurs twice the later row stays.
     ///
     /// # Errors
     /// Shapes, types or devices that do not fit.

@@ -51,35 +51,6 @@ impl Learner {
         self.sgd.step(&gradients, learning_rate)
     }
 
-    /// Re-estimates the running statistics of batch norm from weak views of `count` of `pixels`.
-    ///
-    /// # Errors
-    /// The user asked to stop, or the device runs out of memory.
-    pub fn recalibrate(
-        &self,
-        pixels: &Pixels,
-        views: &Views,
-        count: usize,
-        draw: impl Fn(u64) -> Draw,
-        context: &Context,
-    ) -> pipeline::error::Result<()> {
-        // Small batches: after 32 of them less than 4 % of the old statistics is left.
-        const BATCHES: usize = 32;
-        let count = count.min(pixels.count());
-        for number in 0..BATCHES.min(count) {
-            context.safe_point()?;
-            // Evenly spaced over the whole set, which may be sorted by class.
-            let batch: Vec<usize> =
-                (number..count).step_by(BATCHES).map(|i| i * pixels.count() / count).collect();
-            let images = views.batch(pixels, &batch, View::Weak, &draw(number as u64))?; // (B, H, W, channels)
-            images
-                .to_device(self.network.device())
-                .and_then(|images| self.network.forward(&images, Pass::TrainNoGrad))
-                .map_err(cannot_predict)?;
-        }
-        Ok(())
-    }
-
     /// Weights, running statistics and momenta, by name.
     ///
     /// # Errors
@@ -106,6 +77,35 @@ impl Learner {
             .collect();
         self.sgd.load_state(&momenta)
     }
+}
+
+/// Re-estimates the running statistics of `network`'s batch norm from weak views of `count` of `pixels`.
+///
+/// # Errors
+/// The user asked to stop, or the device runs out of memory.
+pub fn recalibrate(
+    network: &Network,
+    pixels: &Pixels,
+    views: &Views,
+    count: usize,
+    draw: impl Fn(u64) -> Draw,
+    context: &Context,
+) -> pipeline::error::Result<()> {
+    // Small batches: after 32 of them less than 4 % of the old statistics is left.
+    const BATCHES: usize = 32;
+    let count = count.min(pixels.count());
+    for number in 0..BATCHES.min(count) {
+        context.safe_point()?;
+        // Evenly spaced over the whole set, which may be sorted by class.
+        let batch: Vec<usize> =
+            (number..count).step_by(BATCHES).map(|i| i * pixels.count() / count).collect();
+        let images = views.batch(pixels, &batch, View::Weak, &draw(number as u64))?; // (B, H, W, channels)
+        images
+            .to_device(network.device())
+            .and_then(|images| network.forward(&images, Pass::TrainNoGrad))
+            .map_err(cannot_predict)?;
+    }
+    Ok(())
 }
 
 /// Class probabilities of `network` for all of `pixels`, row after row: (N, C).

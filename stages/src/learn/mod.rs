@@ -3,11 +3,13 @@
 //! A method comes in by the door of [`method`]; [`train`] is the stage and the only training loop around it. The other
 //! files are what methods are composed of: views of an epoch ([`one_view`]), the training set, the learner and its
 //! optimizer, losses by term ([`step_losses`]) and as functions ([`losses`], [`contrastive`]), MixUp, the Gaussian
-//! mixture, prototypes, the queue of keys, the confidence matrix, schedules, and metrics.
+//! mixture, prototypes, the queue of keys, the confidence matrix, schedules, metrics, and
+//! criteria that need no truth.
 
 pub mod confidence;
 pub mod contrastive;
 mod contrastive_rows;
+pub mod criteria;
 pub mod gaussian_mixture;
 #[cfg(test)]
 pub(crate) mod golden_tests;

@@ -18,9 +18,10 @@ pub struct Optimizer {
     pub final_learning_rate: f64,
     /// Epochs over which the rate follows its cosine, whatever the run's length \[I\].
     pub horizon: usize,
-    /// Most training images that an epoch sees; 0 for all, as in the paper. Of larger sets each epoch sees other images,
-    /// in turn, so that the length of a training does not depend on how many images there are.
-    pub epoch_images: usize,
+    /// Images that a network sees over the horizon, however many there are: smaller sets are gone through more often, and
+    /// of larger ones each epoch sees other images, in turn. 0 for whole passes, as in the paper: an epoch then sees
+    /// every image once.
+    pub budget: usize,
     /// Momentum \[I\].
     pub momentum: f64,
     /// Weight decay \[I\].
@@ -40,7 +41,7 @@ impl Default for Optimizer {
             learning_rate: 0.01,
             final_learning_rate: 1e-5,
             horizon: 800,
-            epoch_images: 0,
+            budget: 0,
             momentum: 0.9,
             weight_decay: 5e-4,
             recalibrate: 0,
@@ -72,6 +73,11 @@ impl Optimizer {
             }
         }
         Ok(())
+    }
+
+    /// Images that a network sees in an epoch; none where it sees every image once.
+    pub fn epoch_images(&self) -> Option<usize> {
+        (self.budget > 0).then(|| self.budget.div_ceil(self.horizon.max(1)))
     }
 
     /// The learning rate of `epoch`, which counts from 0 at the start of the schedule: for Co-Reg at the start of its

@@ -10,9 +10,10 @@ use pipeline::stage::{Context, Inputs, Machine, Resources, Stage};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::learner::{Learner, logits};
+use super::criteria::{self, HeldOut};
+use super::learner::{Learner, logits, recalibrate};
 use super::method::{Figure, Lesson, Material, Method, State, Step};
-use super::metrics::{accuracy, argmax_rows};
+use super::metrics::{accuracy, argmax_rows, share, softmax_rows};
 use super::optimizer::Optimizer;
 use super::schedule::turns;
 use super::step_losses::EpochLosses;
@@ -34,6 +35,8 @@ const AHEAD: usize = 2;
 const FIRST: [&str; 2] = ["learning_rate", "loss"];
 const TEST: &str = "accuracy_test";
 const TEST_TOGETHER: &str = "accuracy_test_both";
+/// Share of the test images on which all networks agree, where there are several.
+pub const AGREEMENT: &str = "agreement";
 
 /// The stage: one training by the method `M`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -179,8 +182,10 @@ impl<M: Method> Train<M> {
                 learner.network.load_state(&weights.clone().into_iter().collect())?;
             }
         }
-        let together = (M::NETWORKS.len() > 1).then_some(TEST_TOGETHER);
-        let columns = FIRST.into_iter().chain(M::FIGURES.iter().copied()).chain([TEST]).chain(together);
+        let several: &[&str] = if M::NETWORKS.len() > 1 { &[TEST_TOGETHER, AGREEMENT] } else { &[] };
+        let columns = (FIRST.into_iter().chain(M::FIGURES.iter().copied()).chain([TEST]))
+            .chain(several.iter().copied())
+            .chain(criteria::NAMES);
         let without_state = Training {
             stage: self,
             set,
@@ -238,7 +243,7 @@ impl<'a, M: Method> Training<'a, M> {
         // First of all, so that a loss that is no number is told with its step.
         let terms = losses.means(failed)?;
         let (draws, count) = (self.draws(network, "recalibrate"), self.stage.optimizer.recalibrate);
-        self.learners[network].recalibrate(&self.set.train, &self.views, count, draws, context)?;
+        recalibrate(&self.learners[network].network, &self.set.train, &self.views, count, draws, context)?;
         let mut figures = vec![(FIRST[0], Some(rate))];
         figures.extend(terms);
         figures.extend(M::figures(self, &lesson, network)?);
@@ -254,11 +259,25 @@ impl<'a, M: Method> Training<'a, M> {
         for logits in &logits {
             sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += logit);
         }
-        let together = (logits.len() > 1).then(|| (TEST_TOGETHER, test(&sum)));
+        let mut together: Vec<Figure> = Vec::new();
+        if logits.len() > 1 {
+            let predictions: Vec<Vec<u32>> = logits.iter().map(|of| argmax_rows(of, classes)).collect();
+            let agree = |i: usize| predictions.iter().all(|of| of[i] == predictions[0][i]);
+            together.push((TEST_TOGETHER, test(&sum)));
+            together.push((AGREEMENT, share((0..predictions[0].len()).map(agree))));
+        }
+        let mean: Vec<f32> = sum.iter().map(|logit| logit / logits.len() as f32).collect();
+        let held_out = HeldOut {
+            probs: &softmax_rows(&mean, classes),
+            weights: &self.set.test_weights,
+            annotated: &self.set.test_annotated,
+            classes,
+        };
+        together.extend(held_out.figures());
         let mut rows = Vec::new();
         for (network, mut figures) in figures.into_iter().enumerate() {
             figures.push((TEST, test(&logits[network])));
-            figures.extend(together);
+            figures.extend(together.iter().copied());
             check_finite(self.epoch, network, &figures)?;
             let values = figures.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
             let (epoch, network) = (self.epoch as u32 + 1, network as u8 + 1);
@@ -325,27 +344,27 @@ impl<'a, M: Method> Training<'a, M> {
         drawn
     }
 
-    /// Those of `samples` whose turn it is in this epoch, in random order: all of them, where the set has no more images
-    /// than an epoch sees. Else every image has its turn before any has another: an epoch is a piece of a random order
-    /// of the whole set, which is drawn anew when it was gone through.
+    /// Those of `samples` whose turn it is in this epoch, in random order; all of them, once, where the budget asks for whole
+    /// passes. Else every image has its turn before any has another: an epoch is a piece of a random order of the whole
+    /// set, which is drawn anew when it was gone through, and goes through a small set several times.
     pub fn in_turn(&self, network: usize, stream: &str, samples: &[usize]) -> Vec<usize> {
-        let (all, most) = (self.set.len(), self.stage.optimizer.epoch_images);
-        if most == 0 || all <= most {
+        let all = self.set.len();
+        let Some(most) = self.stage.optimizer.epoch_images().filter(|&most| most != all) else {
             return self.shuffled(stream, samples, samples.len());
-        }
-        let mut is_in_turn = vec![false; all];
-        let (mut order, mut drawn) = (Vec::new(), None);
+        };
+        let mut is_sample = vec![false; all];
+        samples.iter().for_each(|&sample| is_sample[sample] = true);
+        let everything: Vec<usize> = (0..all).collect();
+        let (mut order, mut drawn, mut in_turn) = (Vec::new(), None, Vec::new());
         // Over the epochs before as well, so that what one training left out the next begins with.
         for (round, place) in turns(self.epochs_before + self.epoch, most, all) {
             if drawn != Some(round) {
                 let name = format!("{}/turns{round}", M::NETWORKS[network]);
-                let everything: Vec<usize> = (0..all).collect();
                 (order, drawn) = (self.shuffled(&name, &everything, all), Some(round));
             }
-            is_in_turn[order[place]] = true;
+            in_turn.extend(order.get(place).copied().filter(|&sample| is_sample[sample]));
         }
-        let samples: Vec<usize> = samples.iter().copied().filter(|sample| is_in_turn[*sample]).collect();
-        self.shuffled(stream, &samples, samples.len())
+        in_turn
     }
 
     /// An error of network number `network` in this epoch.

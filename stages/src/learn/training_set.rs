@@ -66,6 +66,17 @@ pub fn decode(
     )
 }
 
+/// How much each class of the images of these rows is believed: (N, C), 0 for what is no candidate.
+fn weights_of(labels: &Labels, rows: &[usize], classes: usize) -> Vec<f32> {
+    let mut weights = vec![0f32; rows.len() * classes];
+    for (&row, weights) in rows.iter().zip(weights.chunks_mut(classes.max(1))) {
+        for (&class, &weight) in labels.candidates[row].iter().zip(&labels.weights[row]) {
+            weights[usize::from(class)] = weight;
+        }
+    }
+    weights
+}
+
 /// The images of a data set with their candidate labels.
 pub struct TrainingSet {
     /// Ids of the training images.
@@ -76,6 +87,9 @@ pub struct TrainingSet {
     pub test: Pixels,
     /// 1 for each candidate, row after row: (N, C).
     pub candidates: Vec<u8>,
+    /// How much each class is believed before any training, row after row: (N, C). Rows sum to 1; what is no candidate
+    /// has 0.
+    pub weights: Vec<f32>,
     /// Whether anybody annotated the image; where nobody did every class is a candidate.
     pub annotated: Vec<bool>,
     /// The annotators' averaged class probabilities, row after row: (N, C); none where there are no votes.
@@ -84,6 +98,10 @@ pub struct TrainingSet {
     pub classes: usize,
     /// The training images' true classes, where known; for measuring only.
     pub truth: Vec<Option<u32>>,
+    /// What [`weights`](Self::weights) says of the training images, of the test images: (N, C).
+    pub test_weights: Vec<f32>,
+    /// Whether anybody annotated the test image.
+    pub test_annotated: Vec<bool>,
     /// The test images' true classes, where known.
     pub test_truth: Vec<Option<u32>>,
 }
@@ -109,15 +127,16 @@ impl TrainingSet {
             return Err(Error::new("there is no training image").help("see the `download` settings"));
         }
         let classes = labels.names.classes.len();
-        let mut candidates = vec![0u8; train.len() * classes];
-        for (row, mask) in train.iter().zip(candidates.chunks_mut(classes)) {
-            for &class in &labels.candidates[*row] {
-                let cell = mask.get_mut(usize::from(class));
-                *cell.ok_or_else(|| {
-                    Error::new(format!("candidate {class} where there are {classes} classes"))
-                })? = 1;
-            }
+        if let Some(class) = labels.candidates.iter().flatten().find(|&&class| usize::from(class) >= classes)
+        {
+            return Err(Error::new(format!("candidate {class} where there are {classes} classes")));
         }
+        let weights = weights_of(labels, &train, classes);
+        let mut candidates = vec![0u8; train.len() * classes];
+        for (&row, mask) in train.iter().zip(candidates.chunks_mut(classes)) {
+            labels.candidates[row].iter().for_each(|&class| mask[usize::from(class)] = 1);
+        }
+        let annotated = |rows: &[usize]| rows.iter().map(|&row| labels.single[row].is_some()).collect();
         let truth = |rows: &[usize]| rows.iter().map(|&row| labels.truth[row].map(|l| l as u32)).collect();
         let form = (input.size, input.channels);
         let soft_labels =
@@ -125,8 +144,11 @@ impl TrainingSet {
         Ok(Self {
             ids: train.iter().map(|&row| images.index.ids[row].clone()).collect(),
             candidates,
+            weights,
             soft_labels,
-            annotated: train.iter().map(|&row| labels.single[row].is_some()).collect(),
+            annotated: annotated(&train),
+            test_weights: weights_of(labels, &test, classes),
+            test_annotated: annotated(&test),
             classes,
             truth: truth(&train),
             test_truth: truth(&test),
@@ -163,6 +185,16 @@ impl TrainingSet {
         let rows = samples.iter().flat_map(|&i| self.candidate_row(i));
         let masks: Vec<f32> = rows.map(|&y| f32::from(y)).collect();
         Tensor::from_vec(masks, (samples.len(), self.classes), device)
+    }
+
+    /// How much each class of the given samples is believed before any training: (B, C).
+    ///
+    /// # Errors
+    /// The device runs out of memory.
+    pub fn weight_rows(&self, samples: &[usize], device: &Device) -> candle_core::Result<Tensor> {
+        let row = |&i: &usize| &self.weights[i * self.classes..(i + 1) * self.classes];
+        let values: Vec<f32> = samples.iter().flat_map(row).copied().collect();
+        Tensor::from_vec(values, (samples.len(), self.classes), device)
     }
 
     /// Soft labels of the given samples: (B, C).

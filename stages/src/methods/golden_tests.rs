@@ -38,11 +38,14 @@ fn training_set(candidates: Vec<u8>, classes: usize) -> TrainingSet {
         ids: (0..count).map(|i| i.to_string()).collect(),
         train: none(),
         test: none(),
+        weights: candidates.iter().map(|&y| f32::from(y)).collect(),
         candidates,
         annotated: vec![true; count],
         soft_labels: None,
         classes,
         truth: vec![None; count],
+        test_weights: Vec::new(),
+        test_annotated: Vec::new(),
         test_truth: Vec::new(),
     }
 }

@@ -10,7 +10,7 @@ use super::{Wire, Wired};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::dataset::catalog::Schedule;
-use crate::learn::losses::{negative_entropy, partial_cross_entropy};
+use crate::learn::losses::{cross_entropy, negative_entropy, partial_cross_entropy};
 use crate::learn::method::{Method, Step};
 use crate::learn::one_view::{OneView, check_batch};
 use crate::learn::step_losses::StepLosses;
@@ -27,19 +27,31 @@ pub struct WarmUp {
     pub epochs: usize,
     /// Images a step \[I\].
     pub batch: usize,
+    /// What it learns of the candidates: which they are \[P\], or how much each is believed.
+    pub target: Target,
+}
+
+/// What warm-up learns of an image's candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// That the truth is among them: L_warm of method §4 \[P\].
+    Candidates,
+    /// Their weights, as soft labels: cross-entropy. Ours; see docs/experiments/weights.md.
+    Weights,
 }
 
 impl Default for WarmUp {
     fn default() -> Self {
-        Self { epochs: 50, batch: 512 }
+        Self { epochs: 50, batch: 512, target: Target::Candidates }
     }
 }
 
 impl Method for WarmUp {
     const NAME: &'static str = "warm-up";
     const TITLE: &'static str = "warm-up";
-    // 3: the networks are one student's; the history has the accuracy of both together.
-    const VERSION: u32 = 3;
+    // 4: it may learn weights.
+    const VERSION: u32 = 4;
     const NETWORKS: &'static [&'static str] = &["network1", "network2"];
     const FIGURES: &'static [&'static str] = &["loss_partial", "loss_negative_entropy"];
 
@@ -60,8 +72,11 @@ impl Method for WarmUp {
     }
 
     fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<OneView<'a>> {
-        let all: Vec<usize> = (0..training.set.len()).collect();
-        Ok(OneView::new(training, network, &all, training.stage.method.batch, View::Strong))
+        let samples = match training.stage.method.target {
+            Target::Candidates => (0..training.set.len()).collect(),
+            Target::Weights => training.set.annotated_samples(),
+        };
+        Ok(OneView::new(training, network, &samples, training.stage.method.batch, View::Strong))
     }
 
     fn step(
@@ -73,10 +88,19 @@ impl Method for WarmUp {
         let learner = &mut training.learners[step.network];
         let images = views.to_device(&training.device)?; // (B, H, W, channels)
         let logits = learner.network.forward(&images, Pass::Train)?.logits; // (B, C)
-        let candidates = training.set.candidate_masks(lesson.samples(step.number), &training.device)?;
+        let samples = lesson.samples(step.number);
         let mut losses = StepLosses::default();
-        losses.add("loss_partial", 1.0, partial_cross_entropy(&logits, &candidates)?)?;
-        losses.add("loss_negative_entropy", 1.0, negative_entropy(&logits)?)?;
+        match training.stage.method.target {
+            Target::Candidates => {
+                let candidates = training.set.candidate_masks(samples, &training.device)?;
+                losses.add("loss_partial", 1.0, partial_cross_entropy(&logits, &candidates)?)?;
+                losses.add("loss_negative_entropy", 1.0, negative_entropy(&logits)?)?;
+            }
+            Target::Weights => {
+                let weights = training.set.weight_rows(samples, &training.device)?;
+                losses.add("loss_partial", 1.0, cross_entropy(&logits, &weights)?)?;
+            }
+        }
         learner.step(losses.total()?, step.rate)?;
         Ok(losses)
     }

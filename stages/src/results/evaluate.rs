@@ -13,7 +13,7 @@ use super::student::logits_of_each;
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::{Images, Split};
 use crate::artifacts::training::Trained;
-use crate::learn::metrics::{accuracy, argmax_rows, macro_f1, share};
+use crate::learn::metrics::{accuracy, argmax_rows, macro_f1, macro_recall, share};
 use crate::learn::training_set::decode;
 use crate::runtime::device::Place;
 
@@ -25,8 +25,8 @@ impl Stage for Evaluate {
     type Inputs = (Images, Trained);
     type Output = Evaluation;
     const NAME: &'static str = "evaluate";
-    // 3: one student of any number of networks; what compares it with warm-up or with the annotators is elsewhere.
-    const VERSION: u32 = 3;
+    // 4: macro recall.
+    const VERSION: u32 = 4;
 
     fn resources(&self, machine: &Machine) -> Resources {
         Place::of(machine).resources()
@@ -63,6 +63,7 @@ impl Stage for Evaluate {
             add("accuracy_network1", accuracy(one.iter().copied(), &truth));
             add("accuracy_network2", accuracy(two.iter().copied(), &truth));
         }
+        add("macro_recall", macro_recall(&predictions, &truth, classes));
         add("macro_f1", macro_f1(&predictions, &truth, classes));
         if let [one, two] = &alone[..] {
             add("agreement", share(one.iter().zip(two).map(|(a, b)| a == b)));

@@ -138,10 +138,11 @@ fn tables_of_annotations() {
         names: names(),
     };
     artifact("votes", &votes, drop);
-    let candidates = (0..40).map(|n| (0..n % 3).collect()).collect();
+    let candidates: Vec<Vec<u16>> = (0..40).map(|n| (0..n % 3).collect()).collect();
     let labels = Labels {
         ids: ids(),
         splits,
+        weights: candidates.iter().map(|of| vec![0.5; of.len()]).collect(),
         candidates,
         single: vec![Some(1); 40],
         truth: vec![Some(2); 40],

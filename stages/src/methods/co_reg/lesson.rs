@@ -32,6 +32,13 @@ pub struct CoRegLesson<'a> {
     other: Tensor,
 }
 
+/// What predictions are rescaled by: 1 for every candidate, or its weight to the power of `belief`: (N, C).
+fn believed(set: &TrainingSet, belief: f64, device: &Device) -> candle_core::Result<Tensor> {
+    let power = |(&y, &weight): (&u8, &f32)| if y == 0 { 0.0 } else { f64::from(weight).powf(belief) as f32 };
+    let values: Vec<f32> = set.candidates.iter().zip(&set.weights).map(power).collect();
+    Tensor::from_vec(values, (set.len(), set.classes), device)
+}
+
 /// The views of one step, on the CPU.
 pub struct StepViews {
     weak: Tensor,
@@ -56,7 +63,7 @@ impl<'a> CoRegLesson<'a> {
         let unlabeled = shuffled("unlabeled", &division.unlabeled, steps * method.batch_unlabeled);
         let tensors = || -> candle_core::Result<(Tensor, Tensor)> {
             let matrix = |values: &[f32]| Tensor::from_slice(values, (set.len(), set.classes), &device);
-            let candidates = || set.candidate_masks(&(0..set.len()).collect::<Vec<_>>(), &device);
+            let candidates = || believed(set, method.belief, &device);
             // The paper rescales the prediction itself; the authors' code the aligned one (method §6).
             let other = match method.partner {
                 Partner::Rescaled => rescale(&matrix(&teacher.probs)?, &candidates()?)?,

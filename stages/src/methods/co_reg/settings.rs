@@ -40,6 +40,9 @@ pub struct CoReg {
     pub temperature: f64,
     /// What of the other network's prediction becomes p of a pseudo-label.
     pub partner: Partner,
+    /// How much the candidates' weights count where a prediction is rescaled to them: f_j is multiplied by the weight to
+    /// this power. 0 lets all candidates count alike \[P\].
+    pub belief: f64,
     /// Learn from the other network's labels \[P\]; false is the ablation "w/o Co-PL".
     pub co_pseudo_label: bool,
     /// Use the unlabeled split \[P\]; false is the ablation "w/o 𝒰".
@@ -62,6 +65,8 @@ pub struct CoReg {
     pub queue: usize,
     /// Momentum of the key networks \[P\].
     pub key_momentum: f64,
+    /// Momentum of the averaged networks that divide and teach in the place of the networks themselves; 0 for none \[P\].
+    pub teacher_momentum: f64,
     /// T″, temperature of the contrastive loss \[I\].
     pub contrast_temperature: f64,
     /// Which pairs attract each other \[P\]; `supervised` is the ablation "w/ SupCont".
@@ -78,6 +83,7 @@ impl Default for CoReg {
             weak_views: 2,
             temperature: 0.5,
             partner: Partner::Rescaled,
+            belief: 0.0,
             co_pseudo_label: true,
             use_unlabeled: true,
             mixup: 4.0,
@@ -89,6 +95,7 @@ impl Default for CoReg {
             prototype_temperature: 0.3,
             queue: 8192,
             key_momentum: 0.999,
+            teacher_momentum: 0.0,
             contrast_temperature: 0.07,
             positives: Positives::Noisy,
         }
@@ -128,6 +135,8 @@ impl CoReg {
         positive("prototype_temperature", self.prototype_temperature)?;
         positive("contrast_temperature", self.contrast_temperature)?;
         positive("divide.variance_floor", self.divide.variance_floor)?;
+        share("teacher_momentum", self.teacher_momentum)?;
+        share("belief", self.belief)?;
         share("prototype_momentum", self.prototype_momentum)?;
         share("key_momentum", self.key_momentum)?;
         share("divide.threshold", self.divide.threshold)?;

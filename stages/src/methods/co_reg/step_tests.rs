@@ -68,10 +68,13 @@ fn no_set() -> TrainingSet {
         train: none(),
         test: none(),
         candidates: Vec::new(),
+        weights: Vec::new(),
         annotated: Vec::new(),
         soft_labels: None,
         classes: 5,
         truth: nothing(),
+        test_weights: Vec::new(),
+        test_annotated: Vec::new(),
         test_truth: nothing(),
     }
 }
