@@ -144,7 +144,8 @@ struct ProgressState {
 const BETWEEN_EVENTS_MS: u64 = 50;
 
 impl Progress {
-    pub(crate) fn new(node: &str, listener: Arc<dyn Listener>) -> Self {
+    /// A progress that `listener` hears of under the name `node`.
+    pub fn new(node: &str, listener: Arc<dyn Listener>) -> Self {
         let state = ProgressState {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),

@@ -11,6 +11,7 @@ mod ablations;
 mod clean;
 mod console;
 mod plan;
+mod predict;
 mod record;
 mod run;
 mod show;
@@ -68,6 +69,8 @@ enum Command {
         #[command(flatten)]
         choice: ChoiceArgs,
     },
+    /// Say what a student takes images for.
+    Predict(predict::PredictArgs),
     /// Print a table: a stage of the view (`eurosat/label`) or any Parquet file.
     Show {
         /// `DATASET`, `DATASET/STAGE` or a file.
@@ -179,6 +182,7 @@ fn dispatch(Cli { artifacts, command }: Cli) -> Result<()> {
         Command::Ablations { seeds, variants, choice } => {
             ablations::ablations(choice.experiment()?, &artifacts, expanded(variants)?.as_deref(), seeds)
         }
+        Command::Predict(args) => predict::predict(args, &artifacts),
         Command::Show { what, rows } => show::show(&artifacts, &home::expand(&what)?, rows),
         Command::Clean(args) => clean::clean(&artifacts, &args),
         Command::Verify => clean::verify(&artifacts, &on_interrupt()?),

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod demo;
 pub mod download;
+pub mod images_alone;
 mod import;
 pub(crate) mod labels;
 mod layout;

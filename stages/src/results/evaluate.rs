@@ -9,7 +9,7 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::stage::{Context, Machine, Resources, Stage};
 use serde::{Deserialize, Serialize};
 
-use super::student::logits_of_each;
+use super::student::{StudentAtWork, sum};
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::{Images, Split};
 use crate::artifacts::training::Trained;
@@ -50,7 +50,7 @@ impl Stage for Evaluate {
         let truth: Vec<Option<u32>> = rows.iter().map(|&row| index.labels[row].map(|l| l as u32)).collect();
 
         let device = Place::of(context.machine()).device()?;
-        let logits = logits_of_each(student, &pixels, &device, context)?;
+        let logits = StudentAtWork::new(student, &device)?.logits(&pixels, context)?;
         let together = sum(&logits)?;
         let predicted = |logits: &Tensor| -> Result<Vec<u32>> { Ok(argmax_rows(&values(logits)?, classes)) };
         let predictions = predicted(&together)?;
@@ -90,12 +90,6 @@ impl Stage for Evaluate {
             confusion: cells.into_iter().map(|((t, p), n)| (name(t), name(p), n)).collect(),
         })
     }
-}
-
-/// The sum of the networks' logits: (N, C).
-fn sum(logits: &[Tensor]) -> Result<Tensor> {
-    let [first, rest @ ..] = logits else { return Err(Error::new("the student has no network")) };
-    rest.iter().try_fold(first.clone(), |sum, logits| sum + logits).or_fail(cannot)
 }
 
 fn cannot() -> Error {

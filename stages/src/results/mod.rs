@@ -2,5 +2,6 @@
 
 pub mod evaluate;
 pub mod inspect;
+pub mod predict;
 mod student;
 mod twins;

@@ -120,6 +120,16 @@ impl UserDataSet {
         set.validated(&self.images)
     }
 
+    /// The images alone, whose labels nobody asks for, and what is assumed of them.
+    ///
+    /// # Errors
+    /// A path that is not there or holds no image.
+    pub(super) fn without_labels(&self, classes: &Classes) -> Result<(UserImages, Vec<String>)> {
+        let list = ClassList { classes: classes.clone(), notes: Vec::new(), written: None, first: None };
+        let Described { source, notes, .. } = self.find_images(Some(list))?;
+        Ok((source, notes))
+    }
+
     fn find_images(&self, list: Option<ClassList>) -> Result<Described> {
         let both = list.iter().flat_map(|list| list.written.iter().chain([&list.classes]));
         let index = NameIndex::new(both.flat_map(|classes| &classes.names));

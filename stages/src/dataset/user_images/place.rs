@@ -35,6 +35,7 @@ pub(super) fn look(images: &Path, skip_unusable: bool, keep: &dyn Fn(&str) -> bo
     let name = images.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut tree = Tree::default();
     match kind(&name) {
+        Some(FileKind::Image) => tree.images.push(name),
         Some(FileKind::Tar) => tree.tars.push(name),
         Some(FileKind::Table | FileKind::Metadata) if !name.ends_with("csv") => tree.tables.push(name),
         _ => {
