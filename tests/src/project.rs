@@ -29,13 +29,23 @@ pub const CLIP: &str = "models/some/clip";
 pub const ROWS: [usize; 2] = [64, 32];
 
 /// All stages, in the order in which a run names them.
-pub const STAGES: [&str; 9] =
-    ["download", "clip", "embed", "annotate", "label", "statistics", "warm-up", "co-reg", "evaluate"];
+pub const STAGES: [&str; 10] = [
+    "download",
+    "clip",
+    "embed",
+    "annotate",
+    "label",
+    "statistics",
+    "warm-up",
+    "co-reg",
+    "evaluate",
+    "findings",
+];
 
 /// A small network and a short training in which every term of the loss is in force.
 const TINY: &str = "input.size=16 network.width=8 network.blocks=[1,1,1,1] network.embedding=16 \
                     warm-up.epochs=2 warm-up.batch=32 co-reg.epochs=3 co-reg.batch_partial=32 co-reg.batch_unlabeled=32 \
-                    co-reg.ramp=2 co-reg.regularise_after=1 co-reg.queue=128 download.limit_train=0";
+                    co-reg.ramp=2 co-reg.regularise_after=1 co-reg.queue=128 download.limit_train=0 optimizer.budget=0";
 
 /// Few, so that the tiny CLIP, whose weights are random, does not vote for every class.
 pub const TEMPLATES: [&str; 3] = ["a photo of a {}.", "{}", "the {} of a cat"];

@@ -56,7 +56,7 @@ fn damage_is_found_set_aside_and_made_good() {
 fn a_setting_of_co_reg_runs_co_reg_and_what_follows() {
     let project = Project::after_a_run();
     project.run().set("co-reg.lambda_proto=0").ok();
-    assert_eq!(project.ran(), ["co-reg", "evaluate"]);
+    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings"]);
     assert_eq!(project.hub.take_log(), []);
 }
 
@@ -64,7 +64,7 @@ fn a_setting_of_co_reg_runs_co_reg_and_what_follows() {
 fn a_setting_of_warm_up_leaves_the_annotation_alone() {
     let project = Project::after_a_run();
     project.run().set("seed=1").ok();
-    assert_eq!(project.ran(), ["warm-up", "co-reg", "evaluate"]);
+    assert_eq!(project.ran(), ["warm-up", "co-reg", "evaluate", "findings"]);
 }
 
 #[test]
@@ -86,7 +86,10 @@ fn other_prompts_never_embed_again() {
     let labels = project.bytes("label/labels.parquet");
     let prompts = project.file("others.txt", "a cat of a {}\nnot a {}\nthe photo: {}!");
     project.run().set(&format!("annotate.prompts={prompts}")).ok();
-    assert_eq!(project.ran(), ["annotate", "label", "statistics", "warm-up", "co-reg", "evaluate"]);
+    assert_eq!(
+        project.ran(),
+        ["annotate", "label", "statistics", "warm-up", "co-reg", "evaluate", "findings"]
+    );
     assert_ne!(project.bytes("label/labels.parquet"), labels);
     assert_eq!(project.hub.take_log(), []);
 }
@@ -237,7 +240,7 @@ fn clean_keeps_what_the_newest_run_used() {
     project.run().set("co-reg.lambda_proto=0").ok();
     assert_eq!(project.ran(), NOTHING);
     project.run().ok();
-    assert_eq!(project.ran(), ["co-reg", "evaluate"]);
+    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings"]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn entry(project: &Project, file: &str) -> serde_json::Value {
 }
 
 /// All Parquet files below the view, with their columns.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 15] = [
     ("annotate/votes.parquet", "id: Utf8, split: Utf8, votes: List(UInt16), mean_probs: List(Float32)"),
     (
         "co-reg/history.parquet",
@@ -29,7 +29,8 @@ const TABLES: [(&str, &str); 14] = [
          loss_contrastive: Float64, size_partial: Float64, size_unlabeled: Float64, mean_w: Float64, \
          purity: Float64, purity_partial: Float64, purity_unlabeled: Float64, \
          pseudo_label_accuracy_partial: Float64, pseudo_label_accuracy_unlabeled: Float64, \
-         accuracy_test: Float64, accuracy_test_both: Float64",
+         accuracy_test: Float64, accuracy_test_both: Float64, agreement: Float64, within_candidates: Float64, \
+         believed: Float64, decisiveness: Float64, balance: Float64, density: Float64",
     ),
     (
         "co-reg/pseudo_labels.parquet",
@@ -43,7 +44,11 @@ const TABLES: [(&str, &str); 14] = [
     ("evaluate/confusion.parquet", "label: Utf8, prediction: Utf8, images: UInt64"),
     ("evaluate/metrics.parquet", "metric: Utf8, value: Float64"),
     ("evaluate/predictions.parquet", "id: Utf8, label: Int32, prediction: UInt16, probs: List(Float32)"),
-    ("label/labels.parquet", "id: Utf8, split: Utf8, candidates: List(UInt16), single: UInt16, label: Int32"),
+    ("findings/findings.parquet", "kind: Utf8, finding: Utf8, advice: Utf8"),
+    (
+        "label/labels.parquet",
+        "id: Utf8, split: Utf8, candidates: List(UInt16), weights: List(Float32), single: UInt16, label: Int32",
+    ),
     (
         "statistics/classes.parquet",
         "class: Utf8, split: Utf8, images: Float64, candidate_in: UInt64, single_label_of: UInt64, \
@@ -62,7 +67,8 @@ const TABLES: [(&str, &str); 14] = [
     (
         "warm-up/history.parquet",
         "epoch: UInt32, network: UInt8, learning_rate: Float64, loss: Float64, loss_partial: Float64, \
-         loss_negative_entropy: Float64, accuracy_test: Float64, accuracy_test_both: Float64",
+         loss_negative_entropy: Float64, accuracy_test: Float64, accuracy_test_both: Float64, agreement: Float64, within_candidates: Float64, \
+         believed: Float64, decisiveness: Float64, balance: Float64, density: Float64",
     ),
 ];
 

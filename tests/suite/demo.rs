@@ -44,7 +44,7 @@ fn the_demo_is_drawn_whole_balanced_and_with_its_truth() {
 
 /// Few images, few epochs, every term of the loss.
 const TINY: &str = "download.limit_train=200 download.limit_test=100 warm-up.epochs=1 co-reg.epochs=2 \
-                    co-reg.regularise_after=1 distill.epochs=1 optimizer.recalibrate=0";
+                    co-reg.regularise_after=1 distill.epochs=1 optimizer.recalibrate=0 optimizer.budget=0";
 
 #[test]
 fn a_run_ends_with_what_a_person_wants_to_know_and_the_next_one_is_instant() {

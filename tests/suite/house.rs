@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The rooms from the top floor down, each with those that it may import from.
 const ROOMS: [(&str, &[&str]); 13] = [
-    ("cli", &["experiment", "methods", "learn", "dataset", "artifacts", "runtime"]),
+    ("cli", &["experiment", "methods", "results", "learn", "dataset", "artifacts", "runtime"]),
     (
         "experiment",
         &["methods", "results", "annotation", "learn", "dataset", "artifacts", "network", "runtime"],

@@ -16,7 +16,10 @@ fn run(project: &Project, labels: &str) -> Coreg {
 fn no_clip_is_asked_and_the_candidates_are_as_noisy_as_was_said() {
     let project = Project::new();
     let run = run(&project, "synthetic q=0 eta=1").ok();
-    assert_eq!(project.ran(), ["download", "label", "statistics", "warm-up", "co-reg", "evaluate"]);
+    assert_eq!(
+        project.ran(),
+        ["download", "label", "statistics", "warm-up", "co-reg", "evaluate", "findings"]
+    );
     let asked: Vec<Asked> = project.hub.take_log();
     assert!(!asked.iter().any(|request| request.path.contains("some/clip")), "{asked:?}");
     let labels = project.table("label/labels.parquet");
@@ -37,7 +40,7 @@ fn another_q_is_another_result_and_the_same_one_is_cached() {
     run(&project, "synthetic q=0.5 eta=0.2").ok();
     assert_eq!(project.ran(), Vec::<String>::new());
     run(&project, "synthetic q=0.4 eta=0.2").ok();
-    assert_eq!(project.ran(), ["label", "statistics", "warm-up", "co-reg", "evaluate"]);
+    assert_eq!(project.ran(), ["label", "statistics", "warm-up", "co-reg", "evaluate", "findings"]);
 }
 
 #[test]

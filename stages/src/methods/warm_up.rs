@@ -37,7 +37,7 @@ pub struct WarmUp {
 pub enum Target {
     /// That the truth is among them: L_warm of method §4 \[P\].
     Candidates,
-    /// Their weights, as soft labels: cross-entropy. Ours; see docs/experiments/weights.md.
+    /// Their weights, as soft labels: cross-entropy. Ours; see docs/experiments/README.md.
     Weights,
 }
 
