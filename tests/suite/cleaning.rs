@@ -33,7 +33,7 @@ fn clean_lists_what_it_frees_and_keeps_what_newest_runs_use_and_all_run_records(
     project.is_whole();
     project.run().set("co-reg.lambda_proto=0").ok();
     assert_eq!(project.ran(), [] as [String; 0]);
-    assert!(clean(&["--all"]).contains("freed 9 results"));
+    assert!(clean(&["--all"]).contains("freed 10 results"));
     assert!(!project.view("label").is_symlink(), "a link to nothing is left");
     assert_eq!(records(), before + 1);
     for wrong in [&["--older-than", "soon"][..], &["--keep-under", "much"], &["--damaged", "--all"]] {
@@ -63,5 +63,6 @@ fn clean_takes_checkpoints_and_damaged_results_when_they_are_meant() {
         "{told}"
     );
     project.run().ok();
-    assert_eq!(project.ran(), ["evaluate", "findings"]);
+    // The same bytes, so that what follows stays.
+    assert_eq!(project.ran(), ["evaluate"]);
 }

@@ -71,7 +71,7 @@ fn a_run_ends_with_what_a_person_wants_to_know_and_the_next_one_is_instant() {
     assert!(!plan.contains("runs"), "{plan}");
     let second = command(&["run"]);
     assert_eq!(second.stdout, first.stdout);
-    assert!(second.stderr.contains("10 stages cached"), "{}", second.stderr);
+    assert!(second.stderr.contains("11 stages cached"), "{}", second.stderr);
 }
 
 #[test]
@@ -84,7 +84,11 @@ fn the_ablations_run_on_the_demo() {
     for variant in ["Co-Reg", "w/o Co-PL", "w/ SupCont", "w/o proto", "w/o unlabeled"] {
         assert!(table.contains(&format!("| {variant} | ")), "{table}");
     }
-    assert_eq!(read(&view(&project, "ablations.parquet")).num_rows(), 5 * 4);
+    assert_eq!(
+        read(&view(&project, "ablations.parquet")).num_rows(),
+        5 * (4 + 1 + 6),
+        "four accuracies, macro recall, six criteria"
+    );
 }
 
 #[test]

@@ -90,10 +90,22 @@ fn a_word_for_the_budget_says_what_it_means_and_a_wrong_one_is_named() {
     let project = Project::new();
     let error = project.run().args(["--budget", "huge"]).output();
     error.helpful_error(&["there is no budget `huge`", "large", "medium", "small"]);
-    let plan = project.on_shapes(project.coreg(), &["explain", "warm-up", "--budget", "small"]).ok();
-    assert!(plan.stdout.contains("75000"), "{}", plan.stdout);
-    let plan = project.on_shapes(project.coreg(), &["explain", "warm-up", "--budget", "1234"]).ok();
-    assert!(plan.stdout.contains("1234"), "{}", plan.stdout);
+    let settings = |budget: &str, set: &str| {
+        let choice = Choice {
+            data_set: "eurosat".to_owned(),
+            profile: "quick".to_owned(),
+            budget: (!budget.is_empty()).then(|| budget.to_owned()),
+            set: vec![set.to_owned()],
+            ..Choice::default()
+        };
+        let settings = Experiment::new(&choice, Place::Cpu).unwrap().settings;
+        (settings.optimizer.budget, settings.download.limit_train)
+    };
+    assert_eq!(settings("", ""), (150_000, 5_000));
+    assert_eq!(settings("small", ""), (75_000, 5_000));
+    assert_eq!(settings("large", ""), (600_000, 0), "of all images");
+    assert_eq!(settings("1234", "download.limit_train=7"), (1234, 7));
+    assert_eq!(settings("large", "optimizer.budget=0"), (0, 0), "what is set in full has the last word");
 }
 
 #[test]

@@ -41,7 +41,9 @@ pub(super) fn ablations(
 ) -> Result<()> {
     let branches = experiment.variants(variants, seeds)?;
     let (experiments, store) = claimed(&mut experiment, &branches, artifacts)?;
-    let report = execute(&experiment, &experiments.graph, &store, artifacts, &[])?;
+    // Not what is to be warned of: a single run says that.
+    let wanted: Vec<String> = experiments.branches.iter().flat_map(wanted).collect();
+    let report = execute(&experiment, &experiments.graph, &store, artifacts, &wanted)?;
     let mut rows: Vec<Row> = Vec::new();
     for (branch, nodes) in branches.iter().zip(&experiments.branches) {
         let figures = (branch.settings.seed, figures(nodes, &report, &store)?);
@@ -60,6 +62,12 @@ pub(super) fn ablations(
     save(&rows, &path)?;
     out!("each seed by itself is in {}", path.display());
     Ok(())
+}
+
+/// The nodes that a branch is compared by.
+fn wanted(nodes: &BranchNodes) -> Vec<String> {
+    let trainings = nodes.baselines.iter().chain(&nodes.before).map(|training| training.node.clone());
+    trainings.chain([nodes.statistics.clone(), nodes.evaluation.clone()]).collect()
 }
 
 /// The figures of a branch; what it does not have is absent.

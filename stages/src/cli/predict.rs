@@ -75,7 +75,7 @@ pub(super) fn predict(args: PredictArgs, artifacts: &Path) -> Result<()> {
         let context = Context::new(machine(place), progress, cancel.clone(), PathBuf::new());
         // Of several places each id must say which it is of.
         let prefix = if several { format!("{}/", images.display()) } else { String::new() };
-        all.each(&context, &mut |ids, encoded| {
+        all.each(&context, |ids, encoded| {
             let probs = predictor.probs(&encoded, |i| format!("image `{}`", ids[i]), &context)?;
             predictions.extend(ids.iter().zip(probs.chunks(student.classes.len())).map(|(id, probs)| {
                 Prediction { id: format!("{prefix}{id}"), class: largest(probs), probs: probs.to_vec() }

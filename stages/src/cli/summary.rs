@@ -108,7 +108,12 @@ fn votes(experiment: &Experiment, clips: usize, statistics: &Statistics) -> Resu
     let count = |split| statistics.get("images", split).unwrap_or(0.0);
     let (title, classes) = (&data_set.title, data_set.classes.names.len());
     let [train, test] = [Split::Train, Split::Test].map(count);
-    out!("\n{title}: {train} training and {test} test images, {classes} classes\n");
+    out!("\n{title}: {train} training and {test} test images, {classes} classes");
+    let limit = settings.download.limit_train;
+    if limit > 0 && train == limit as f64 {
+        out!("  of more there may be, download.limit_train={limit} are taken; BUDGET=large takes all");
+    }
+    out!("");
     let annotators = statistics.annotators.iter().filter(|a| a.split == Split::Train).count();
     match settings.labels {
         LabelSource::Clip if clips == 1 => {

@@ -47,7 +47,7 @@ impl ImagesAlone {
     pub fn each(
         &self,
         context: &Context,
-        take: &mut dyn FnMut(&[String], Vec<Vec<u8>>) -> Result<()>,
+        mut take: impl FnMut(&[String], Vec<Vec<u8>>) -> Result<()>,
     ) -> Result<()> {
         let source = self.source.open(&self.classes)?;
         let ids = source.list(context)?.ids;

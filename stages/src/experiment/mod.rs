@@ -151,8 +151,7 @@ impl Experiment {
             ))
             .help("leave it out"));
         }
-        let mut notes = std::mem::take(&mut data_set.notes);
-        notes.extend(limited(&settings, choice));
+        let notes = std::mem::take(&mut data_set.notes);
         Ok(Self { data_set, settings, place, notes, claimant: choice.claimant() })
     }
 
@@ -328,18 +327,6 @@ impl Experiment {
             architecture: self.architecture(),
         }
     }
-}
-
-/// Says that a limit which the user did not ask for may leave training images out.
-fn limited(settings: &Settings, Choice { profile, set, .. }: &Choice) -> Option<String> {
-    let limit = settings.download.limit_train;
-    let asked = set.iter().any(|set| set.contains("download.limit_train"));
-    (limit > 0 && !asked).then(|| {
-        format!(
-            "at most {limit} training images take part, as profile {profile} has it; BUDGET=large or \
-             SET=download.limit_train=0 takes all"
-        )
-    })
 }
 
 /// Every stage that an experiment can have, so that it can be rebuilt from its serialised form.
