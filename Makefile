@@ -24,13 +24,14 @@ choice  = --artifacts "$(ARTIFACTS)" $(if $(IMAGES),$(own),--dataset "$(DATASET)
           --device "$(DEVICE)" $(if $(METHOD),--method "$(METHOD)") $(if $(CLASSES),--classes "$(CLASSES)") \
           $(if $(CLIP),--clip "$(CLIP)") $(if $(VOTES),--votes "$(VOTES)") $(if $(LABELS),--labels "$(LABELS)") $(if $(BUDGET),--budget "$(BUDGET)") $(if $(SET),--set "$(SET)")
 
-.PHONY: pipeline plan explain ablations show verify clean-cache build test test-fast check bench demo-clip help
+.PHONY: pipeline predict plan explain ablations show verify clean-cache build test test-fast check bench demo-clip help
 
 help:
 	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [METHOD=co-reg|rc|cc|distill|warm-up] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [BUDGET=small|medium|large] [DEVICE=cpu|cuda|auto]'
 	@echo 'make pipeline IMAGES=folder [CLASSES=classes.txt] [NAME=mine]   images of your own'
 	@echo 'make pipeline VOTES=votes.parquet [LABELS=clip+votes]           votes of other models, or of people'
 	@echo 'make pipeline ONLY=download                                     one stage and what it needs'
+	@echo 'make predict IMAGES=photos [STUDENT=demo] [OUTPUT=predictions.csv]   what a student takes images for'
 	@echo 'make plan            what would run, and why'
 	@echo 'make explain STAGE=label'
 	@echo 'make ablations [SEEDS=3] [VARIANTS=file.toml]'
@@ -49,6 +50,9 @@ plan: build
 
 explain: build
 	@"$(COREG)" explain "$(STAGE)" $(choice)
+
+predict: build
+	@"$(COREG)" predict --artifacts "$(ARTIFACTS)" "$(if $(STUDENT),$(STUDENT),$(DATASET))" "$(IMAGES)" $(if $(OUTPUT),--output "$(OUTPUT)")
 
 ablations: build
 	@"$(COREG)" ablations $(choice) --seeds "$(SEEDS)" $(if $(VARIANTS),--variants "$(VARIANTS)")

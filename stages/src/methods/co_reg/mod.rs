@@ -46,13 +46,12 @@ use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::{SampleDivision, SampleLabels, Trained};
 use crate::dataset::catalog::Schedule;
-use crate::learn::learner::{predict, recalibrate};
+use crate::learn::learner::predict;
 use crate::learn::method::{Figure, Method, Step};
 use crate::learn::metrics::{argmax_rows, share};
 use crate::learn::step_losses::StepLosses;
 use crate::learn::train::Training;
 use crate::methods::warm_up::WarmUp;
-use crate::network::Network;
 use crate::vision::View;
 use divide::{Division, divide};
 use lesson::{CoRegLesson, StepViews};
@@ -165,9 +164,6 @@ fn learn(training: &mut Training<'_, CoReg>, step: Step, batch: &Batch) -> Compu
     training.learners[me].step(losses.total()?, step.rate)?; // §9
     let state = &mut training.state;
     state.networks[me].key.ema_from(&training.learners[me].network, method.key_momentum)?; // §8
-    if let Some(average) = &mut state.networks[me].average {
-        average.ema_from(&training.learners[me].network, method.teacher_momentum)?;
-    }
     let of_partial = targets.labels.narrow(0, 0, batch.partial)?;
     state.prototypes.update(&targets.embeddings, &of_partial, method.prototype_momentum)?; // §7
     state.networks[me].pseudo_labels.push(targets.labels);
@@ -197,21 +193,12 @@ fn stream_name(me: usize, epoch: usize, purpose: &str) -> String {
     format!("{}/{}/epoch{epoch}/{purpose}", CoReg::NAME, CoReg::NETWORKS[me])
 }
 
-/// Who teaches in the name of network number `me`: the network, or its average over the past steps.
-fn teacher<'t>(training: &'t Training<'_, CoReg>, me: usize) -> &'t Network {
-    training.state.networks[me].average.as_ref().unwrap_or(&training.learners[me].network)
-}
-
 /// Divides the training set by the predictions of network number `me` (method §5).
 fn divide_by(training: &mut Training<'_, CoReg>, me: usize, context: &Context) -> Result<Division> {
     let (set, method) = (training.set, &training.stage.method);
     let draws = training.draws(me, "divide");
-    if let Some(average) = &training.state.networks[me].average {
-        let (draws, count) =
-            (training.draws(me, "recalibrate average"), training.stage.optimizer.recalibrate);
-        recalibrate(average, &set.train, &training.views, count, draws, context)?;
-    }
-    let probs = predict(teacher(training, me), &set.train, &training.views, View::Weak, draws, context)
+    let network = &training.learners[me].network;
+    let probs = predict(network, &set.train, &training.views, View::Weak, draws, context)
         .map_err(|error| training.in_epoch(me, error))?;
     let losses = &mut training.state.networks[me].losses;
     let mut division = divide(probs, set.annotation(), set.classes, losses, &method.divide);

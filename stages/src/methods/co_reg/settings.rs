@@ -65,8 +65,6 @@ pub struct CoReg {
     pub queue: usize,
     /// Momentum of the key networks \[P\].
     pub key_momentum: f64,
-    /// Momentum of the averaged networks that divide and teach in the place of the networks themselves; 0 for none \[P\].
-    pub teacher_momentum: f64,
     /// T″, temperature of the contrastive loss \[I\].
     pub contrast_temperature: f64,
     /// Which pairs attract each other \[P\]; `supervised` is the ablation "w/ SupCont".
@@ -95,7 +93,6 @@ impl Default for CoReg {
             prototype_temperature: 0.3,
             queue: 8192,
             key_momentum: 0.999,
-            teacher_momentum: 0.0,
             contrast_temperature: 0.07,
             positives: Positives::Noisy,
         }
@@ -135,7 +132,6 @@ impl CoReg {
         positive("prototype_temperature", self.prototype_temperature)?;
         positive("contrast_temperature", self.contrast_temperature)?;
         positive("divide.variance_floor", self.divide.variance_floor)?;
-        share("teacher_momentum", self.teacher_momentum)?;
         share("belief", self.belief)?;
         share("prototype_momentum", self.prototype_momentum)?;
         share("key_momentum", self.key_momentum)?;

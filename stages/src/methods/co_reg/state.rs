@@ -24,8 +24,6 @@ pub struct CoRegState {
 pub(super) struct NetworkState {
     /// Its momentum copy (method §8); each epoch starts it anew.
     pub(super) key: Network,
-    /// Its average over the past steps, where the method has averaged networks teach.
-    pub(super) average: Option<Network>,
     /// Its past keys.
     pub(super) queue: KeyQueue,
     /// Its division losses of the last epochs.
@@ -43,9 +41,6 @@ impl CoRegState {
         let network = |n: usize| -> Result<NetworkState> {
             Ok(NetworkState {
                 key: training.learners[n].network.copy_of().or_fail(cannot)?,
-                average: (method.teacher_momentum > 0.0)
-                    .then(|| training.learners[n].network.copy_of().or_fail(cannot))
-                    .transpose()?,
                 queue: KeyQueue::new(method.queue, width, device).or_fail(cannot)?,
                 losses: LossHistory::default(),
                 division: Division::default(),
@@ -61,7 +56,6 @@ impl CoRegState {
 const NETWORKS: [&str; 2] = ["network1", "network2"];
 const PROTOTYPES: &str = "prototypes";
 const W: &str = "w";
-const AVERAGE: &str = "average";
 
 impl State for CoRegState {
     fn tensors(&self) -> Result<Tensors> {
@@ -89,10 +83,6 @@ impl State for NetworkState {
                 .or_fail(|| Error::new("cannot copy the losses"))
         };
         let mut tensors = self.queue.tensors()?;
-        if let Some(average) = &self.average {
-            let average = average.state().or_fail(|| Error::new("cannot copy the average"))?;
-            tensors.extend(join([(AVERAGE, average.into_iter().collect())]));
-        }
         tensors.insert(W.to_owned(), tensor(&self.division.w)?);
         for (i, losses) in self.losses.0.iter().enumerate() {
             tensors.insert(losses_of(i), tensor(losses)?);
@@ -107,9 +97,6 @@ impl State for NetworkState {
             tensor.flatten_all().and_then(|tensor| tensor.to_vec1()).or_fail(cannot)
         };
         self.queue.restore(tensors)?;
-        if let Some(average) = &self.average {
-            average.load_state(&part(tensors, AVERAGE).into_iter().collect())?;
-        }
         self.division.w = values(W)?;
         let kept = (0..).map(losses_of).take_while(|name| tensors.contains_key(name));
         self.losses.0 = kept.map(|name| values(&name)).collect::<Result<_>>()?;

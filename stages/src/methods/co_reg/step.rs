@@ -8,7 +8,7 @@ use pipeline::random;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 
-use super::{CoReg, stream_name, teacher};
+use super::{CoReg, stream_name};
 use crate::learn::contrastive::contrastive_loss;
 use crate::learn::key_queue::Labelled;
 use crate::learn::losses::{cross_entropy, kl_divergence, mean_squared_error, prototype_logits};
@@ -63,7 +63,7 @@ pub(super) fn pseudo_label(training: &Training<'_, CoReg>, step: Step, batch: &B
         let mut mean = mean_of_views(&probs.narrow(0, k * p, k * u)?, k)?;
         if method.co_pseudo_label {
             let views = batch.weak.narrow(0, k * p, k * u)?;
-            let logits = teacher(training, 1 - me).forward(&views, Pass::Eval)?.logits;
+            let logits = training.learners[1 - me].network.forward(&views, Pass::Eval)?.logits;
             mean = ((mean + mean_of_views(&softmax(&logits, D::Minus1)?, k)?)? * 0.5)?;
         }
         unlabeled = Some(sharpen(&mean, method.temperature)?.detach());
