@@ -76,11 +76,15 @@ fn cannot() -> Error {
     Error::new("cannot compare test images with training images")
 }
 
-/// An image without its mean, of unit length; none where it shows nothing.
+/// An image without the means of its channels, of unit length; none where it shows nothing.
 fn unit(pixels: &[u8]) -> Option<Vec<f32>> {
     let count = pixels.len() as f32;
-    let mean = pixels.iter().map(|&p| f32::from(p)).sum::<f32>() / count;
-    let centred: Vec<f32> = pixels.iter().map(|&p| f32::from(p) - mean).collect();
+    // Of each channel by itself: what has a colour and nothing else shows nothing.
+    let mean = |channel: usize| {
+        pixels.iter().skip(channel).step_by(3).map(|&p| f32::from(p)).sum::<f32>() * 3.0 / count
+    };
+    let means = [mean(0), mean(1), mean(2)];
+    let centred: Vec<f32> = pixels.iter().enumerate().map(|(i, &p)| f32::from(p) - means[i % 3]).collect();
     let length = centred.iter().map(|p| p * p).sum::<f32>().sqrt();
     (length / count.sqrt() >= FLAT).then(|| centred.into_iter().map(|p| p / length).collect())
 }
@@ -100,5 +104,6 @@ mod tests {
         let mirrored: Vec<u8> = image.iter().rev().copied().collect();
         assert!(cosine(&one, &unit(&mirrored).unwrap()) < SIMILAR);
         assert!(unit(&[128; 768]).is_none());
+        assert!(unit(&[20, 60, 200].repeat(256)).is_none(), "a colour");
     }
 }
