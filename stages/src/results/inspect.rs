@@ -94,7 +94,7 @@ fn vanished(labels: &Labels, evaluation: &Evaluation) -> Vec<Finding> {
                     given[class],
                     percent(believed[class])
                 ),
-                "try SET=\"label.refine=prior\", another wording of the class, or other templates (SET=\"annotate.prompts=…\")",
+                "SET=\"label.refine=prior\", another wording of the class, or other templates (SET=\"annotate.prompts=…\")",
             )
         })
         .collect()
