@@ -24,18 +24,22 @@ choice  = --artifacts "$(ARTIFACTS)" $(if $(IMAGES),$(own),--dataset "$(DATASET)
           --device "$(DEVICE)" $(if $(METHOD),--method "$(METHOD)") $(if $(CLASSES),--classes "$(CLASSES)") \
           $(if $(CLIP),--clip "$(CLIP)") $(if $(VOTES),--votes "$(VOTES)") $(if $(LABELS),--labels "$(LABELS)") $(if $(BUDGET),--budget "$(BUDGET)") $(if $(SET),--set "$(SET)")
 
-.PHONY: pipeline predict plan explain ablations show verify clean-cache build test test-fast check bench demo-clip help
+.PHONY: pipeline predict export export-labels plan explain ablations runs compare-runs show verify clean-cache build test test-fast check bench demo-clip help
 
 help:
-	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [METHOD=co-reg|rc|cc|distill|warm-up] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [BUDGET=small|medium|large] [DEVICE=cpu|cuda|auto]'
+	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [METHOD=co-reg|rc|cc|distill|warm-up] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [BUDGET=small|medium|large] [DEVICE=cpu|cuda|auto] [OPEN=1]'
 	@echo 'make pipeline IMAGES=folder [CLASSES=classes.txt] [NAME=mine]   images of your own'
 	@echo 'make pipeline VOTES=votes.parquet [LABELS=clip+votes]           votes of other models, or of people'
 	@echo 'make pipeline ONLY=download                                     one stage and what it needs'
 	@echo 'make predict IMAGES=photos [STUDENT=demo] [OUTPUT=predictions.csv]   what a student takes images for'
+	@echo 'make export [STUDENT=demo] [FORMAT=folder|onnx|safetensors] [OUTPUT=folder]      a student for other programs'
+	@echo 'make export-labels [DATASET=demo] [FORMAT=csv|jsonl|imagefolder|coco|label-studio] [OUTPUT=path]'
+	@echo 'make runs            which runs are kept'
+	@echo 'make compare-runs RUNS="demo~1 demo"                            two or more runs side by side'
 	@echo 'make plan            what would run, and why'
 	@echo 'make explain STAGE=label'
 	@echo 'make ablations [SEEDS=3] [VARIANTS=file.toml]'
-	@echo 'make show [DATASET=demo] [STAGE=label]'
+	@echo 'make show [DATASET=demo] [STAGE=label] [ID=image]'
 	@echo 'make verify          read every kept result and check it'
 	@echo 'make clean-cache [OLDER_THAN=30d] [KEEP_UNDER=10GB] [DRY_RUN=1]    remove results that no newest run uses'
 	@echo 'make bench [WORK=step|clip|augment|epoch|memory|all] [BATCH=64] [REPEATS=5] [THREADS=2] [DEVICE=cpu|cuda]'
@@ -43,7 +47,7 @@ help:
 	@echo 'make test | test-fast | check'
 
 pipeline: build
-	@"$(COREG)" run $(choice) $(if $(ONLY),--only "$(ONLY)")
+	@"$(COREG)" run $(choice) $(if $(ONLY),--only "$(ONLY)") $(if $(OPEN),--open)
 
 plan: build
 	@"$(COREG)" plan $(choice) $(if $(ONLY),--only "$(ONLY)")
@@ -54,11 +58,23 @@ explain: build
 predict: build
 	@"$(COREG)" predict --artifacts "$(ARTIFACTS)" "$(if $(STUDENT),$(STUDENT),$(DATASET))" "$(IMAGES)" $(if $(OUTPUT),--output "$(OUTPUT)")
 
+export: build
+	@"$(COREG)" export --artifacts "$(ARTIFACTS)" "$(if $(STUDENT),$(STUDENT),$(DATASET))" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUTPUT),--output "$(OUTPUT)")
+
+export-labels: build
+	@"$(COREG)" export --artifacts "$(ARTIFACTS)" labels "$(if $(filter command,$(origin NAME)),$(NAME),$(DATASET))" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUTPUT),--output "$(OUTPUT)")
+
+runs: build
+	@"$(COREG)" runs --artifacts "$(ARTIFACTS)"
+
+compare-runs: build
+	@"$(COREG)" diff --artifacts "$(ARTIFACTS)" $(RUNS)
+
 ablations: build
 	@"$(COREG)" ablations $(choice) --seeds "$(SEEDS)" $(if $(VARIANTS),--variants "$(VARIANTS)")
 
 show: build
-	@"$(COREG)" show --artifacts "$(ARTIFACTS)" "$(if $(filter command,$(origin NAME)),$(NAME),$(DATASET))$(if $(STAGE),/$(STAGE))"
+	@"$(COREG)" show --artifacts "$(ARTIFACTS)" "$(if $(filter command,$(origin NAME)),$(NAME),$(DATASET))$(if $(STAGE),/$(STAGE))" $(if $(ID),--id "$(ID)")
 
 verify: build
 	@"$(COREG)" verify --artifacts "$(ARTIFACTS)"

@@ -16,3 +16,7 @@ pub trait Artifact: Sized + Send + Sync + 'static {
     /// Reads the value back from `folder`.
     fn load(folder: &Path) -> Result<Self>;
 }
+
+/// An artifact that reads a part of the folder of another: a stage that needs that part alone takes it as its input with
+/// [`Handle::part`](crate::graph::Handle::part).
+pub trait PartOf<Whole: Artifact>: Artifact {}

@@ -12,6 +12,7 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::{Dfs, EdgeRef, Reversed};
 
+use crate::artifact::{Artifact, PartOf};
 use crate::error::{Error, OrFail, Result};
 use crate::node::Node;
 use crate::stage::{Inputs, Stage};
@@ -103,6 +104,14 @@ impl<T> fmt::Debug for Handle<T> {
 impl<T> Handle<T> {
     pub(crate) fn link(self) -> Link {
         self.link
+    }
+
+    /// The same node, of which no more is read than the part `P`.
+    pub fn part<P: PartOf<T>>(self) -> Handle<P>
+    where
+        T: Artifact,
+    {
+        Handle { link: self.link, makes: PhantomData }
     }
 }
 

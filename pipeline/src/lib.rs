@@ -81,6 +81,7 @@ pub mod graph;
 pub mod key;
 pub mod machine;
 pub mod node;
+mod peak_memory;
 pub mod pieces;
 pub mod random;
 mod reads;

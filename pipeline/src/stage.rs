@@ -25,7 +25,8 @@ use crate::store::EarlierResults;
 /// One step of a pipeline. Its serialised form is all that another process needs to run it on the same inputs;
 /// [`key`](Stage::key), [`NAME`](Stage::NAME) and [`VERSION`](Stage::VERSION) are part of what its output is kept under.
 pub trait Stage: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// A tuple of artifact types, `()`, `(A,)`, `(A, B)`, up to six; or `Vec<A>` for any number of one type.
+    /// A tuple of artifact types, `()`, `(A,)`, `(A, B)`, up to six; `Vec<A>` for any number of one type; or six and a
+    /// `Vec` of a seventh.
     type Inputs: Inputs;
     /// What the stage makes.
     type Output: Artifact;
@@ -206,6 +207,25 @@ impl<A: Artifact> Inputs for Vec<A> {
 
     fn load(folders: &[PathBuf]) -> Result<Self::Loaded> {
         folders.iter().map(|folder| Ok(Arc::new(A::load(folder)?))).collect()
+    }
+}
+
+/// Six, and any number of a seventh.
+#[allow(non_snake_case)]
+impl<A: Artifact, B: Artifact, C: Artifact, D: Artifact, E: Artifact, F: Artifact, More: Artifact> Inputs
+    for (A, B, C, D, E, F, Vec<More>)
+{
+    type Loaded = (Arc<A>, Arc<B>, Arc<C>, Arc<D>, Arc<E>, Arc<F>, Vec<Arc<More>>);
+    type Handles = (Handle<A>, Handle<B>, Handle<C>, Handle<D>, Handle<E>, Handle<F>, Vec<Handle<More>>);
+
+    fn links((a, b, c, d, e, f, more): Self::Handles) -> Vec<Link> {
+        let six = <(A, B, C, D, E, F)>::links((a, b, c, d, e, f));
+        six.into_iter().chain(Vec::<More>::links(more)).collect()
+    }
+
+    fn load(folders: &[PathBuf]) -> Result<Self::Loaded> {
+        let (a, b, c, d, e, f) = <(A, B, C, D, E, F)>::load(folders)?;
+        Ok((a, b, c, d, e, f, Vec::<More>::load(&folders[folders.len().min(6)..])?))
     }
 }
 

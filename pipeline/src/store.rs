@@ -27,7 +27,7 @@ pub(crate) use disk::{DISK_FULL, fail, sync_folder};
 pub(crate) use earlier_results::EarlierResults;
 pub use object::FileEntry;
 pub use record::{Made, Record, Twins};
-pub use slot::Slot;
+pub use slot::{Slot, Spent};
 
 use crate::artifact::Artifact;
 use crate::cancel::Cancel;

@@ -29,7 +29,7 @@ pub const CLIP: &str = "models/some/clip";
 pub const ROWS: [usize; 2] = [64, 32];
 
 /// All stages, in the order in which a run names them.
-pub const STAGES: [&str; 10] = [
+pub const STAGES: [&str; 11] = [
     "download",
     "clip",
     "embed",
@@ -40,6 +40,7 @@ pub const STAGES: [&str; 10] = [
     "co-reg",
     "evaluate",
     "findings",
+    "report",
 ];
 
 /// A small network and a short training in which every term of the loss is in force.

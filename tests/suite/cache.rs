@@ -16,7 +16,7 @@ fn a_second_run_does_nothing_and_asks_nobody() {
     assert_eq!(project.ran(), NOTHING);
     assert_eq!(project.nodes_that("cached"), STAGES);
     assert_eq!(project.hub.take_log(), []);
-    assert!(second.stderr.contains("10 stages cached"), "{}", second.stderr);
+    assert!(second.stderr.contains("11 stages cached"), "{}", second.stderr);
     assert_eq!(project.artifact_bytes(), before);
 }
 
@@ -56,7 +56,7 @@ fn damage_is_found_set_aside_and_made_good() {
 fn a_setting_of_co_reg_runs_co_reg_and_what_follows() {
     let project = Project::after_a_run();
     project.run().set("co-reg.lambda_proto=0").ok();
-    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings"]);
+    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings", "report"]);
     assert_eq!(project.hub.take_log(), []);
 }
 
@@ -64,20 +64,20 @@ fn a_setting_of_co_reg_runs_co_reg_and_what_follows() {
 fn a_setting_of_warm_up_leaves_the_annotation_alone() {
     let project = Project::after_a_run();
     project.run().set("seed=1").ok();
-    assert_eq!(project.ran(), ["warm-up", "co-reg", "evaluate", "findings"]);
+    assert_eq!(project.ran(), ["warm-up", "co-reg", "evaluate", "findings", "report"]);
 }
 
 #[test]
 fn a_plain_student_to_compare_with_changes_nothing_else() {
     let project = Project::after_a_run();
     let run = project.run().set("baselines=[\"distill\"] distill.epochs=2").ok();
-    assert_eq!(project.ran(), ["distill"]);
+    assert_eq!(project.ran(), ["distill", "report"]);
     let line = run.stdout.lines().find(|line| line.contains("a plain student of that average, 2 epochs"));
     assert!(line.is_some_and(|line| line.ends_with(" %")), "{}", run.stdout);
     assert!(project.view("distill/student.safetensors").exists());
     assert!(project.view("distill/history.parquet").exists());
     project.run().set("baselines=[\"distill\"] distill.epochs=3").ok();
-    assert_eq!(project.ran(), ["distill"]);
+    assert_eq!(project.ran(), ["distill", "report"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn other_prompts_never_embed_again() {
     project.run().set(&format!("annotate.prompts={prompts}")).ok();
     assert_eq!(
         project.ran(),
-        ["annotate", "label", "statistics", "warm-up", "co-reg", "evaluate", "findings"]
+        ["annotate", "label", "statistics", "warm-up", "co-reg", "evaluate", "findings", "report"]
     );
     assert_ne!(project.bytes("label/labels.parquet"), labels);
     assert_eq!(project.hub.take_log(), []);
@@ -99,7 +99,7 @@ fn prompts_are_their_templates_wherever_they_are_written() {
     let project = Project::after_a_run();
     let spread = project.file("spread.txt", &format!("\n  {}  \n\n", TEMPLATES.join("\r\n\n")));
     project.run().set(&format!("annotate.prompts={spread}")).ok();
-    assert_eq!(project.ran(), NOTHING);
+    assert_eq!(project.ran(), ["report"], "it says how the setting is written");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_upstream_run_that_gives_the_same_labels_stops_there() {
     let capitals = TEMPLATES.map(|template| template.to_uppercase()).join("\n");
     let prompts = project.file("capitals.txt", &capitals);
     project.run().set(&format!("annotate.prompts={prompts}")).ok();
-    assert_eq!(project.ran(), ["annotate", "label", "statistics"]);
+    assert_eq!(project.ran(), ["annotate", "label", "statistics", "report"]);
     assert_eq!(project.bytes("label/labels.parquet"), labels);
 }
 
@@ -118,7 +118,7 @@ fn an_upstream_run_that_gives_the_same_labels_stops_there() {
 fn a_setting_that_the_rule_does_not_look_at_stops_at_the_labels() {
     let project = Project::after_a_run();
     project.run().set("label.ratio=0.7").ok();
-    assert_eq!(project.ran(), ["label"]);
+    assert_eq!(project.ran(), ["label", "report"]);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_folder_of_artifacts_can_be_moved() {
     fs::rename(project.path("artifacts"), project.path("elsewhere")).unwrap();
     assert_eq!(project.artifact_bytes_in("elsewhere"), before);
     let second = project.run_into("elsewhere").ok();
-    assert!(second.stderr.contains("10 stages cached"), "{}", second.stderr);
+    assert!(second.stderr.contains("11 stages cached"), "{}", second.stderr);
 }
 
 #[test]
@@ -233,14 +233,14 @@ fn clean_keeps_what_the_newest_run_used() {
     let project = Project::after_a_run();
     project.run().set("co-reg.lambda_proto=0").ok();
     let would = project.coreg().args(["clean", "--dry-run"]).ok().stdout;
-    assert!(would.contains("would free 3 results"), "{would}");
+    assert!(would.contains("would free 4 results"), "{would}");
     let freed = project.coreg().args(["clean"]).ok().stdout;
-    assert!(freed.contains("freed 3 results"), "{freed}");
+    assert!(freed.contains("freed 4 results"), "{freed}");
     project.is_whole();
     project.run().set("co-reg.lambda_proto=0").ok();
     assert_eq!(project.ran(), NOTHING);
     project.run().ok();
-    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings"]);
+    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings", "report"]);
 }
 
 #[test]

@@ -15,25 +15,25 @@ fn clean_lists_what_it_frees_and_keeps_what_newest_runs_use_and_all_run_records(
     assert!(clean(&["--older-than", "1d", "--dry-run"]).starts_with("would free 0 results, 0 B; "));
     let told = clean(&["--older-than", "0s", "--dry-run"]);
     let lines: Vec<&str> = told.lines().collect();
-    assert_eq!(lines.len(), 4, "{told}");
-    for (line, stage) in lines.iter().zip(["co-reg", "evaluate", "findings"]) {
+    assert_eq!(lines.len(), 5, "{told}");
+    for (line, stage) in lines.iter().zip(["co-reg", "evaluate", "findings", "report"]) {
         assert!(told.contains(&format!("{stage:<12} result       used just now")), "{told}");
         assert!(line.contains(" kB ") || line.contains(" MB ") || line.contains(" B "), "{line}");
     }
-    assert!(lines[3].starts_with("would free 3 results, ") && lines[3].ends_with(" stay"), "{told}");
+    assert!(lines[4].starts_with("would free 4 results, ") && lines[4].ends_with(" stay"), "{told}");
     // They are used by nobody, and so go; what is in use stays, though it is more than was asked for.
     let told = clean(&["--keep-under", "1kB", "--dry-run"]);
     assert!(
-        told.contains("would free 3 results") && told.contains("more than 1.0 kB: newest runs use"),
+        told.contains("would free 4 results") && told.contains("more than 1.0 kB: newest runs use"),
         "{told}"
     );
     assert!(clean(&["--keep-under", "1GB"]).starts_with("freed 0 results"));
     assert_eq!(project.artifact_bytes(), kept);
-    assert!(clean(&["--keep-under", "1kB"]).contains("freed 3 results"));
+    assert!(clean(&["--keep-under", "1kB"]).contains("freed 4 results"));
     project.is_whole();
     project.run().set("co-reg.lambda_proto=0").ok();
     assert_eq!(project.ran(), [] as [String; 0]);
-    assert!(clean(&["--all"]).contains("freed 10 results"));
+    assert!(clean(&["--all"]).contains("freed 11 results"));
     assert!(!project.view("label").is_symlink(), "a link to nothing is left");
     assert_eq!(records(), before + 1);
     for wrong in [&["--older-than", "soon"][..], &["--keep-under", "much"], &["--damaged", "--all"]] {

@@ -144,5 +144,5 @@ fn a_disk_that_fills_up_during_training_costs_no_finished_stage() {
     fs::remove_file(filler).unwrap();
     project.is_whole();
     project.run().ok();
-    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings"]);
+    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings", "report"]);
 }

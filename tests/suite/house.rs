@@ -9,14 +9,29 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// The rooms from the top floor down, each with those that it may import from.
-const ROOMS: [(&str, &[&str]); 13] = [
-    ("cli", &["experiment", "methods", "results", "learn", "dataset", "artifacts", "runtime"]),
+const ROOMS: [(&str, &[&str]); 15] = [
+    (
+        "cli",
+        &["experiment", "methods", "results", "report", "export", "learn", "dataset", "artifacts", "runtime"],
+    ),
     (
         "experiment",
-        &["methods", "results", "annotation", "learn", "dataset", "artifacts", "network", "runtime"],
+        &[
+            "methods",
+            "results",
+            "report",
+            "annotation",
+            "learn",
+            "dataset",
+            "artifacts",
+            "network",
+            "runtime",
+        ],
     ),
     ("methods", &["learn", "dataset", "artifacts", "network", "vision", "runtime"]),
     ("results", &["learn", "artifacts", "network", "vision", "runtime"]),
+    ("report", &["learn", "artifacts", "vision"]),
+    ("export", &["artifacts", "network", "vision", "runtime"]),
     ("annotation", &["learn", "dataset", "hub", "artifacts", "clip", "vision", "runtime"]),
     ("learn", &["artifacts", "network", "vision", "runtime"]),
     ("dataset", &["hub", "artifacts", "clip", "vision", "runtime"]),

@@ -14,7 +14,11 @@ fn each_method_goes_from_the_same_labels_to_an_evaluated_student() {
     let project = Project::after_a_run();
     for method in ONE_NETWORK {
         let run = project.run().args(["--method", method]).set(SHORT).ok();
-        assert_eq!(project.ran(), [method, "evaluate", "findings"], "up to the labels nothing changes");
+        assert_eq!(
+            project.ran(),
+            [method, "evaluate", "findings", "report"],
+            "up to the labels nothing changes"
+        );
         let history = project.table(&format!("{method}/history.parquet"));
         assert_eq!(column::<Float64Array>(&history, "accuracy_test").len(), 3, "{method}");
         let last = column::<Float64Array>(&history, "accuracy_test").value(2);
@@ -54,14 +58,14 @@ fn a_constant_of_one_method_runs_that_method_alone() {
     project.run().args(["--method", "rc"]).set(SHORT).set("cc.epochs=4 co-reg.epochs=2").ok();
     assert_eq!(project.ran(), [] as [&str; 0]);
     project.run().args(["--method", "rc"]).set(SHORT).set("rc.post_step=true").ok();
-    assert_eq!(project.ran(), ["rc", "evaluate", "findings"]);
+    assert_eq!(project.ran(), ["rc", "evaluate", "findings", "report"]);
 }
 
 #[test]
 fn warm_up_is_a_method_and_the_first_half_of_co_reg() {
     let project = Project::after_a_run();
     project.run().args(["--method", "warm-up"]).ok();
-    assert_eq!(project.ran(), ["evaluate", "findings"], "its training is Co-Reg's own warm-up");
+    assert_eq!(project.ran(), ["evaluate", "findings", "report"], "its training is Co-Reg's own warm-up");
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn a_loss_that_is_no_number_stops_the_stage_and_the_last_good_checkpoint_stays()
     assert!(!again.stderr.contains("co-reg       epoch 1,"), "{}", again.stderr);
     assert_eq!(checkpoint(&project), good);
     run(&project, "").ok();
-    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings"]);
+    assert_eq!(project.ran(), ["co-reg", "evaluate", "findings", "report"]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn no_clip_is_asked_and_the_candidates_are_as_noisy_as_was_said() {
     let run = run(&project, "synthetic q=0 eta=1").ok();
     assert_eq!(
         project.ran(),
-        ["download", "label", "statistics", "warm-up", "co-reg", "evaluate", "findings"]
+        ["download", "label", "statistics", "warm-up", "co-reg", "evaluate", "findings", "report"]
     );
     let asked: Vec<Asked> = project.hub.take_log();
     assert!(!asked.iter().any(|request| request.path.contains("some/clip")), "{asked:?}");
@@ -40,7 +40,7 @@ fn another_q_is_another_result_and_the_same_one_is_cached() {
     run(&project, "synthetic q=0.5 eta=0.2").ok();
     assert_eq!(project.ran(), Vec::<String>::new());
     run(&project, "synthetic q=0.4 eta=0.2").ok();
-    assert_eq!(project.ran(), ["label", "statistics", "warm-up", "co-reg", "evaluate", "findings"]);
+    assert_eq!(project.ran(), ["label", "statistics", "warm-up", "co-reg", "evaluate", "findings", "report"]);
 }
 
 #[test]

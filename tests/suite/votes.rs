@@ -58,7 +58,17 @@ fn votes_of_others_train_a_student_and_no_clip_is_asked() {
     let ran = run(&project).ok();
     assert_eq!(
         project.ran(),
-        ["download", "annotate", "label", "statistics", "warm-up", "co-reg", "evaluate", "findings"]
+        [
+            "download",
+            "annotate",
+            "label",
+            "statistics",
+            "warm-up",
+            "co-reg",
+            "evaluate",
+            "findings",
+            "report"
+        ]
     );
     assert!(!project.hub.take_log().iter().any(|asked| asked.path.contains("some/clip")));
     assert!(

@@ -12,8 +12,9 @@ use crate::event::{Event, Listener, Progress};
 use crate::fingerprint::Manifest;
 use crate::graph::Graph;
 use crate::machine::Machine;
+use crate::peak_memory::PeakMemory;
 use crate::stage::{Cancel, Context};
-use crate::store::{DISK_FULL, Damage, Incident, Lookup, Record, Slot, Store};
+use crate::store::{DISK_FULL, Damage, Incident, Lookup, Record, Slot, Spent, Store};
 
 /// All that a thread needs to make one node's result.
 pub(super) struct Work<'a> {
@@ -62,7 +63,7 @@ impl Work<'_> {
         };
         let fingerprint = slot.fingerprint().to_string();
         self.listener.on(&Event::Started { node: self.name.to_owned(), fingerprint, why });
-        let begun = Instant::now();
+        let (begun, memory) = (Instant::now(), PeakMemory::watch());
         let progress = Progress::new(self.name, Arc::clone(&self.listener));
         let mut context =
             Context::new(self.machine.clone(), progress, self.cancel.clone(), slot.checkpoint());
@@ -76,10 +77,11 @@ impl Work<'_> {
                 };
             }
         }
-        self.commit(slot, begun, context.taken_over.into_inner())
+        let (time, memory) = (begun.elapsed(), memory.end());
+        self.commit(slot, Spent { time, memory, taken_over: context.taken_over.into_inner() })
     }
 
-    fn commit(&self, slot: Slot<'_>, begun: Instant, taken_over: u64) -> Result<Message> {
+    fn commit(&self, slot: Slot<'_>, spent: Spent) -> Result<Message> {
         let files = self.graph.node(self.node).files();
         for (reads, file) in files.iter().zip(&self.manifest.files) {
             if self.store.digest_outside(reads)? != file.digest {
@@ -88,11 +90,7 @@ impl Work<'_> {
                     .help("run again; nothing was kept under the old content"));
             }
         }
-        let took = begun.elapsed();
-        Ok(Message::Kept(
-            slot.commit(took, taken_over, &self.machine).map_err(explain_full_disk)?,
-            Some(took),
-        ))
+        Ok(Message::Kept(slot.commit(spent, &self.machine).map_err(explain_full_disk)?, Some(spent.time)))
     }
 
     /// Withdraws the input that, as the error says, no longer holds; none if it says no such thing.

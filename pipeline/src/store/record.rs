@@ -34,6 +34,9 @@ pub struct Made {
     pub host: String,
     /// How long the stage ran, in seconds.
     pub seconds: f64,
+    /// The most memory that the process held while the stage ran, in bytes; 0 where it is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memory: u64,
     /// How many of the things it consists of were not made in that time but taken over: from earlier results, or
     /// from before an interruption.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -125,6 +128,7 @@ mod tests {
                 at: "2026-01-01T00:00:00Z".into(),
                 host: "here".into(),
                 seconds: 0.1,
+                memory: 0,
                 taken_over: 0,
                 machine: MachineLabels::new(),
             },
@@ -146,6 +150,7 @@ mod tests {
                 at: "2026-01-01T00:00:00Z".into(),
                 host: "here".into(),
                 seconds: 0.1,
+                memory: 0,
                 taken_over: 7,
                 machine: [("device".to_owned(), "cpu".to_owned())].into(),
             },
@@ -179,6 +184,7 @@ mod tests {
                     at: "2026-01-01T00:00:00Z".into(),
                     host: "here".into(),
                     seconds: 0.1,
+                    memory: 0,
                     taken_over: 0,
                     machine: [("device".to_owned(), device.to_owned())].into(),
                 },

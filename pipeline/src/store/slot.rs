@@ -28,6 +28,17 @@ pub struct Slot<'store> {
     _in_use: InUse,
 }
 
+/// What making a result took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// How long.
+    pub time: Duration,
+    /// The most memory that the process held meanwhile, in bytes; 0 where it is not known.
+    pub memory: u64,
+    /// How much of the result was not made anew.
+    pub taken_over: u64,
+}
+
 impl<'store> Slot<'store> {
     pub(crate) fn new(store: &'store Store, manifest: Manifest, lock: Lock) -> Result<Self> {
         let folder = store.session()?.free_path();
@@ -51,12 +62,12 @@ impl<'store> Slot<'store> {
         self.store.checkpoint(&self.fingerprint)
     }
 
-    /// Keeps what was written to the folder as the result. `made_in` is how long that took, `taken_over` how much of
-    /// it was not made anew, `machine` what it was made on (see [`Made`]).
+    /// Keeps what was written to the folder as the result. `spent` is what that took, `machine` what it
+    /// was made on (see [`Made`]).
     ///
     /// # Errors
     /// Anything but plain files and folders; a store that cannot be written.
-    pub fn commit(self, made_in: Duration, taken_over: u64, machine: &Machine) -> Result<Record> {
+    pub fn commit(self, spent: Spent, machine: &Machine) -> Result<Record> {
         let files = object::list(&self.folder)?;
         let digest = object::digest(&files);
         object::freeze(&self.folder)?;
@@ -70,8 +81,9 @@ impl<'store> Slot<'store> {
                     .unwrap_or_default()
                     .to_string(),
                 host: host(),
-                seconds: (made_in.as_secs_f64() * 1e3).round() / 1e3,
-                taken_over,
+                seconds: (spent.time.as_secs_f64() * 1e3).round() / 1e3,
+                memory: spent.memory,
+                taken_over: spent.taken_over,
                 machine: machine.labels().clone(),
             },
         };

@@ -221,7 +221,7 @@ fn an_artifact_with_a_symbolic_link_is_refused() {
     let lookup = store.lookup(&manifest, &project.cancel, &mut |_| {}).unwrap();
     let pipeline::store::Lookup::Miss(slot) = lookup else { panic!("the store is empty") };
     std::os::unix::fs::symlink("/etc/hostname", slot.folder().join("link")).unwrap();
-    let error = slot.commit(std::time::Duration::ZERO, 0, &Machine::default()).unwrap_err().to_string();
+    let error = slot.commit(pipeline::store::Spent::default(), &Machine::default()).unwrap_err().to_string();
     assert!(error.contains("plain files and folders only"), "{error}");
     assert!(files_below(&project.root().join("objects")).is_empty());
     assert!(files_below(&project.root().join("results")).is_empty());

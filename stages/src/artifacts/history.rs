@@ -57,6 +57,11 @@ impl History {
         }
     }
 
+    /// Whether the folder of an artifact holds a history.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(FILE).is_file()
+    }
+
     /// How many epochs there were.
     pub fn epochs(&self) -> usize {
         self.rows.last().map_or(0, |row| row.epoch as usize)

@@ -9,6 +9,7 @@ pub mod findings;
 pub mod history;
 pub mod images;
 pub mod model;
+pub mod page;
 pub mod statistics;
 pub mod student;
 pub(crate) mod table;

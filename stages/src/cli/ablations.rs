@@ -6,6 +6,8 @@ use pipeline::error::{Error, OrFail, Result};
 use pipeline::schedule::RunReport;
 use pipeline::store::Store;
 
+use super::diff::{page_of_branches, write_page};
+use super::record::RecordedBranch;
 use super::run::{claimed, execute};
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::history::History;
@@ -43,7 +45,8 @@ pub(super) fn ablations(
     let (experiments, store) = claimed(&mut experiment, &branches, artifacts)?;
     // Not what is to be warned of: a single run says that.
     let wanted: Vec<String> = experiments.branches.iter().flat_map(wanted).collect();
-    let report = execute(&experiment, &experiments.graph, &store, artifacts, &wanted)?;
+    let recorded = RecordedBranch::all(&experiment, &branches, &experiments)?;
+    let report = execute(&experiment, &recorded, &experiments.graph, &store, artifacts, &wanted)?;
     let mut rows: Vec<Row> = Vec::new();
     for (branch, nodes) in branches.iter().zip(&experiments.branches) {
         let figures = (branch.settings.seed, figures(nodes, &report, &store)?);
@@ -61,6 +64,9 @@ pub(super) fn ablations(
     let path = path.with_extension("parquet");
     save(&rows, &path)?;
     out!("each seed by itself is in {}", path.display());
+    let path = path.with_extension("html");
+    write_page(&page_of_branches(&experiment, &recorded, &report, &store)?, &path)?;
+    out!("the variants side by side, with their curves, are in {}", path.display());
     Ok(())
 }
 

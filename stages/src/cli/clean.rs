@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn results_of_another_kind_of_machine_are_counted_and_those_of_this_one_are_not() {
         use pipeline::fingerprint::Manifest;
-        use pipeline::store::Lookup;
+        use pipeline::store::{Lookup, Spent};
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("store")).unwrap();
         let other = Machine::default().label("device", "abacus").label("instructions", "beads");
@@ -223,7 +223,7 @@ mod tests {
             let Lookup::Miss(slot) = store.lookup(&manifest, &Cancel::default(), &mut |_| ()).unwrap() else {
                 unreachable!("nothing is kept yet")
             };
-            slot.commit(Duration::ZERO, 0, made_on).unwrap();
+            slot.commit(Spent::default(), made_on).unwrap();
         }
         let told = made_elsewhere(&store).unwrap();
         assert_eq!(told, ["2 results are from another kind of machine (device abacus, instructions beads)"]);

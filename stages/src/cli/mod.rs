@@ -10,10 +10,15 @@ macro_rules! out {
 mod ablations;
 mod clean;
 mod console;
+mod diff;
+mod export;
+mod export_labels;
+mod find_student;
 mod plan;
 mod predict;
 mod record;
 mod run;
+mod runs;
 mod show;
 mod summary;
 
@@ -71,14 +76,14 @@ enum Command {
     },
     /// Say what a student takes images for.
     Predict(predict::PredictArgs),
+    /// Write a student as a folder that stands alone, with an ONNX file; or, with `labels`, the labels of a data set.
+    Export(ExportArgs),
     /// Print a table: a stage of the view (`eurosat/label`) or any Parquet file.
-    Show {
-        /// `DATASET`, `DATASET/STAGE` or a file.
-        what: PathBuf,
-        /// Most rows of each table.
-        #[arg(long, default_value_t = 10)]
-        rows: usize,
-    },
+    Show(show::ShowArgs),
+    /// List the runs that are kept.
+    Runs(runs::RunsArgs),
+    /// Put two or more runs side by side: settings, figures, curves, and images whose prediction changed.
+    Diff(diff::DiffArgs),
     /// Remove results that no data set's newest run uses.
     Clean(clean::CleanArgs),
     /// Read every kept result and check it against its digest.
@@ -92,6 +97,24 @@ struct RunArgs {
     /// Only these stages and what they need.
     #[arg(long = "only", value_name = "STAGE")]
     targets: Vec<String>,
+    /// Open the report when it is there.
+    #[arg(long)]
+    open: bool,
+}
+
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct ExportArgs {
+    #[command(subcommand)]
+    what: Option<ExportWhat>,
+    #[command(flatten)]
+    student: Option<export::StudentArgs>,
+}
+
+#[derive(Subcommand)]
+enum ExportWhat {
+    /// Write the labels of a data set for other tools, the doubtful ones first.
+    Labels(export_labels::LabelsArgs),
 }
 
 #[derive(Args)]
@@ -176,14 +199,30 @@ pub fn main() -> ExitCode {
 fn dispatch(Cli { artifacts, command }: Cli) -> Result<()> {
     let artifacts = home::expand(&artifacts)?;
     match command {
-        Command::Run(RunArgs { choice, targets }) => run::run(choice.experiment()?, &artifacts, &targets),
-        Command::Plan(RunArgs { choice, targets }) => plan::plan(choice.experiment()?, &artifacts, &targets),
+        Command::Run(RunArgs { choice, targets, open }) => {
+            run::run(choice.experiment()?, &artifacts, &targets, open)
+        }
+        Command::Plan(RunArgs { choice, targets, .. }) => {
+            plan::plan(choice.experiment()?, &artifacts, &targets)
+        }
         Command::Explain { stage, choice } => plan::explain(choice.experiment()?, &artifacts, &stage),
         Command::Ablations { seeds, variants, choice } => {
             ablations::ablations(choice.experiment()?, &artifacts, expanded(variants)?.as_deref(), seeds)
         }
         Command::Predict(args) => predict::predict(args, &artifacts),
-        Command::Show { what, rows } => show::show(&artifacts, &home::expand(&what)?, rows),
+        Command::Export(ExportArgs { what: Some(ExportWhat::Labels(args)), .. }) => {
+            export_labels::labels(args, &artifacts)
+        }
+        Command::Export(ExportArgs { student, .. }) => {
+            let missing = || {
+                Error::new("no student is named")
+                    .help("write `coreg export demo`, or `coreg export labels demo`")
+            };
+            export::student(student.ok_or_else(missing)?, &artifacts)
+        }
+        Command::Show(args) => show::show(args, &artifacts),
+        Command::Runs(args) => runs::runs(args, &artifacts),
+        Command::Diff(args) => diff::diff(args, &artifacts),
         Command::Clean(args) => clean::clean(&artifacts, &args),
         Command::Verify => clean::verify(&artifacts, &on_interrupt()?),
     }

@@ -1,6 +1,6 @@
 //! `coreg predict`: what a student says of images.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use pipeline::stage::Context;
 use serde_json::json;
 
 use super::console::Console;
+use super::find_student::find_student;
 use super::on_interrupt;
 use crate::artifacts::student::Student;
 use crate::artifacts::table::Table;
@@ -57,7 +58,7 @@ pub(super) fn predict(args: PredictArgs, artifacts: &Path) -> Result<()> {
     let PredictArgs { student, images, output, network, skip_unreadable, device } = args;
     let format = output.as_deref().map(Format::of).transpose()?;
     let place = Place::choose(&device, |note| eprintln!("{note}"))?;
-    let student = Student::load(&find(&home::expand(&student)?, artifacts)?)?;
+    let student = Student::load(&find_student(&home::expand(&student)?, artifacts)?)?;
     let predictor = Predictor::new(&student, network, &place.device()?)?;
     let console: Arc<dyn Listener> = Arc::new(Console::new());
     let cancel = on_interrupt()?;
@@ -99,40 +100,7 @@ pub(super) fn predict(args: PredictArgs, artifacts: &Path) -> Result<()> {
 const NODE: &str = "predict";
 /// Images whose shorter side has more pixels are made smaller first, as images of one's own are on their way to a
 /// training, unless `download.shrink` says otherwise.
-const IMPORTED: usize = 512;
-
-/// The folder of a student: as it was named, or under `artifacts`.
-fn find(named: &Path, artifacts: &Path) -> Result<PathBuf> {
-    let is_student = |folder: &Path| folder.join("student.json").is_file();
-    for folder in [named.to_owned(), artifacts.join(named)] {
-        if is_student(&folder) {
-            return Ok(folder);
-        }
-        // Of a data set: the stages that hold a student. Co-Reg's is what most mean, and warm-up's is a part of it.
-        let entries =
-            fs::read_dir(&folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-        let mut students: Vec<PathBuf> = entries.filter(|path| is_student(path)).collect();
-        students.sort();
-        let of = |name: &str| students.iter().find(|path| path.ends_with(name)).cloned();
-        if let Some(student) = of("co-reg") {
-            return Ok(student);
-        }
-        students.retain(|path| !path.ends_with("warm-up"));
-        match &students[..] {
-            [] => {}
-            [only] => return Ok(only.clone()),
-            several => {
-                let names: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
-                return Err(Error::new("several students are there")
-                    .at(folder)
-                    .help(format!("name one of {}", names.join(", "))));
-            }
-        }
-    }
-    Err(Error::new("there is no student").at(named).help(
-        "name a data set that a student was trained on (demo), one of its stages (demo/co-reg), or a folder with student.json",
-    ))
-}
+pub(super) const IMPORTED: usize = 512;
 
 /// How predictions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use pipeline::error::{Error, Result};
 use super::catalog;
 
 /// Names of folders below `artifacts` that no data set may have.
-const RESERVED: [&str; 2] = ["store", "runs"];
+const RESERVED: [&str; 4] = ["store", "runs", "compare", "times"];
 
 /// Whether a data set of the catalog is called so.
 pub fn is_of_catalog(name: &str) -> bool {

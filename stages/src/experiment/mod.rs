@@ -4,6 +4,7 @@ mod annotators;
 mod budget;
 pub mod claims;
 mod layers;
+mod report;
 pub mod settings;
 pub mod variants;
 
@@ -28,10 +29,12 @@ use crate::dataset::set_name;
 use crate::dataset::user_images::UserDataSet;
 use crate::methods::{Entry, SharedSettings, TrainingNode, Wire};
 use crate::network::Architecture;
+use crate::report::Report;
 use crate::results::evaluate::Evaluate;
 use crate::results::inspect::Inspect;
 use crate::runtime::device::{self, Place};
 use claims::Claimant;
+use report::Shown;
 use settings::{LabelSource, Settings, overrides};
 use variants::Branch;
 
@@ -65,6 +68,8 @@ pub struct BranchNodes {
     pub evaluation: String,
     /// What is to be warned of.
     pub findings: String,
+    /// The page that shows all this.
+    pub report: String,
 }
 
 /// A CLIP that voted, and the nodes that know it.
@@ -90,6 +95,7 @@ pub struct Experiment {
     pub notes: Vec<String>,
     /// Who asks for the data set's name; none where it is one of the catalog.
     pub claimant: Option<Claimant>,
+    setters: report::Setters,
 }
 
 /// What the user chose.
@@ -142,7 +148,9 @@ impl Experiment {
             }
             None => DataSet::find(&choice.data_set)?,
         };
-        let settings = Settings::layered(layers::of(choice, &data_set)?)?;
+        let layers = layers::of(choice, &data_set)?;
+        let setters = report::setters(&layers);
+        let settings = Settings::layered(layers)?;
         let revision = &settings.download.revision;
         if !(revision.is_empty() || matches!(data_set.source, Source::Hub(_))) {
             let name = &data_set.name;
@@ -152,7 +160,7 @@ impl Experiment {
             .help("leave it out"));
         }
         let notes = std::mem::take(&mut data_set.notes);
-        Ok(Self { data_set, settings, place, notes, claimant: choice.claimant() })
+        Ok(Self { data_set, settings, place, notes, claimant: choice.claimant(), setters })
     }
 
     /// The graph: the chain of stages once for every branch, where branches share the stages whose settings
@@ -164,7 +172,8 @@ impl Experiment {
         let mut graph = SharedGraph::new(&self.data_set.name)?;
         let mut nodes = Vec::new();
         for Branch { suffix, settings, .. } in branches {
-            let branch = Self { settings: settings.clone(), ..self.clone() };
+            let setters = report::of_variant(self, settings)?;
+            let branch = Self { settings: settings.clone(), setters, ..self.clone() };
             nodes.push(branch.wire(&mut graph, suffix)?);
         }
         Ok(ExperimentGraph { graph: graph.into_graph(), branches: nodes })
@@ -202,6 +211,8 @@ impl Experiment {
         let mut trainings = wire.trainings;
         let evaluation = graph.add("evaluate", suffix, Evaluate {}, (images, trained))?;
         let findings = graph.add(Inspect::NAME, suffix, Inspect {}, (images, labels, trained, evaluation))?;
+        let shown = Shown { images, labels, votes, statistics, evaluation, findings };
+        let report = self.wire_report(graph, suffix, &shown, (&baselines, &trainings), trained, &notes)?;
         let method = trainings.pop().ok_or_else(|| Error::new("the method added no training"))?;
         baselines.retain(|baseline| baseline.node != method.node);
         Ok(BranchNodes {
@@ -215,6 +226,7 @@ impl Experiment {
             method,
             evaluation: graph.name_of(evaluation)?,
             findings: graph.name_of(findings)?,
+            report: graph.name_of(report)?,
         })
     }
 
@@ -346,6 +358,7 @@ pub fn registry() -> Result<Registry> {
     crate::methods::register(&mut registry)?;
     registry.register::<Evaluate>()?;
     registry.register::<Inspect>()?;
+    registry.register::<Report>()?;
     Ok(registry)
 }
 

@@ -86,6 +86,8 @@ pub struct TrainingNode {
     pub epochs: usize,
     /// The name of the node.
     pub node: String,
+    /// What it leaves behind.
+    pub trained: Handle<Trained>,
 }
 
 /// One branch of a graph under construction, up to its labels: what trainings are added to.
@@ -134,7 +136,8 @@ impl Wire<'_> {
         let stage = Train { method, seed, optimizer, input, architecture };
         let trained = self.graph.add(M::NAME, self.suffix, stage, inputs)?;
         let node = self.graph.name_of(trained)?;
-        let node = TrainingNode { method: M::NAME, title: M::TITLE, networks: M::NETWORKS, epochs, node };
+        let node =
+            TrainingNode { method: M::NAME, title: M::TITLE, networks: M::NETWORKS, epochs, node, trained };
         if !self.trainings.contains(&node) {
             self.trainings.push(node);
         }

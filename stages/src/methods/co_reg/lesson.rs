@@ -39,6 +39,18 @@ fn believed(set: &TrainingSet, belief: f64, device: &Device) -> candle_core::Res
     Tensor::from_vec(values, (set.len(), set.classes), device)
 }
 
+impl CoReg {
+    /// How many images of 𝒰 a step has, of so many in 𝒫 and in 𝒰.
+    fn unlabeled_per_step(&self, partial: usize, unlabeled: usize) -> usize {
+        if self.unlabeled_repeats == 0.0 {
+            return self.batch_unlabeled;
+        }
+        let as_often = (self.batch_partial * unlabeled) as f64 / partial.max(1) as f64;
+        // Upwards: of a few, one a step is the least.
+        ((as_often * self.unlabeled_repeats).ceil() as usize).min(self.batch_unlabeled)
+    }
+}
+
 /// The views of one step, on the CPU.
 pub struct StepViews {
     weak: Tensor,
@@ -60,7 +72,8 @@ impl<'a> CoRegLesson<'a> {
         let stream = stream_name(me, training.epoch, "partial");
         let partial = training.in_turn(me, &stream, &division.partial);
         let steps = partial.len().div_ceil(method.batch_partial);
-        let unlabeled = shuffled("unlabeled", &division.unlabeled, steps * method.batch_unlabeled);
+        let per_step = method.unlabeled_per_step(division.partial.len(), division.unlabeled.len());
+        let unlabeled = shuffled("unlabeled", &division.unlabeled, steps * per_step);
         let tensors = || -> candle_core::Result<(Tensor, Tensor)> {
             let matrix = |values: &[f32]| Tensor::from_slice(values, (set.len(), set.classes), &device);
             let candidates = || believed(set, method.belief, &device);
@@ -147,5 +160,27 @@ impl Lesson for CoRegLesson<'_> {
             weak: make(View::Weak, weak, self.method.weak_views)?,
             strong: make(View::Strong, strong, 2)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_images_of_the_unlabeled_split_are_not_looked_at_over_and_over() {
+        let of = |unlabeled_repeats, partial, unlabeled| {
+            CoReg { batch_partial: 64, batch_unlabeled: 32, unlabeled_repeats, ..CoReg::default() }
+                .unlabeled_per_step(partial, unlabeled)
+        };
+        assert_eq!(
+            of(0.0, 600, 10),
+            32,
+            "no limit: each is seen twenty times while one of the others is once"
+        );
+        assert_eq!(of(1.0, 640, 10), 1);
+        assert_eq!(of(2.0, 640, 40), 8);
+        assert_eq!(of(1.0, 100, 900), 32, "never more than the batch has");
+        assert_eq!(of(1.0, 640, 0), 0);
     }
 }

@@ -32,6 +32,9 @@ pub struct CoReg {
     pub batch_partial: usize,
     /// Samples of 𝒰 a step \[P\].
     pub batch_unlabeled: usize,
+    /// An image of 𝒰 is looked at no more than so many times as often as one of 𝒫; a step then has fewer than
+    /// [`batch_unlabeled`](Self::batch_unlabeled). 0 for no limit \[P\].
+    pub unlabeled_repeats: f64,
     /// The division (method §5).
     pub divide: divide::DivisionSettings,
     /// Weak views averaged for a pseudo-label, K \[P\].
@@ -77,6 +80,7 @@ impl Default for CoReg {
             epochs: 750,
             batch_partial: 256,
             batch_unlabeled: 256,
+            unlabeled_repeats: 0.0,
             divide: divide::DivisionSettings::default(),
             weak_views: 2,
             temperature: 0.5,
@@ -132,6 +136,14 @@ impl CoReg {
         positive("prototype_temperature", self.prototype_temperature)?;
         positive("contrast_temperature", self.contrast_temperature)?;
         positive("divide.variance_floor", self.divide.variance_floor)?;
+        if !(self.unlabeled_repeats >= 0.0 && self.unlabeled_repeats.is_finite()) {
+            let repeats = self.unlabeled_repeats;
+            return Err(Error::new(format!(
+                "co-reg.unlabeled_repeats = {repeats} must be 0, for no limit, or positive"
+            )));
+        }
+        share("divide.balance", self.divide.balance)?;
+        share("divide.sure", self.divide.sure)?;
         share("belief", self.belief)?;
         share("prototype_momentum", self.prototype_momentum)?;
         share("key_momentum", self.key_momentum)?;

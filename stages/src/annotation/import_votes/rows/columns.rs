@@ -54,7 +54,7 @@ const NAMES: [(&str, &[&str]); 4] = [
 ];
 
 /// Columns that say nothing of who voted, whatever else they hold.
-const OTHERS: [&str; 26] = [
+const OTHERS: [&str; 28] = [
     "",
     "index",
     "unnamed0",
@@ -81,6 +81,9 @@ const OTHERS: [&str; 26] = [
     "truth",
     "groundtruth",
     "truelabel",
+    // Of exported labels that somebody corrected.
+    "source",
+    "candidates",
 ];
 
 /// Whether a column that is called so may be meant for what is wanted.
