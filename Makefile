@@ -31,9 +31,9 @@ help:
 	@echo 'make pipeline IMAGES=folder [CLASSES=classes.txt] [NAME=mine]   images of your own'
 	@echo 'make pipeline VOTES=votes.parquet [LABELS=clip+votes]           votes of other models, or of people'
 	@echo 'make pipeline ONLY=download                                     one stage and what it needs'
-	@echo 'make predict IMAGES=photos [STUDENT=demo] [OUTPUT=predictions.csv]   what a student takes images for'
-	@echo 'make export [STUDENT=demo] [FORMAT=folder|onnx|safetensors] [OUTPUT=folder]      a student for other programs'
-	@echo 'make export-labels [DATASET=demo] [FORMAT=csv|jsonl|imagefolder|coco|label-studio] [OUTPUT=path]'
+	@echo 'make predict IMAGES=photos [STUDENT=demo] [OUTPUT=predictions.csv] [FORCE=1]   what a student takes images for'
+	@echo 'make export [STUDENT=demo] [FORMAT=folder|onnx|safetensors] [OUTPUT=folder] [FORCE=1]   a student for other programs'
+	@echo 'make export-labels [DATASET=demo] [FORMAT=csv|jsonl|imagefolder|coco|label-studio] [OUTPUT=path] [FORCE=1]'
 	@echo 'make runs            which runs are kept'
 	@echo 'make compare-runs RUNS="demo~1 demo"                            two or more runs side by side'
 	@echo 'make plan            what would run, and why'
@@ -56,13 +56,13 @@ explain: build
 	@"$(COREG)" explain "$(STAGE)" $(choice)
 
 predict: build
-	@"$(COREG)" predict --artifacts "$(ARTIFACTS)" "$(if $(STUDENT),$(STUDENT),$(DATASET))" "$(IMAGES)" $(if $(OUTPUT),--output "$(OUTPUT)")
+	@"$(COREG)" predict --artifacts "$(ARTIFACTS)" "$(if $(STUDENT),$(STUDENT),$(DATASET))" "$(IMAGES)" $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(FORCE),--force)
 
 export: build
-	@"$(COREG)" export --artifacts "$(ARTIFACTS)" "$(if $(STUDENT),$(STUDENT),$(DATASET))" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUTPUT),--output "$(OUTPUT)")
+	@"$(COREG)" export --artifacts "$(ARTIFACTS)" "$(if $(STUDENT),$(STUDENT),$(DATASET))" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(FORCE),--force)
 
 export-labels: build
-	@"$(COREG)" export --artifacts "$(ARTIFACTS)" labels "$(if $(filter command,$(origin NAME)),$(NAME),$(DATASET))" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUTPUT),--output "$(OUTPUT)")
+	@"$(COREG)" export --artifacts "$(ARTIFACTS)" labels "$(if $(filter command,$(origin NAME)),$(NAME),$(DATASET))" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUTPUT),--output "$(OUTPUT)") $(if $(FORCE),--force)
 
 runs: build
 	@"$(COREG)" runs --artifacts "$(ARTIFACTS)"

@@ -22,7 +22,7 @@ COREG = Path(sys.argv[1]).resolve()
 SHOTS = Path(sys.argv[2]).resolve() if len(sys.argv) > 2 else None
 CLASSES = ["<script>alert(1)</script>", "森林", "غابة", 'a "quoted" & long name of a class, longer than most']
 SMALL = (
-    "optimizer.budget=0 optimizer.horizon=3 warm-up.epochs=1 co-reg.epochs=2 warm-up.batch=32 co-reg.batch=32 "
+    "optimizer.budget=0 optimizer.horizon=3 warm-up.epochs=1 co-reg.epochs=2 warm-up.batch=32 co-reg.batch_partial=32 "
     "network.width=8 baselines=['distill'] distill.epochs=1"
 )
 

@@ -1,8 +1,11 @@
 """Runs an exported student in onnxruntime and compares it with what coreg says of the same images.
 
-    pip install onnx onnxruntime numpy pillow pyarrow safetensors
+    pip install onnx onnxruntime numpy pillow pyarrow safetensors torch
     target/release/coreg export demo --output exports/demo
     python tests/exports/check_onnx.py artifacts/demo exports/demo target/release/coreg
+
+model.py, which makes a PyTorch module of the weights, must give the graph's logits, and the README's own lines the class
+that coreg gives. Where torch is missing, that is said: NOT CHECKED.
 
 Images are compared as they lie in the run, and in other sizes. Images of up to 512 pixels on the shorter side must agree
 whatever their size: the graph resizes them to the same bytes. Two things are outside the graph, and are measured by
@@ -13,8 +16,10 @@ Pillow made smaller.
 
 import ast
 import csv
+import importlib.util
 import io
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -61,13 +66,60 @@ def made_smaller(image):
     return image.resize(sides, Image.BICUBIC)
 
 
-def predicted(coreg, view, folder, network):
+def predicted(coreg, student, folder, network):
     table = folder.parent / "predictions.csv"
-    command = [coreg, "predict", str(view), str(folder), "--device", "cpu", "--output", str(table)]
+    command = [coreg, "predict", str(student), str(folder), "--device", "cpu", "--output", str(table), "--force"]
     subprocess.run(command + network, check=True, capture_output=True)
     with open(table, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
     return {row[0]: numpy.array([float(p) for p in row[3:]]) for row in rows}
+
+
+def check_module(export, shown):
+    """model.py against the graph, from the networks' input on."""
+    spec = importlib.util.spec_from_file_location("model", export / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        print(f"NOT CHECKED: {export / 'model.py'}: {error}")
+        return
+    import torch
+
+    graph = onnx.load(export / "student.onnx")
+    graph.graph.output.append(onnx.helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, None))
+    student = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    rebuilt = module.load(export)
+    apart = 0.0
+    for image in shown:
+        logits, prepared = student.run(["logits", "input"], {"images": image[None]})
+        with torch.no_grad():
+            found = rebuilt(torch.from_numpy(prepared)).numpy()
+        apart = max(apart, numpy.abs(found - logits).max() / max(1.0, numpy.abs(logits).max()))
+    print(f"{export / 'model.py'}: logits of {len(shown)} images at most {apart:.1e} of the largest apart")
+    assert apart < 1e-4, apart
+
+
+def check_readme(export, surest, coreg, student, network):
+    """The lines of the README on a photograph held sideways and on 16 bits of grey, against coreg."""
+    lines = re.search(r"```python\n(.*?)```", (export / "README.md").read_text(encoding="utf-8"), re.DOTALL).group(1)
+    sideways = Image.Exif()
+    sideways[0x0112] = 6  # To be turned by 90 degrees clockwise.
+    deep = (numpy.asarray(surest.convert("L")).astype("uint16") << 8) + 255
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root) / "images"
+        folder.mkdir()
+        _, turned = decoded(surest.transpose(Image.Transpose.ROTATE_90), quality=95, exif=sideways)
+        (folder / "sideways.jpg").write_bytes(turned)
+        (folder / "deep.png").write_bytes(png(Image.fromarray(deep)))
+        said = predicted(coreg, student, folder, network)
+        names = json.loads(session(export / "student.onnx").get_modelmeta().custom_metadata_map["classes"])
+        for name, probabilities in said.items():
+            code = lines.replace('"image.jpg"', repr(str(folder / name)))
+            command = [sys.executable, "-c", code]
+            shown = subprocess.run(command, cwd=export, check=True, capture_output=True, encoding="utf-8").stdout
+            assert shown == names[probabilities.argmax()] + "\n", (name, shown, names[probabilities.argmax()])
+    print(f"{export / 'README.md'}: its lines say what coreg says of an image held sideways and of one of 16 bits")
 
 
 def main(view, export, coreg):
@@ -80,8 +132,7 @@ def main(view, export, coreg):
     student = session(path)
     metadata = student.get_modelmeta().custom_metadata_map
     classes = json.loads(metadata["classes"])
-    others = sorted(file for file in view.glob("*/student.json") if file.parent.name != "warm-up")
-    source = next(file for file in [view / "co-reg/student.json", *others] if file.is_file())
+    source = view / metadata["method"] / "student.json"
     description = json.loads(source.read_text(encoding="utf-8"))
     size = description["input"]["size"]
     assert classes == description["classes"], classes
@@ -138,7 +189,7 @@ def main(view, export, coreg):
                     show(f"{name}-pixels.png", pixels, png(made_smaller(pixels)))
                     stored, _ = decoded(made_smaller(pixels), quality=95, subsampling=0)
                     show(f"{name}-stored.png", stored, png(stored))
-        said = predicted(coreg, view, folder, network)
+        said = predicted(coreg, source.parent, folder, network)
         assert set(said) == set(shown), set(said) ^ set(shown)
         given = {name: probabilities(image[None])[0] for name, image in shown.items()}
 
@@ -163,6 +214,12 @@ def main(view, export, coreg):
     alone = numpy.array([given[f"50x40-{base}-pixels.png"] for base in range(BASES)])
     assert numpy.abs(probabilities(batch) - alone).max() < 1e-5
 
+    surest = rows[int(numpy.array(found).max(1).argmax())]["id"]
+    surest = Image.open(io.BytesIO(images[surest])).convert("RGB")
+    check_readme(export, surest, coreg, source.parent, network)
+    if (export / "model.py").is_file():
+        check_module(export, list(shown.values()))
+
     weights = export / "model.safetensors"
     if weights.is_file():
         from safetensors.numpy import load_file
@@ -170,6 +227,7 @@ def main(view, export, coreg):
         config = json.loads((export / "config.json").read_text(encoding="utf-8"))
         prepared = config["pretrained_cfg"]
         assert config["label_names"] == classes and config["num_classes"] == len(classes)
+        assert config["networks"] == networks and config["network"]["norm_eps"] == 1e-5
         assert prepared["input_size"] == [description["input"]["channels"], size, size]
         assert (prepared["interpolation"], prepared["crop_pct"], prepared["crop_mode"]) == ("bilinear", 1, "squash")
         trained = load_file(source.parent / "student.safetensors")

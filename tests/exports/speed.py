@@ -54,7 +54,7 @@ def main(view, export, coreg, count):
             (folder / f"{number:06}.png").write_bytes(images[number % len(images)]["image"]["bytes"])
         paths = sorted(folder.iterdir())
         table = Path(root) / "predictions.parquet"
-        command = [coreg, "predict", str(view), str(folder), "--device", "cpu", "--output", str(table)]
+        command = [coreg, "predict", str(view), str(folder), "--device", "cpu", "--output", str(table), "--force"]
         environment = os.environ | {"RAYON_NUM_THREADS": str(THREADS)}
         seconds = {"onnxruntime": [], "coreg predict": []}
         for _ in range(ROUNDS):

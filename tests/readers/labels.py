@@ -20,6 +20,8 @@ import pyarrow.parquet
 
 datasets.disable_progress_bars()
 
+MANIFEST = ".coreg-export.json"
+
 
 def said_by_the_run(view):
     """The label of each image by its id."""
@@ -33,8 +35,19 @@ def said_by_the_run(view):
 
 def table(frame):
     assert list(frame.columns) == ["id", "split", "label", "confidence", "source", "candidates", "truth"], frame.columns
-    assert frame["confidence"].is_monotonic_increasing, "the most doubtful do not come first"
+    # A student's probabilities and shares of votes are two measures: what annotators say comes last.
+    annotated = frame["source"] == "annotators"
+    assert annotated.is_monotonic_increasing, "the annotators' labels do not come last"
+    for part in (frame[~annotated], frame[annotated]):
+        assert part["confidence"].is_monotonic_increasing, "the most doubtful do not come first"
     return dict(zip(frame["id"], frame["label"]))
+
+
+def check_list_of_files(folder):
+    """By this list the folder is known for an export, and its files are told from those that others put there."""
+    listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    there = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert set(listed) | {MANIFEST} == there, set(listed) ^ there
 
 
 def image_folder(folder):
@@ -91,6 +104,8 @@ exports = [Path(argument) for argument in sys.argv[2:]]
 assert exports, __doc__
 for export in exports:
     listed = names
+    if export.is_dir():
+        check_list_of_files(export)
     if export.suffix == ".csv":
         kind, labels = "CSV", table(pandas.read_csv(export, keep_default_na=False, dtype={"id": str, "label": str}))
     elif export.suffix == ".jsonl":

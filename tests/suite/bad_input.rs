@@ -533,7 +533,11 @@ fn variants_that_are_wrong_are_refused() {
 #[test]
 fn a_table_that_is_not_there_is_named() {
     let project = Project::after_a_run();
-    project.coreg().args(["show", "shapes/lable"]).output().helpful_error(&["shapes/lable"]);
+    project
+        .coreg()
+        .args(["show", "shapes/lable"])
+        .output()
+        .helpful_error(&["shapes `lable`", "did you mean `label`"]);
     let file = project.file("no.parquet", "no table");
     project.coreg().args(["show", &file]).output().error(&["no.parquet"]);
 }

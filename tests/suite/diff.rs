@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use tests::image_set::{self, CLASSES};
 use tests::program::Output;
-use tests::project::Project;
+use tests::project::{Project, ROWS};
 
 fn diff(project: &Project, runs: &[&str]) -> Output {
     project.coreg().args(["diff"]).args(runs).output()
@@ -50,6 +51,7 @@ fn two_runs_are_put_side_by_side_on_the_terminal_and_on_a_page() {
         "Test images whose class changed from A to B: ",
         " of 32\n",
         "McNemar's exact test",
+        " figures that are the same in all",
         "the same result: download, clip, embed, annotate, label, statistics, warm-up",
         "another result:  co-reg, evaluate",
     ] {
@@ -82,6 +84,10 @@ fn two_runs_are_put_side_by_side_on_the_terminal_and_on_a_page() {
         assert_eq!((words[0], words[3], words[4]), (name.as_str(), "shapes", "co-reg"), "{listed}");
         assert!(line.contains(" % "), "{listed}");
     }
+    // What tells the second run from the first comes first, and nothing is left out.
+    let place = |word: &str| lines[2].find(word).unwrap_or_else(|| panic!("no {word} in {listed}"));
+    assert!(place("co-reg.lambda_proto=0") < place("clip=some/clip") && !listed.contains('…'), "{listed}");
+    assert!(place("clip=some/clip") < place("optimizer.budget=0"), "{listed}");
 }
 
 #[test]
@@ -124,15 +130,62 @@ fn what_names_no_run_is_refused() {
 }
 
 #[test]
-fn of_different_data_sets_the_figures_alone_are_compared() {
+fn the_same_images_under_another_name_are_compared() {
     let project = Project::after_a_run();
     project.describe("name = \"shapes\"", "name = \"forms\"");
-    project.run().ok();
+    project.run().set("co-reg.lambda_proto=0").ok();
     let told = diff(&project, &["shapes", "forms"]).succeeded().stdout;
-    assert!(told.contains("of different data sets") && told.contains("test accuracy"), "{told}");
-    assert!(
-        !told.contains("McNemar") && page(&told).contains("not compared: they are of different data sets")
-    );
+    assert!(told.contains("McNemar's exact test") && !told.contains(" are in both"), "{told}");
+    assert!(!told.contains("not compared") && !page(&told).contains("not compared"), "{told}");
+}
+
+#[test]
+fn of_other_images_under_one_name_those_are_compared_that_both_runs_have() {
+    let project = Project::new();
+    let put = |i: usize, bytes: &[u8]| {
+        let split = if i.is_multiple_of(3) { "test" } else { "train" };
+        project.put_image(&format!("{split}/{}/{i}.png", CLASSES[i % CLASSES.len()]), bytes);
+    };
+    let run = || {
+        let labels = ["--name", "mine", "--labels", "synthetic q=0 eta=0"];
+        project.run_images("images").args(labels).ok();
+    };
+    let rows = image_set::rows(1, 48);
+    rows.iter().enumerate().for_each(|(i, row)| put(i, &row.bytes));
+    run();
+    put(0, &image_set::rows(2, 1)[0].bytes);
+    run();
+    let told = diff(&project, &["mine~1", "mine"]).succeeded().stdout;
+    for words in
+        ["  15 of 16 test images are in both", "/images, other contents", "another result:  download"]
+    {
+        assert!(told.contains(words), "no `{words}` in {told}");
+    }
+    assert!(page(&told).contains("15 of 16 test images are in both"));
+}
+
+#[test]
+fn a_table_of_votes_that_was_edited_is_a_difference() {
+    let project = Project::new();
+    let run = |shift: usize| {
+        let votes: String = (0..ROWS[0] + ROWS[1])
+            .map(|row| {
+                let id = match row {
+                    row if row < ROWS[0] => format!("train-00000/{row:06}"),
+                    row => format!("test-00000/{:06}", row - ROWS[0]),
+                };
+                format!("{id},anna,{}\n", CLASSES[(row + shift * usize::from(row < 8)) % CLASSES.len()])
+            })
+            .collect();
+        let votes = project.file("votes.csv", &format!("id,annotator,class\n{votes}"));
+        project.run().args(["--labels", "votes", "--votes", &votes]).ok();
+    };
+    run(0);
+    run(1);
+    let told = diff(&project, &["shapes~1", "shapes"]).succeeded().stdout;
+    let line = told.lines().find(|line| line.contains("votes.file")).unwrap();
+    assert!(line.ends_with("votes.csv, other contents"), "{told}");
+    assert!(!told.contains("first annotator") && !told.contains("first template"), "{told}");
 }
 
 #[test]
@@ -156,9 +209,18 @@ fn variants_have_a_page_and_each_branch_is_a_run_of_its_own() {
     assert!(told.contains("proto.html"), "{told}");
     let page = fs::read_to_string(project.view("proto.html")).unwrap();
     stands_alone(&page);
-    for words in ["over 2 seeds", "<bdi>co-reg.lambda_proto = 0.5</bdi>", " ± ", "<svg"] {
+    for words in [
+        "over 2 seeds",
+        "<bdi>co-reg.lambda_proto = 0.5</bdi>",
+        " ± ",
+        "<svg",
+        "can be told apart",
+        "figures that are the same in all",
+    ] {
         assert!(page.contains(words), "no `{words}` in the page");
     }
+    let place = |word: &str| page.find(word).unwrap_or_else(|| panic!("no {word} in the page"));
+    assert!(place("<bdi>test accuracy</bdi>") < place("candidates an image"));
     assert!(!page.contains("class=\"picture\""));
 
     diff(&project, &["shapes", "shapes"]).helpful_error(&["has 4 branches", ":lambda-proto-0.0.seed0"]);

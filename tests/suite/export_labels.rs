@@ -1,6 +1,9 @@
 //! `coreg export labels`: what each image is taken for, written for other programs, and read back.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod corrected;
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -82,8 +85,9 @@ fn the_labels_of_a_run_are_written_for_each_program_the_most_doubtful_first() {
     an_image_folder_is_read_back_to_the_same_labels(&project, &rows);
     coco_has_an_annotation_for_each_image(&project, &rows);
     label_studio_has_a_task_for_each_image_and_all_classes(&project, &rows);
-    what_is_there_stays_unless_it_is_to_be_replaced(&project);
+    places::what_is_there_stays_unless_it_is_to_be_replaced(&project);
     a_student_of_another_run_is_told_apart(&project);
+    corrected::corrected_labels_come_back_as_votes(&project);
 }
 
 fn tables_say_what_the_stages_say(project: &Project) -> Vec<Value> {
@@ -229,29 +233,6 @@ fn label_studio_has_a_task_for_each_image_and_all_classes(project: &Project, row
     assert_eq!(task["data"]["image"], format!("https://host/images/{file}"));
 }
 
-fn what_is_there_stays_unless_it_is_to_be_replaced(project: &Project) {
-    let before = text(project, "labels.csv");
-    for (format, output) in [("csv", "labels.csv"), ("imagefolder", "folder"), ("coco", "coco")] {
-        let words = format!("shapes --format {format}");
-        export(project, &words, output).output().helpful_error(&[output, "--force"]);
-    }
-    fs::write(project.path("labels.csv"), "mine").unwrap();
-    export(project, "shapes --format csv --force", "labels.csv").ok();
-    assert_eq!(text(project, "labels.csv"), before, "the same labels are the same bytes");
-    let before = text(project, "coco/annotations.json");
-    export(project, "shapes --format coco --force", "coco").ok();
-    assert_eq!(text(project, "coco/annotations.json"), before);
-    fs::write(project.path("coco/thesis.tex"), "mine").unwrap();
-    export(project, "shapes --format coco --force", "coco").output().helpful_error(&["thesis.tex"]);
-    assert_eq!(text(project, "coco/thesis.tex"), "mine");
-    export(project, "circles --format csv", "circles.csv")
-        .output()
-        .helpful_error(&["no data set", "circles"]);
-    export(project, "shapes --format csv --image-root x", "x.csv").output().helpful_error(&["--image-root"]);
-    let left = names(&project.path(""));
-    assert!(!left.iter().any(|name| name.starts_with(".coreg") || name == "x.csv"), "{left:?}");
-}
-
 fn a_student_of_another_run_is_told_apart(project: &Project) {
     let sources = |name: &str| -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
@@ -272,6 +253,15 @@ fn a_student_of_another_run_is_told_apart(project: &Project) {
     // This method settles on nothing.
     project.run().args(["--method", "distill"]).set("distill.epochs=1").ok();
     assert_eq!(sources("shapes"), counted(&[("test \"student\"", 32), ("train \"annotators\"", 64)]));
+    // Its probabilities and the annotators' shares of votes are two measures.
+    let all = rows(project, "shapes");
+    assert!(all.iter().take(32).all(|row| row["source"] == "student"));
+    let sure = |row: &Value| row["confidence"].as_f64().unwrap();
+    assert!(all[..32].is_sorted_by_key(sure) && all[32..].is_sorted_by_key(sure));
+    let told = export(project, "shapes --format csv", "distilled.csv").ok().stdout;
+    for words in ["then the annotators' by their shares", "distill left no labels of these images"] {
+        assert!(told.contains(words), "no `{words}` in: {told}");
+    }
 }
 
 /// Names that CSV, XML or a list would take for something else.

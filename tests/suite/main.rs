@@ -9,6 +9,7 @@ mod demo;
 mod diff;
 mod download;
 mod eurosat;
+mod export;
 mod export_labels;
 mod findings;
 mod full_disks;

@@ -37,7 +37,7 @@ fn notes(output: &Output) -> Vec<&str> {
 fn views(project: &Project) -> Vec<String> {
     let names = fs::read_dir(project.path("artifacts")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
-    names.retain(|name| !["store", "runs"].contains(&name.as_str()));
+    names.retain(|name| !["store", "runs", "times", "compare"].contains(&name.as_str()));
     names.sort();
     names
 }

@@ -64,3 +64,26 @@ fn an_image_is_shown_in_every_table_that_has_it() {
     let nowhere = ["show", "shapes", "--id", test, "--id", "train/nowhere"];
     project.coreg().args(nowhere).output().helpful_error(&["no image is called `train/nowhere`"]);
 }
+
+#[test]
+fn of_no_row_the_columns_are_shown() {
+    let project = Project::after_a_run();
+    let shown = show(&project, &["shapes/label", "--rows", "0"]);
+    assert!(shown.contains("(96 rows)") && !shown.contains("++"), "{shown}");
+    assert!(shown.contains("| id | split | candidates | weights | single | label |"), "{shown}");
+    // Such as a run's findings, where there are none.
+    let shown = show(&project, &["shapes/findings", "--rows", "0"]);
+    assert!(shown.contains("| kind | finding | advice |"), "{shown}");
+}
+
+#[test]
+fn what_names_no_table_is_refused_with_what_may_have_been_meant() {
+    let project = Project::after_a_run();
+    let refused = |what: &str, words: &[&str]| {
+        project.coreg().args(["show", what]).output().helpful_error(words);
+    };
+    refused("shape/label", &["no data set `shape`", "did you mean `shapes`?"]);
+    refused("shapes/labels", &["no stage of shapes `labels`", "did you mean `label`?"]);
+    refused("shapes/report", &["no table but a page", "shapes/report/index.html"]);
+    refused("shapes/label/more", &["there is no table", "DATASET/STAGE"]);
+}

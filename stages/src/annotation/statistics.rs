@@ -27,7 +27,8 @@ impl Stage for Summarise {
     type Output = Statistics;
     const NAME: &'static str = "statistics";
     // 4: what the labels hold the most likely class is told apart from what the votes do.
-    const VERSION: u32 = 4;
+    // 5: an image counts once among those to which an annotator adds candidates, however many it adds.
+    const VERSION: u32 = 5;
 
     fn run(&self, (votes, labels): (Arc<Votes>, Arc<Labels>), context: &Context) -> Result<Statistics> {
         Ok(of_both_splits(&labels, Some(&votes), context))
@@ -157,13 +158,13 @@ fn by_annotator(
             let share = 1.0 / classes().count() as f64;
             counted.voted += 1;
             counted.known += u64::from(labels.truth[row].is_some());
+            let alone = |class: u16| votes_for[usize::from(class)] == 1;
+            counted.alone += u64::from(classes().any(alone));
             for class in classes() {
                 let right = labels.truth[row] == Some(i32::from(class));
-                let alone = votes_for[usize::from(class)] == 1;
                 counted.agrees += if labels.single[row] == Some(class) { share } else { 0.0 };
                 counted.right += if right { share } else { 0.0 };
-                counted.alone += u64::from(alone);
-                counted.alone_right += u64::from(alone && right);
+                counted.alone_right += u64::from(right && alone(class));
             }
         }
         given().for_each(|class| votes_for[class] = 0);
@@ -246,5 +247,45 @@ fn soft_mean(split: Split, rows: &[usize], labels: &Labels, votes: &Votes) -> Ru
         avg_candidates: mean(&sizes),
         single: share(sizes.iter().map(|&size| size < 1.5)).unwrap_or(0.0),
         eta: (!lacking.is_empty()).then(|| mean(&lacking)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::annotation::{Further, Names};
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn what_an_annotator_adds_is_a_share_of_images_however_many_classes_it_names() {
+        let further = |annotator, class| Further { row: 0, annotator, class };
+        let votes = Votes {
+            ids: names(&["both", "a alone"]),
+            splits: vec![Split::Train; 2],
+            // Of the first image `a` says 0, 1 and 2, `b` says 0; of the second `a` says 3, and `b` nothing.
+            votes: vec![Some(0), Some(0), Some(3), None],
+            further: vec![further(0, 1), further(0, 2)],
+            mean_probs: vec![0.25; 8],
+            unmatched: Vec::new(),
+            names: Names { annotators: names(&["a", "b"]), classes: names(&["w", "x", "y", "z"]) },
+        };
+        let labels = Labels {
+            ids: votes.ids.clone(),
+            splits: votes.splits.clone(),
+            candidates: vec![vec![0, 1, 2], vec![3]],
+            weights: vec![vec![0.5, 0.25, 0.25], vec![1.0]],
+            single: vec![Some(0), Some(3)],
+            truth: vec![Some(2), Some(3)],
+            names: Names { annotators: Vec::new(), classes: votes.names.classes.clone() },
+        };
+        let told = by_annotator(Split::Train, &[0, 1], &[0, 1], &labels, &votes);
+        let added: Vec<(f64, Option<f64>)> =
+            told.iter().map(|of| (of.candidates_added, of.truths_added)).collect();
+        assert_eq!(added, [(1.0, Some(1.0)), (0.0, Some(0.0))]);
+        // One of the three classes that `a` names is the true one, and one the likeliest.
+        assert_eq!(told.first().map(|of| of.accuracy), Some(Some((1.0 / 3.0 + 1.0) / 2.0)));
     }
 }

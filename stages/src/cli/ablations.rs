@@ -18,6 +18,7 @@ use crate::experiment::{BranchNodes, Experiment};
 use crate::learn::criteria;
 use crate::learn::train::AGREEMENT;
 use crate::methods::TrainingNode;
+use crate::report::compare::Difference;
 
 /// A figure: its name in the Parquet file, and its title in the table for people; without a title it has no place there.
 type Column = (String, String);
@@ -43,8 +44,11 @@ pub(super) fn ablations(
 ) -> Result<()> {
     let branches = experiment.variants(variants, seeds)?;
     let (experiments, store) = claimed(&mut experiment, &branches, artifacts)?;
-    // Not what is to be warned of: a single run says that.
-    let wanted: Vec<String> = experiments.branches.iter().flat_map(wanted).collect();
+    // Not what is to be warned of, nor a report: a single run says that. But where results take the places of a single
+    // run's in the view, those beside them must be of the same run.
+    let first = experiments.branches.first().into_iter();
+    let beside = first.flat_map(|nodes| [nodes.findings.clone(), nodes.report.clone()]);
+    let wanted: Vec<String> = experiments.branches.iter().flat_map(wanted).chain(beside).collect();
     let recorded = RecordedBranch::all(&experiment, &branches, &experiments)?;
     let report = execute(&experiment, &recorded, &experiments.graph, &store, artifacts, &wanted)?;
     let mut rows: Vec<Row> = Vec::new();
@@ -55,7 +59,8 @@ pub(super) fn ablations(
             None => rows.push((branch.variant.clone(), vec![figures])),
         }
     }
-    let table = markdown(&rows) + &differences(&rows);
+    let differences = differences(&rows);
+    let table = markdown(&rows) + &differences_table(&rows, &differences);
     out!("\n{table}");
     let name = variants.and_then(Path::file_stem).map_or("ablations".into(), |stem| stem.to_string_lossy());
     let path = artifacts.join(&experiment.data_set.name).join(format!("{name}.md"));
@@ -65,7 +70,7 @@ pub(super) fn ablations(
     save(&rows, &path)?;
     out!("each seed by itself is in {}", path.display());
     let path = path.with_extension("html");
-    write_page(&page_of_branches(&experiment, &recorded, &report, &store)?, &path)?;
+    write_page(&page_of_branches(&experiment, &recorded, &report, &store, &differences)?, &path)?;
     out!("the variants side by side, with their curves, are in {}", path.display());
     Ok(())
 }
@@ -143,48 +148,34 @@ fn markdown(rows: &[Row]) -> String {
     table
 }
 
-/// How far each variant's student is from the first variant's, seed by seed, with the interval in which the mean lies with
-/// a probability of 95 % (Student's t on the differences). Nothing where no two variants have two seeds in common.
-fn differences(rows: &[Row]) -> String {
-    let Some(((first, of_first), rest)) = rows.split_first() else { return String::new() };
+/// How far each variant's student is from the first variant's, seed by seed. None where no two variants have two seeds in
+/// common.
+fn differences(rows: &[Row]) -> Vec<Difference> {
+    let Some(((_, of_first), rest)) = rows.split_first() else { return Vec::new() };
     let right =
         |figures: &Figures| figures.iter().find(|(column, _)| column.0 == LAST).and_then(|(_, value)| *value);
-    let mut lines = String::new();
-    for (title, seeds) in rest {
-        let differences: Vec<f64> = seeds
-            .iter()
-            .filter_map(|(seed, figures)| {
-                let (_, other) = of_first.iter().find(|(other, _)| other == seed)?;
-                Some(100.0 * (right(figures)? - right(other)?))
-            })
-            .collect();
-        let Some((mean, margin)) = interval(&differences) else { continue };
-        let verdict = if mean.abs() > margin { "yes" } else { "no" };
-        let count = differences.len();
-        lines += &format!("| {title} | {mean:+.2} ± {margin:.2} | {verdict} | {count} |\n");
-    }
-    if lines.is_empty() {
-        return lines;
-    }
-    format!(
-        "\nPoints above \"{first}\", the same seeds compared; ± is the 95 % interval of the mean.\n\n\
-         | variant | difference | can be told apart | seeds |\n|---|---|---|---|\n{lines}"
-    )
+    let difference = |(title, seeds): &Row| {
+        let points = seeds.iter().filter_map(|(seed, figures)| {
+            let (_, other) = of_first.iter().find(|(other, _)| other == seed)?;
+            Some(100.0 * (right(figures)? - right(other)?))
+        });
+        Difference::of(title, &points.collect::<Vec<f64>>())
+    };
+    rest.iter().filter_map(difference).collect()
 }
 
-/// Mean of `values`, and half the width of its 95 % interval by Student's t; none of fewer than two.
-fn interval(values: &[f64]) -> Option<(f64, f64)> {
-    /// The 97.5 % quantile of Student's t with 1, 2, … degrees of freedom; beyond them the normal distribution's is
-    /// within 3 % of it.
-    const T: [f64; 20] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
-        2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-    ];
-    let count = values.len() as f64;
-    let t = T.get(values.len().checked_sub(2)?).copied().unwrap_or(2.02);
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    Some((mean, t * (variance / count).sqrt()))
+/// The differences in Markdown, behind the table of the variants.
+fn differences_table(rows: &[Row], differences: &[Difference]) -> String {
+    let Some((first, _)) = rows.first().filter(|_| !differences.is_empty()) else { return String::new() };
+    let line = |of: &Difference| {
+        let verdict = if of.can_be_told_apart() { "yes" } else { "no" };
+        format!("| {} | {} | {verdict} | {} |\n", of.name, of.shown(), of.seeds)
+    };
+    format!(
+        "\nPoints above \"{first}\", the same seeds compared; ± is the 95 % interval of the mean.\n\n\
+         | variant | difference | can be told apart | seeds |\n|---|---|---|---|\n{}",
+        differences.iter().map(line).collect::<String>()
+    )
 }
 
 /// One row a variant, seed and figure.
@@ -276,11 +267,12 @@ mod tests {
             ("b".to_owned(), seeds([0.52, 0.62, 0.72])),
             ("c".to_owned(), seeds([0.55, 0.55, 0.75])),
         ];
-        let table = differences(&rows);
+        let found = differences(&rows);
+        let table = differences_table(&rows, &found);
         assert!(table.contains("| b | +2.00 ± 0.00 | yes | 3 |"), "{table}");
-        // scipy: t.interval(0.95, 2, loc=mean, scale=sem) of [5, -5, 5] is 1.667 ± 14.342.
         assert!(table.contains("| c | +1.67 ± 14.34 | no | 3 |"), "{table}");
-        assert_eq!(differences(&rows[..1]), "");
+        assert!(table.starts_with("\nPoints above \"a\""), "{table}");
+        assert_eq!((differences(&rows[..1]), differences_table(&rows, &[])), (Vec::new(), String::new()));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use pipeline::event::{Event, Listener};
 
+use super::printable;
+
 /// Without a terminal, a line on progress no more often than this.
 const LINE_EVERY: Duration = Duration::from_secs(15);
 
@@ -17,7 +19,7 @@ pub(super) const INPUT: &str = "input";
 /// Says what was assumed of the user's input, where no run says it.
 pub(super) fn say_notes(notes: &[String]) {
     for note in notes {
-        eprintln!("{INPUT:<12} {note}");
+        eprintln!("{INPUT:<12} {}", printable(note));
     }
 }
 
@@ -47,6 +49,7 @@ impl Console {
     }
 
     fn say(&self, line: &str) {
+        let line = &*printable(line);
         if self.plain {
             eprintln!("{line}");
         } else {

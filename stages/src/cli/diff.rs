@@ -2,6 +2,7 @@
 
 mod branches;
 mod gather;
+mod reads;
 mod terminal;
 
 use std::fs;
@@ -17,9 +18,10 @@ use pipeline::store::{Peek, Record, Store};
 use super::runs::{KeptRuns, NamedRun};
 use super::{expanded, look_at_store};
 use crate::artifacts::images::Images;
-use crate::report::compare::{RunFacts, no_difference, page};
+use crate::report::compare::{RunFacts, no_difference, page, same_images};
 pub(super) use branches::page_of_branches;
 use gather::facts;
+use reads::Read;
 pub(super) use terminal::aligned;
 
 #[derive(Args)]
@@ -40,8 +42,17 @@ pub(super) fn diff(args: DiffArgs, artifacts: &Path) -> Result<()> {
     let kept = KeptRuns::in_artifacts(artifacts)?;
     let named: Vec<NamedRun> = args.runs.iter().map(|name| kept.choose(name)).collect::<Result<_>>()?;
     let output = expanded(args.output)?;
-    let runs: Vec<RunFacts> =
+    let mut runs: Vec<RunFacts> =
         named.iter().enumerate().map(|(at, run)| of_run(at, run, &store)).collect::<Result<_>>()?;
+    reads::tell(&mut runs, &named.iter().map(|run| read(run, &store)).collect::<Vec<_>>());
+    if runs.windows(2).any(|pair| !same_images(&pair[0], &pair[1])) {
+        // Which images both have, their bytes say.
+        for (run, named) in runs.iter_mut().zip(&named) {
+            if let Some(images) = images(named, &store)? {
+                gather::identify(&mut run.predictions, &images)?;
+            }
+        }
+    }
     terminal::print(&runs)?;
     if output.is_none() && no_difference(&runs) {
         return Ok(());
@@ -54,7 +65,7 @@ pub(super) fn diff(args: DiffArgs, artifacts: &Path) -> Result<()> {
     let context = Context::new(Machine::default(), Progress::silent(), Cancel::default(), PathBuf::new());
     let names: Vec<&str> = runs.iter().map(|run| run.title.as_str()).collect();
     let pictures = images.as_ref().map(|images| (images, &context));
-    let html = page("Runs side by side", &names.join(" · "), &runs, pictures)?;
+    let html = page("Runs side by side", &names.join(" · "), &runs, &[], pictures)?;
     write_page(&html, &path).map_err(|error| error.help("name another place with --output FILE.html"))?;
     out!("\nPage: {}", path.display());
     Ok(())
@@ -77,11 +88,19 @@ fn of_run(at: usize, named: &NamedRun, store: &Store) -> Result<RunFacts> {
         name: letter(at),
         title: named.id(':'),
         data_set: run.data_set.clone(),
+        images: run.result(&branch.images).map(identity).unwrap_or_default(),
         settings: run.head()?.settings(branch),
         classes: gather::classes(branch, store, &find)?,
         stages: stages.collect(),
         ..facts(branch, store, &find)?
     })
+}
+
+/// What a run read outside the store, as far as its stages' records are kept.
+fn read(named: &NamedRun, store: &Store) -> Vec<Read> {
+    let stages = named.branch.stages.iter();
+    let records = stages.filter_map(|stage| store.record(named.run.result(&stage.node)?).ok().flatten());
+    records.flat_map(|record| reads::of_stage(&record.manifest)).collect()
 }
 
 impl NamedRun<'_> {

@@ -5,11 +5,13 @@ use std::path::{Component, Path, PathBuf};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use pipeline::error::Result;
+use pipeline::event::{Event, Listener};
 
-use super::find_student::find_student;
-use super::predict::IMPORTED;
+use super::console::Console;
+use super::find_student::{find_student, in_words};
+use super::predict::{IMPORTED, refuse_kept_results};
 use crate::artifacts::student::Student;
-use crate::export::{Contents, Options, Precision, student as export};
+use crate::export::{Contents, Options, Precision, Written, student as export};
 use crate::runtime::home;
 
 #[derive(Args)]
@@ -29,7 +31,8 @@ pub(super) struct StudentArgs {
     /// How weights are stored: f16 takes half the room. What is computed with them is f32.
     #[arg(long, value_enum, default_value = "f32")]
     precision: Stored,
-    /// Write into a folder that has something else in it: an export's files are replaced there, all else stays.
+    /// Write into a folder that has something else in it: files that this export writes are replaced there, all else
+    /// stays.
     #[arg(long)]
     force: bool,
 }
@@ -40,7 +43,7 @@ enum Format {
     Folder,
     /// student.onnx, which takes images of any size.
     Onnx,
-    /// model.safetensors and config.json, as timm has them.
+    /// model.safetensors, config.json, and model.py, which makes a PyTorch module of them.
     Safetensors,
 }
 
@@ -55,11 +58,15 @@ pub(super) fn student(args: StudentArgs, artifacts: &Path) -> Result<()> {
     let named = home::expand(&student)?;
     let found = find_student(&named, artifacts)?;
     let student = Student::load(&found)?;
+    let console = Console::new();
+    let say = |text: String| console.on(&Event::Note { node: "export".to_owned(), text });
+    say(in_words(&found, &student, network));
     let name = name(&named, &found, artifacts);
     let folder = match output {
         Some(output) => home::expand(&output)?,
         None => Path::new("exports").join(&name),
     };
+    refuse_kept_results(&folder, artifacts)?;
     let contents = match format {
         Format::Folder => Contents::Folder,
         Format::Onnx => Contents::Onnx,
@@ -71,7 +78,14 @@ pub(super) fn student(args: StudentArgs, artifacts: &Path) -> Result<()> {
     };
     // As predicting does.
     let options = Options { contents, network, precision, shrink: IMPORTED };
-    let files = export(&student, &name, options, &folder, force)?;
+    let Written { files, left } = export(&student, &name, options, &folder, force)?;
+    if !left.is_empty() {
+        say(format!(
+            "{} in {} stay as they are, and are not of this export",
+            left.join(", "),
+            folder.display()
+        ));
+    }
     for (name, bytes) in files {
         out!("{:>10}  {}", ByteSize(bytes).display().si().to_string(), folder.join(name).display());
     }

@@ -1,5 +1,7 @@
 //! `coreg export labels`: what each image of a data set is taken for, written for other programs.
 
+mod told;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,11 +12,12 @@ use pipeline::event::{Event, Listener, Progress};
 use pipeline::stage::{Context, Machine};
 
 use super::console::Console;
-use super::on_interrupt;
+use super::output::refuse_within_artifacts;
+use super::{on_interrupt, printable};
 use crate::artifacts::images::Split;
 use crate::export::labels::{
-    CLASSES, Choice, Chosen, Destination, LabelSet, Limit, Source, Stages, local_files, write_coco,
-    write_csv, write_image_folder, write_json_lines, write_label_studio,
+    Choice, Chosen, Destination, LabelSet, Limit, Stages, local_files, write_coco, write_csv,
+    write_image_folder, write_json_lines, write_label_studio,
 };
 use crate::runtime::home;
 
@@ -25,13 +28,14 @@ pub(super) struct LabelsArgs {
     /// What is written: a table, a folder of images with a table of labels, or a project of a labeling tool.
     #[arg(long, value_enum)]
     format: Format,
-    /// The file or folder to write; without it one in the current folder, called after data set and format.
+    /// The file or folder to write, or `-` for standard output; without it one in the current folder, called after data
+    /// set and format.
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// The images of one split alone.
     #[arg(long, value_enum, default_value = "all")]
     split: Part,
-    /// `doubtful=N`: the N images of the least confidence alone.
+    /// `doubtful=N`: the N most doubtful images alone, those of the student before those of the annotators.
     #[arg(long, value_name = "doubtful=N", value_parser = doubtful, conflicts_with = "below")]
     only: Option<usize>,
     /// The images of less confidence than this alone, such as 0.6.
@@ -40,7 +44,7 @@ pub(super) struct LabelsArgs {
     /// How the addresses of images begin in Label Studio's tasks: an URL or a path; without it, files on its own disk.
     #[arg(long, value_name = "PREFIX")]
     image_root: Option<String>,
-    /// Replace what is there.
+    /// Replace the file that is there, or the folder if an export wrote it and nothing else is in it.
     #[arg(long)]
     force: bool,
 }
@@ -92,6 +96,11 @@ pub(super) fn labels(args: LabelsArgs, artifacts: &Path) -> Result<()> {
         Some(output) => home::expand(&output)?,
         None => PathBuf::from(format!("{}-{}", stages.name(), format.suffix())),
     };
+    let to = Destination { path: &output, force };
+    format.check(&to)?;
+    if !to.is_standard_output() {
+        refuse_within_artifacts(&output, artifacts)?;
+    }
     let console: Arc<dyn Listener> = Arc::new(Console::new());
     let progress = Progress::new(NODE, console.clone());
     let context = Context::new(Machine::default(), progress, on_interrupt()?, PathBuf::new());
@@ -114,7 +123,6 @@ pub(super) fn labels(args: LabelsArgs, artifacts: &Path) -> Result<()> {
     let (began, node) = (Instant::now(), NODE.to_owned());
     let why = vec![format!("{} as {}", stages.data_set.display(), format.suffix())];
     said(Event::Started { node: node.clone(), fingerprint: String::new(), why });
-    let to = Destination { path: &output, force };
     if let Err(error) = format.write(&chosen, image_root.as_deref(), &to, &context) {
         said(match error.is_cancelled() {
             true => Event::Stopped { node },
@@ -124,7 +132,15 @@ pub(super) fn labels(args: LabelsArgs, artifacts: &Path) -> Result<()> {
     }
     let (fingerprint, digest) = (String::new(), String::new());
     said(Event::Finished { node, fingerprint, digest, seconds: began.elapsed() });
-    tell(&chosen, &stages, format, &output)
+    if to.is_standard_output() {
+        let lines = told::summary(&chosen, &stages, "standard output");
+        lines.iter().for_each(|line| eprintln!("{}", printable(line)));
+        return Ok(());
+    }
+    for line in told::lines(&chosen, &stages, format, &output) {
+        out!("{line}");
+    }
+    Ok(())
 }
 
 impl Format {
@@ -137,6 +153,38 @@ impl Format {
             Self::Coco => "coco",
             Self::LabelStudio => "label-studio",
         }
+    }
+
+    /// How names of files may end; a folder may be called anything.
+    fn endings(self) -> &'static [&'static str] {
+        match self {
+            Self::Csv => &["csv"],
+            Self::Jsonl => &["jsonl", "ndjson"],
+            Self::Imagefolder | Self::Coco | Self::LabelStudio => &[],
+        }
+    }
+
+    /// Refuses a file whose name promises something else, and a folder on standard output.
+    fn check(self, to: &Destination) -> Result<()> {
+        let endings = self.endings();
+        if to.is_standard_output() {
+            return match endings {
+                [] => Err(Error::new("a folder cannot go to standard output")
+                    .help("name a folder with --output, or choose --format csv or --format jsonl")),
+                _ => Ok(()),
+            };
+        }
+        let ending = to.path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        if endings.is_empty() || ending.is_some_and(|ending| endings.contains(&ending.as_str())) {
+            return Ok(());
+        }
+        let fitting: Vec<String> = endings.iter().map(|ending| format!(".{ending}")).collect();
+        Err(Error::new("the ending of the output's name is not one of this format").at(to.path).help(
+            format!(
+                "end it in {}, choose another --format, or write `-` for standard output",
+                fitting.join(" or ")
+            ),
+        ))
     }
 
     fn write(
@@ -157,91 +205,6 @@ impl Format {
             }
         }
     }
-
-    /// What to type to read the output, a line each.
-    fn commands(self, output: &Path) -> Vec<String> {
-        let path = quoted(&output.display().to_string());
-        let python = |code: &str| format!("python -c \"{code}\" {path}");
-        match self {
-            Self::Csv => vec![python(
-                "import sys, pandas; print(pandas.read_csv(sys.argv[1], keep_default_na=False, dtype={'id': str, 'label': str}))",
-            )],
-            Self::Jsonl => {
-                vec![python(
-                    "import sys, pandas; print(pandas.read_json(sys.argv[1], lines=True, dtype=False))",
-                )]
-            }
-            Self::Imagefolder => vec![
-                python(
-                    "import sys, datasets; print(datasets.load_dataset('imagefolder', data_dir=sys.argv[1]))",
-                ),
-                format!(
-                    "coreg run --images {path} --classes {}",
-                    quoted(&output.join(CLASSES).display().to_string())
-                ),
-            ],
-            Self::Coco => {
-                let file = quoted(&output.join("annotations.json").display().to_string());
-                vec![format!("python -c \"import sys, pycocotools.coco as c; c.COCO(sys.argv[1])\" {file}")]
-            }
-            Self::LabelStudio => {
-                let around = output.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
-                let around = around.map_or_else(String::new, |around| quoted(&around.display().to_string()));
-                vec![format!(
-                    "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={around} label-studio start"
-                )]
-            }
-        }
-    }
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | '+' | ',' | '@');
-    if !word.is_empty() && !word.starts_with('-') && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-/// Prints what was written where, who says so, and how to read it.
-fn tell(chosen: &Chosen, stages: &Stages, format: Format, output: &Path) -> Result<()> {
-    let set = chosen.set;
-    out!("{} images written to {}, the most doubtful first", chosen.rows.len(), output.display());
-    for source in Source::ALL {
-        let of = match source {
-            Source::Method => "the labels that it settled on for training images",
-            Source::Student => "its predictions for test images",
-            Source::Annotators => "their most likely classes, where no student says anything",
-        };
-        match chosen.count(Some(source)) {
-            0 => {}
-            count => out!("  {count} from {}: {of}", set.source(source)),
-        }
-    }
-    match chosen.count(None) {
-        0 => {}
-        count => out!("  {count} without a label: nobody voted on them"),
-    }
-    if let (Some(method), false) = (&set.method, stages.evaluated) {
-        out!(
-            "  test images have no predictions of {method}: the newest evaluation is another student's, or there is none; \
-             run the pipeline with METHOD={method} to its end"
-        );
-    }
-    out!("to read it:");
-    for command in format.commands(output) {
-        out!("  {command}");
-    }
-    if format == Format::LabelStudio {
-        out!(
-            "  a new project there takes config.xml under Labeling Setup > Custom template, and tasks.json under Import;"
-        );
-        out!(
-            "  Settings > Cloud Storage > Local files needs the path of images/, unless --image-root is an URL"
-        );
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -282,11 +245,29 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_one_word_to_a_shell() {
-        assert_eq!(quoted("demo-labels.csv"), "demo-labels.csv");
-        assert_eq!(quoted("my labels"), "'my labels'");
-        assert_eq!(quoted("it's; rm -rf $HOME"), "'it'\\''s; rm -rf $HOME'");
-        assert_eq!(quoted("-o"), "'-o'");
-        assert_eq!(quoted(""), "''");
+    fn a_name_ends_as_its_format_does_and_a_folder_is_no_stream() {
+        let check = |format: Format, path: &str| {
+            let checked = format.check(&Destination { path: Path::new(path), force: true });
+            checked.map_err(|error| error.to_string())
+        };
+        for (format, path) in [
+            (Format::Csv, "labels.CSV"),
+            (Format::Jsonl, "a/b.jsonl"),
+            (Format::Jsonl, "labels.ndjson"),
+            (Format::Jsonl, "-"),
+            (Format::Coco, "labels.v2"),
+        ] {
+            assert_eq!(check(format, path), Ok(()), "{path}");
+        }
+        for (format, path, said) in [
+            (Format::Jsonl, "labels.csv", "end it in .jsonl or .ndjson"),
+            (Format::Csv, "labels", "end it in .csv,"),
+            (Format::Csv, "labels.csv.gz", "end it in .csv,"),
+            (Format::Coco, "-", "cannot go to standard output"),
+        ] {
+            let error = check(format, path).unwrap_err();
+            assert!(error.contains(said) && error.contains("help: "), "{error}");
+        }
+        assert_eq!(parse(&["--format", "csv", "--output", "-"]).unwrap().output.unwrap(), Path::new("-"));
     }
 }

@@ -14,6 +14,7 @@ mod diff;
 mod export;
 mod export_labels;
 mod find_student;
+mod output;
 mod plan;
 mod predict;
 mod record;
@@ -22,6 +23,7 @@ mod runs;
 mod show;
 mod summary;
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -103,7 +105,7 @@ struct RunArgs {
 }
 
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(subcommand_negates_reqs = true, subcommand_precedence_over_arg = true)]
 struct ExportArgs {
     #[command(subcommand)]
     what: Option<ExportWhat>,
@@ -190,7 +192,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(STOPPED)
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -228,8 +230,23 @@ fn dispatch(Cli { artifacts, command }: Cli) -> Result<()> {
     }
 }
 
+/// A text that a terminal may be sent: names and file names may hold signs that move its cursor, or turn round what
+/// follows.
+fn printable(text: &str) -> Cow<'_, str> {
+    let turns = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let harms = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || turns(c);
+    match text.contains(harms) {
+        false => Cow::Borrowed(text),
+        true => Cow::Owned(
+            text.chars()
+                .map(|c| if harms(c) { c.escape_unicode().to_string() } else { c.to_string() })
+                .collect(),
+        ),
+    }
+}
+
 fn write_line(line: std::fmt::Arguments) -> Result<()> {
-    match writeln!(std::io::stdout().lock(), "{line}") {
+    match writeln!(std::io::stdout().lock(), "{}", printable(&line.to_string())) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::new("cannot write the result").because(error))
         }
@@ -260,4 +277,16 @@ fn on_interrupt() -> Result<Cancel> {
     })
     .or_fail(|| Error::new("cannot listen for Ctrl-C"))?;
     Ok(cancel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_written_out() {
+        assert_eq!(printable("a\tb\nc, é, 猫"), "a\tb\nc, é, 猫");
+        assert_eq!(printable("\u{1b}[31mred\r"), "\\u{1b}[31mred\\u{d}");
+        assert_eq!(printable("\u{202e}gnp"), "\\u{202e}gnp");
+    }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pipeline::error::{Error, OrFail, Result};
+use terminal_size::{Width, terminal_size_of};
 
 use super::look_at_store;
 use super::record::{FinishedRun, RecordedBranch};
@@ -37,7 +38,7 @@ pub(super) fn runs(args: RunsArgs, artifacts: &Path) -> Result<()> {
     if let Some(name) = &args.name {
         if !kept.is_data_set(name) {
             let run = kept.find(name)?;
-            for line in of_branches(&mut listing, run)? {
+            for line in of_branches(&mut listing, run, width())? {
                 out!("{line}");
             }
             return Ok(());
@@ -49,13 +50,19 @@ pub(super) fn runs(args: RunsArgs, artifacts: &Path) -> Result<()> {
         return Ok(());
     }
     let left_out = if args.all { 0 } else { shown.len().saturating_sub(NEWEST) };
-    for line in listing.of_runs(&shown[left_out..])? {
+    for line in listing.of_runs(&shown[left_out..], width())? {
         out!("{line}");
     }
     if left_out > 0 {
         out!("{left_out} older runs are left out; --all lists them too");
     }
     Ok(())
+}
+
+/// Columns of the terminal; none where standard output is none.
+fn width() -> Option<usize> {
+    let (Width(width), _) = terminal_size_of(std::io::stdout())?;
+    Some(usize::from(width))
 }
 
 /// The finished runs whose records are kept.

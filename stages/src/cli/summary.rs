@@ -144,7 +144,7 @@ fn votes(experiment: &Experiment, clips: usize, statistics: &Statistics) -> Resu
 struct Teacher {
     who: &'static str,
     whose: &'static str,
-    first: &'static str,
+    first: Option<&'static str>,
     all: &'static str,
 }
 
@@ -179,13 +179,14 @@ fn accuracies(
         LabelSource::Clip => Some(Teacher {
             who: "CLIP",
             whose: "CLIP's",
-            first: "CLIP, its first template",
+            first: Some("CLIP, its first template"),
             all: "CLIP, the average of its templates",
         }),
         LabelSource::Votes | LabelSource::ClipAndVotes => Some(Teacher {
             who: "the votes",
             whose: "the votes'",
-            first: "the votes of the first annotator",
+            // Whoever comes first in the alphabet, on whatever he voted on, is nothing to compare with.
+            first: None,
             all: "the votes, their average",
         }),
         LabelSource::Synthetic => None,
@@ -194,7 +195,9 @@ fn accuracies(
         let average = votes("zero_shot_mean");
         out!("\n  {:<50}{:>12}", "", "test accuracy");
         if let Some(Teacher { first, all, .. }) = teacher {
-            line(first, votes("zero_shot").map(percent))?;
+            if let Some(first) = first {
+                line(first, votes("zero_shot").map(percent))?;
+            }
             line(all, average.map(percent))?;
             // What the labels hold the most likely class is something else only where it was refined.
             let refined = votes("label_single").filter(|single| Some(*single) != average);

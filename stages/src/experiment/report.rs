@@ -55,7 +55,7 @@ pub(super) fn of_variant(base: &Experiment, settings: &Settings) -> Result<Sette
 }
 
 /// The settings that differ from the defaults.
-fn changes(settings: &Settings, setters: &Setters) -> Result<Vec<Change>> {
+fn changes(settings: &Settings, setters: &Setters) -> Result<BTreeMap<String, Change>> {
     // As they are written behind SET.
     let written = |value: &Value| match value {
         Value::String(text) => without_places(text),
@@ -66,7 +66,7 @@ fn changes(settings: &Settings, setters: &Setters) -> Result<Vec<Change>> {
     Ok(changed
         .map(|((key, value), (_, default))| {
             let by = setters.get(&key).copied().unwrap_or_default().to_owned();
-            Change { value: written(&value), default: written(&default), by, key }
+            (key, Change { value: written(&value), default: written(&default), by })
         })
         .collect())
 }
@@ -124,9 +124,9 @@ impl Experiment {
         let method = trainings.last().map_or("", |method| method.title).to_owned();
         let mut changed = changes(&self.settings, &self.setters)?;
         // Settings of methods that are not in the run would only be in the way.
-        let is_of = |change: &Change, name: &str| change.key.split('.').next() == Some(name);
+        let is_of = |key: &str, name: &str| key.split('.').next() == Some(name);
         let used = |name: &str| all.clone().any(|(training, _)| training.method == name);
-        changed.retain(|change| !METHODS.iter().any(|other| is_of(change, other.name) && !used(other.name)));
+        changed.retain(|key, _| !METHODS.iter().any(|other| is_of(key, other.name) && !used(other.name)));
         let mut assumed = self.notes.clone();
         assumed.extend(notes.iter().cloned());
         let about = About {
@@ -184,9 +184,9 @@ mod tests {
         let settings = Settings::layered(layers.clone()).unwrap();
         let changed = changes(&settings, &setters(&layers)).unwrap();
         let told: Vec<(&str, &str, &str)> =
-            changed.iter().map(|c| (c.key.as_str(), c.value.as_str(), c.by.as_str())).collect();
+            changed.iter().map(|(key, c)| (key.as_str(), c.value.as_str(), c.by.as_str())).collect();
         // The seed was set to what it is anyway.
         assert_eq!(told, [("co-reg.epochs", "7", "SET"), ("input.size", "64", "profile")]);
-        assert_eq!(changed[1].default, "32");
+        assert_eq!(changed["input.size"].default, "32");
     }
 }

@@ -120,7 +120,11 @@ impl Written {
         let mut variants = Vec::new();
         for ListedVariant { name, title, set } in self.variant {
             let layers = vec![overrides(&[set])?];
-            variants.push(Variant { title: title.unwrap_or_else(|| name.clone()), name, layers });
+            variants.push(Variant {
+                title: title.unwrap_or_else(|| name.clone()),
+                name: slug(&name),
+                layers,
+            });
         }
         if variants.is_empty() {
             // A grid alone: what it varies is the experiment as it is.
@@ -155,6 +159,13 @@ impl Written {
     }
 }
 
+/// A text as a part of a node's name, which is a folder's: letters, digits, points, hyphens and underscores.
+fn slug(text: &str) -> String {
+    let mut slug = text.replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_'), "-");
+    slug.truncate(60);
+    slug
+}
+
 impl Variant {
     /// This variant with one more setting.
     fn at(&self, key: &str, value: &Value) -> Self {
@@ -162,11 +173,8 @@ impl Variant {
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };
-        // A node's name is a folder's: letters, digits, points and hyphens.
         let last = key.rsplit('.').next().unwrap_or(key);
-        let mut short =
-            format!("{last}-{plain}").replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
-        short.truncate(60);
+        let short = slug(&format!("{last}-{plain}")).replace('_', "-");
         let join = |one: &str, between: &str, two: String| match one {
             "" => two,
             one => format!("{one}{between}{two}"),

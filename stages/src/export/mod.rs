@@ -1,7 +1,8 @@
 //! What leaves coreg for other programs: students, and in [`labels`] the labels.
 //!
 //! A student becomes a folder that stands alone: an ONNX file that takes images of any size as they were decoded, the
-//! weights as safetensors with a description after timm's manner, and a README that says how to use them.
+//! weights as safetensors with a description after timm's manner and a PyTorch module that reads both, and a README that
+//! says how to use them. Which student is meant [`which_student`] finds out.
 
 mod folder;
 pub mod labels;
@@ -9,6 +10,7 @@ mod onnx;
 mod precision;
 mod readme;
 mod timm;
+pub mod which_student;
 
 use std::path::Path;
 
@@ -24,6 +26,8 @@ const ONNX: &str = "student.onnx";
 const WEIGHTS: &str = "model.safetensors";
 /// What the weights are of.
 const CONFIG: &str = "config.json";
+/// What makes a PyTorch module of both.
+const MODEL: &str = "model.py";
 /// What says how an export is used.
 const README: &str = "README.md";
 
@@ -35,8 +39,17 @@ pub enum Contents {
     Folder,
     /// `student.onnx`.
     Onnx,
-    /// `model.safetensors` and `config.json`.
+    /// `model.safetensors`, `config.json` and `model.py`.
     Safetensors,
+}
+
+/// An export that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The names of its files, with their lengths in bytes.
+    pub files: Vec<(&'static str, u64)>,
+    /// The names of files that are called as an export's are and that it did not replace.
+    pub left: Vec<&'static str>,
 }
 
 /// What is exported of a student, and how.
@@ -53,9 +66,9 @@ pub struct Options {
     pub shrink: usize,
 }
 
-/// Writes a student, called `name` in its README, into `folder`, and gives the names of the files with their lengths in
-/// bytes. A folder that is not empty is refused unless it is an earlier export, or `force` is given; then only files of
-/// an export's names are replaced. The same student always gives the same bytes.
+/// Writes a student, called `name` in its README, into `folder`. A folder that is not empty is refused unless it is an
+/// earlier export all of whose files are replaced, or `force` is given; other files than those of this export stay then.
+/// The same student always gives the same bytes.
 ///
 /// # Errors
 /// A student that is not whole, a network that it does not have, a folder that is refused, a disk that is full or not
@@ -66,10 +79,10 @@ pub fn student(
     options: Options,
     folder: &Path,
     force: bool,
-) -> Result<Vec<(&'static str, u64)>> {
+) -> Result<Written> {
     let files = files(student, name, options)?;
-    folder::write(folder, force, &files)?;
-    Ok(files.iter().map(|(name, bytes)| (*name, bytes.len() as u64)).collect())
+    let left = folder::write(folder, force, &files)?;
+    Ok(Written { files: files.iter().map(|(name, bytes)| (*name, bytes.len() as u64)).collect(), left })
 }
 
 /// The files of an export.
@@ -83,9 +96,10 @@ fn files(student: &Student, name: &str, options: Options) -> Result<Vec<(&'stati
     }
     if contents != Contents::Onnx {
         files.push((WEIGHTS, timm::weights(student, precision)?));
-        files.push((CONFIG, timm::config(student)?));
+        files.push((CONFIG, timm::config(student, shrink)?));
+        files.push((MODEL, timm::MODULE.as_bytes().to_vec()));
     }
-    files.push((README, readme::readme(student, name, contents).into_bytes()));
+    files.push((README, readme::readme(student, name, options).into_bytes()));
     Ok(files)
 }
 

@@ -79,14 +79,16 @@ fn an_export_has_what_was_asked_for() {
         let files = files(&student, "demo", Options { contents, ..all() }).unwrap();
         files.iter().map(|(name, _)| *name).collect()
     };
-    assert_eq!(names(Contents::Folder), [ONNX, WEIGHTS, CONFIG, README]);
+    assert_eq!(names(Contents::Folder), [ONNX, WEIGHTS, CONFIG, MODEL, README]);
     assert_eq!(names(Contents::Onnx), [ONNX, README]);
-    assert_eq!(names(Contents::Safetensors), [WEIGHTS, CONFIG, README]);
+    assert_eq!(names(Contents::Safetensors), [WEIGHTS, CONFIG, MODEL, README]);
 
-    let readme = |contents| readme::readme(&student, "demo", contents);
+    let readme = |contents| readme::readme(&student, "demo", Options { contents, ..all() });
     let whole = readme(Contents::Folder);
     assert!(whole.starts_with(readme::MARK) && whole.contains("onnxruntime"), "{whole}");
-    assert!(whole.contains("`bird's nest`") && whole.contains("`'x'`"), "{whole}");
+    assert!(whole.contains("`bird's nest`") && whole.contains("`` `x` ``"), "{whole}");
+    assert!(whole.contains("exif_transpose") && whole.contains("more than 512 pixels"), "{whole}");
+    assert!(whole.contains("Its network is `network`; weights are stored as float32."), "{whole}");
     assert!(whole.contains("`three` and 1 more") && whole.contains("12 images"), "{whole}");
     assert!(!readme(Contents::Safetensors).contains("onnxruntime"));
     assert!(!readme(Contents::Onnx).contains(WEIGHTS));
@@ -128,12 +130,20 @@ fn weights_of_float16_take_half_and_read_back() {
 
 #[test]
 fn the_configuration_says_how_an_image_is_prepared() {
-    let config = timm::config(&drawn(3, 2, &["network1", "network2"])).unwrap();
-    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let config = |student: &Student| -> serde_json::Value {
+        serde_json::from_slice(&timm::config(student, 512).unwrap()).unwrap()
+    };
+    let grey = &config(&drawn(1, 1, &["network"]))["pretrained_cfg"]["grey"];
+    assert!(grey.as_str().unwrap().contains("601-2"), "{grey}");
+    let config = config(&drawn(3, 2, &["network1", "network2"]));
     let prepared = &config["pretrained_cfg"];
     assert_eq!(prepared["input_size"], serde_json::json!([3, 16, 16]));
     assert_eq!(prepared["std"], serde_json::json!([0.3081, 0.3081, 0.3081]));
     assert_eq!(prepared["crop_mode"], "squash");
+    assert!(prepared["grey"].is_null());
+    assert_eq!(config["network"]["stage_strides"], serde_json::json!([2, 2, 2, 2]));
+    assert_eq!(config["network"]["stage_channels"], serde_json::json!([8, 16, 32, 64]));
+    assert_eq!(config["network"]["norm_eps"], 1e-5);
     assert_eq!(config["label_names"][2], "猫");
     assert_eq!(config["networks"], serde_json::json!(["network1", "network2"]));
     assert_eq!(config["model_args"]["blocks"], serde_json::json!([2, 1, 1, 1]));
@@ -161,7 +171,7 @@ fn a_written_export_is_what_was_made() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().join("demo");
     let made = drawn(1, 2, &["network1", "network2"]);
-    let written = student(&made, "demo", all(), &folder, false).unwrap();
+    let written = student(&made, "demo", all(), &folder, false).unwrap().files;
     for (name, bytes) in files(&made, "demo", all()).unwrap() {
         assert_eq!(std::fs::read(folder.join(name)).unwrap(), bytes);
         assert!(written.contains(&(name, bytes.len() as u64)));

@@ -128,11 +128,11 @@ impl<'a> Facts<'a> {
         all
     }
 
-    /// How many annotators voted for each class that somebody voted for, the class with most votes first.
+    /// How many annotators named each class that somebody named, the class with most votes first.
     pub(crate) fn votes_on(&self, row: usize) -> Vec<(usize, usize)> {
         let mut counts: HashMap<usize, usize> = HashMap::new();
-        for class in self.votes.into_iter().flat_map(|votes| votes.on(row)).flatten() {
-            *counts.entry(usize::from(*class)).or_default() += 1;
+        for class in self.votes.into_iter().flat_map(|votes| votes.named_on(row)).flatten() {
+            *counts.entry(usize::from(class)).or_default() += 1;
         }
         let mut all: Vec<_> = counts.into_iter().collect();
         all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));

@@ -11,6 +11,7 @@ mod plot;
 mod sections;
 pub mod time;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use pipeline::artifact::{Artifact, PartOf};
@@ -44,8 +45,8 @@ pub struct About {
     pub annotators: String,
     /// What was assumed of the user's input, a line each.
     pub assumed: Vec<String>,
-    /// The settings that differ from the defaults.
-    pub changed: Vec<Change>,
+    /// The settings that differ from the defaults, by `stage.key`.
+    pub changed: BTreeMap<String, Change>,
 }
 
 /// A training as the report is told of it.
@@ -60,8 +61,6 @@ pub struct Named {
 /// A setting that differs from its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// `stage.key`.
-    pub key: String,
     /// Its value, as it is written behind SET.
     pub value: String,
     /// The default.
@@ -110,7 +109,7 @@ impl Stage for Report {
     type Inputs = (Images, Labels, Statistics, Trained, Evaluation, Findings, Vec<Beside>);
     type Output = Page;
     const NAME: &'static str = "report";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn run(&self, inputs: <Self::Inputs as Inputs>::Loaded, context: &Context) -> Result<Page> {
         let (images, labels, statistics, trained, evaluation, findings, beside) = inputs;

@@ -1,6 +1,8 @@
 //! The page: a document of sections that stands alone, and the few words that all sections write alike (shares, counts,
 //! names, wide tables). It does not know what the sections speak of.
 
+use std::borrow::Cow;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// A part of the page, with a heading and a place in the list of sections.
@@ -66,7 +68,34 @@ pub(crate) fn document(title: &str, subtitle: &str, sections: &[Section], sheets
             }
         }
     };
-    document.into_string()
+    // Here, so that no text of a user's can be forgotten: names, notes and findings alike.
+    visible(&document.into_string()).into_owned()
+}
+
+/// Text in which signs that show nothing, and may hide or turn round what stands beside them, are written out:
+/// `‹U+202E›`. Ends of lines and tabs are blanks to a browser, and stay.
+fn visible(text: &str) -> Cow<'_, str> {
+    written_out(text, |c| match c {
+        '\n' | '\t' => false,
+        // Unicode's property Bidi_Control.
+        '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => true,
+        c => c.is_control(),
+    })
+}
+
+/// Text in which these signs are written out.
+fn written_out(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut written = String::with_capacity(text.len());
+    for c in text.chars() {
+        match hidden(c) {
+            true => written += &format!("‹U+{:04X}›", u32::from(c)),
+            false => written.push(c),
+        }
+    }
+    Cow::Owned(written)
 }
 
 /// A share in percent: `56.7 %`.
@@ -87,9 +116,17 @@ pub(crate) fn count(n: usize) -> String {
     written
 }
 
-/// A name that may be of any script, set apart so that it reorders nothing around it.
+/// A name that may be of any script, set apart so that it reorders nothing around it. Ends of lines in it are shown.
 pub(crate) fn bidi(text: &str) -> Markup {
-    html! { bdi { (text) } }
+    html! { bdi { (written_out(text, char::is_control)) } }
+}
+
+/// As [`bidi`], of a name of which there is no room for more than so many characters: the whole is then its title.
+pub(crate) fn cut(text: &str, most: usize) -> Markup {
+    match text.char_indices().nth(most) {
+        None => bidi(text),
+        Some((end, _)) => html! { bdi title=(text) { (written_out(&text[..end], char::is_control)) "…" } },
+    }
 }
 
 /// A table that may be wider than the page, in a frame that scrolls by itself. `label` says what the table is of.
@@ -148,5 +185,27 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!((percent(0.567), percent(1.0)), ("56.7 %".to_owned(), "100.0 %".to_owned()));
         assert_eq!(bidi("a<b").into_string(), "<bdi>a&lt;b</bdi>");
+    }
+
+    #[test]
+    fn what_hides_or_turns_round_its_neighbours_is_written_out_wherever_it_stands() {
+        let name = "\u{202E}gnp\u{2069} \u{1B}[31m \u{85} é 猫 قطة";
+        let section =
+            Section { id: "one", title: name.to_owned(), body: html! { p title=(name) { (name) } } };
+        let page = document(name, name, &[section], "");
+        assert!(
+            !page.contains(|c: char| c.is_control() && c != '\n') && !page.contains('\u{202E}'),
+            "{page}"
+        );
+        let shown = "‹U+202E›gnp‹U+2069› ‹U+001B›[31m ‹U+0085› é 猫 قطة";
+        // The six places of every text, and a title of its own.
+        assert_eq!(page.matches(shown).count(), 7, "{page}");
+        assert_eq!(bidi("new\nline").into_string(), "<bdi>new‹U+000A›line</bdi>");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_whole_in_its_title() {
+        assert_eq!(cut("äöü", 3).into_string(), "<bdi>äöü</bdi>");
+        assert_eq!(cut("äöü\"", 3).into_string(), "<bdi title=\"äöü&quot;\">äöü…</bdi>");
     }
 }

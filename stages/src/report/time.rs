@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytesize::ByteSize;
 use maud::{Markup, html};
 
-use super::page::{Section, bidi, document, wide};
+use super::page::{Section, bidi, count, document, wide};
 
 /// A stage, and how its result came about.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +31,9 @@ pub struct Step {
     pub machine: BTreeMap<String, String>,
 }
 
+/// Below so many seconds a stage is over before a rate says anything.
+const TIMED: f64 = 0.1;
+
 /// How many images stages look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Images {
@@ -47,7 +50,7 @@ pub fn page(title: &str, images: Images, steps: &[Step]) -> String {
 }
 
 impl Images {
-    /// How many images a step looked at in its time; none of stages that do not go through them once.
+    /// How many images a step looked at in its time; none of stages that do not go through them once, or are over at once.
     fn of(self, step: &Step) -> Option<f64> {
         let images = match step.stage.as_str() {
             "download" | "embed" | "annotate" | "label" => self.all,
@@ -55,7 +58,7 @@ impl Images {
             _ => return None,
         };
         let looked_at = (images as u64).saturating_sub(step.taken_over);
-        (looked_at > 0).then_some(looked_at as f64)
+        (looked_at > 0 && step.seconds >= TIMED).then_some(looked_at as f64)
     }
 }
 
@@ -101,8 +104,9 @@ fn body(steps: &[Step], images: Images) -> Markup {
         (wide("Time and memory of the stages", &table))
         p.note {
             "Time is that of a stage with reading and decoding; several may have run at once. Memory is the most that the \
-            whole program held meanwhile. Images that were not looked at anew are not counted; " code { "evaluate" }
-            " looks at the test images alone, with every network."
+            whole program held meanwhile. Images that were not looked at anew are not counted, and of a stage that is over in \
+            less than a tenth of a second there is no rate; " code { "evaluate" } " looks at the test images alone, with \
+            every network."
         }
         (machines(steps))
     }
@@ -156,7 +160,7 @@ fn rate(images: f64, seconds: f64) -> String {
     let rate = images / seconds.max(1e-3);
     let unit = 10f64.powf(rate.max(1.0).log10().floor() - 1.0);
     let rounded = (rate / unit).round() * unit;
-    if rounded < 10.0 { format!("{rounded:.1}") } else { format!("{rounded:.0}") }
+    if rounded < 10.0 { format!("{rounded:.1}") } else { count(rounded as usize) }
 }
 
 fn size(bytes: u64) -> String {
@@ -184,8 +188,11 @@ mod tests {
         assert_eq!(IMAGES.of(&step("co-reg", 1.0)), None);
         assert_eq!(
             [(2468.0, 2.0), (2468.0, 1000.0), (0.0, 0.0)].map(|(n, s)| rate(n, s)),
-            ["1200", "2.5", "0.0"]
+            ["1,200", "2.5", "0.0"]
         );
+        // What is over at once has no rate: its time is that of a few reads.
+        assert_eq!(IMAGES.of(&step("label", 0.09)), None);
+        assert_eq!(IMAGES.of(&step("label", 0.1)), Some(3000.0));
     }
 
     #[test]

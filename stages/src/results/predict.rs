@@ -19,8 +19,13 @@ impl Predictor {
     /// All of the student's networks together, or network number `only`, from 1.
     ///
     /// # Errors
-    /// A network that the student does not have; weights that do not fit.
+    /// A network that the student does not have; weights or classes that do not fit.
     pub fn new(student: &Student, only: Option<usize>, device: &Device) -> Result<Self> {
+        let (named, told_apart) = (student.classes.len(), student.architecture.classes);
+        if named != told_apart {
+            return Err(Error::new(format!("the student has {named} classes, its network {told_apart}"))
+                .help("student.json was changed or damaged: take it from the run again"));
+        }
         let mut chosen = student.clone();
         if let Some(number) = only {
             let count = student.networks.len();
@@ -34,7 +39,8 @@ impl Predictor {
         Ok(Self { student: StudentAtWork::new(&chosen, device)?, input: student.input.clone() })
     }
 
-    /// Class probabilities of PNG, JPEG, … images, row after row: (N, C). `name` says what to call one in an error.
+    /// Class probabilities of PNG, JPEG, … images, row after row: (N, C); of no image none. `name` says what to call one in
+    /// an error.
     ///
     /// # Errors
     /// An image that does not decode; the user asked to stop; the device runs out of memory.
@@ -44,6 +50,9 @@ impl Predictor {
         name: impl Fn(usize) -> String,
         context: &Context,
     ) -> Result<Vec<f32>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
         let InputFormat { size, channels, .. } = self.input;
         let pixels = Pixels::decode(
             images.len(),

@@ -63,7 +63,8 @@ impl Stage for ImportVotes {
     const NAME: &'static str = "import-votes";
     // 2: an answer may name several classes, and negations are no votes.
     // 3: thoughts, parts of Chinese compounds and rows that are there twice are no votes.
-    const VERSION: u32 = 3;
+    // 4: the confidence of exported labels is not that of whoever corrected them.
+    const VERSION: u32 = 4;
 
     fn key(&self) -> Result<Value> {
         key_without(self, &["/file"])
@@ -135,7 +136,7 @@ impl ImportVotes {
                     Match::Named(numbered(*number, class)?)
                 }
                 Some(VoteAnswer::Numeral(number)) => {
-                    let class = u64::try_from(*number).ok().and_then(|number| vocabulary.number(number));
+                    let class = u64::try_from(*number).ok().and_then(|number| vocabulary.numeral(number));
                     Match::Named(numbered(*number, class)?)
                 }
                 Some(VoteAnswer::Text(answer)) => {

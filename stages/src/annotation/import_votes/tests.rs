@@ -125,6 +125,11 @@ fn numerals_are_names_where_classes_are_called_so_and_gaps_are_no_votes() {
     let named =
         |table: &VoteTable| import.count(table, &index, &Context::for_test("nowhere")).unwrap().votes[0];
     assert_eq!(named(&table), Some(1));
+    // By their places, where a word stands before each number: `c10` comes before `c2`.
+    let words = Index { classes: ["c1", "c10", "c2"].map(str::to_owned).to_vec(), ..index.clone() };
+    let by_place = ImportVotes { class_texts: words.classes.clone(), ..import.clone() };
+    let votes = by_place.count(&table, &words, &Context::for_test("nowhere")).unwrap().votes;
+    assert_eq!(votes[0], Some(2));
     let none = VoteTable { rows: vec![row("a", "m", "None")], ..table };
     assert_eq!(named(&none), Some(2));
 }

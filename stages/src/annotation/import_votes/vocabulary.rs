@@ -62,6 +62,8 @@ pub(crate) struct Vocabulary {
     /// Where classes are called by numbers, or all by one word and a number: the classes by them. Then numbers are no
     /// places in the list of classes.
     numbers: Option<HashMap<u64, Meaning>>,
+    /// Whether a name or text is a number and nothing else.
+    has_bare_numbers: bool,
     /// Whole answers, as [`normalised`] writes them; the names are apart.
     whole: BTreeMap<String, Meaning>,
     /// By the first word of each.
@@ -82,6 +84,7 @@ impl Vocabulary {
             names: NameIndex::new(names),
             classes: names.len(),
             numbers: numbers(names, texts),
+            has_bare_numbers: bare_numbers(names, texts).next().is_some(),
             whole: BTreeMap::new(),
             phrases: HashMap::new(),
         };
@@ -250,6 +253,16 @@ impl Vocabulary {
         }
     }
 
+    /// The class of a number in a column of numbers: the one that is called by it, where classes are called by numbers and
+    /// nothing else; otherwise the one at this place in the list, as in a file that knows numbers from words. What are
+    /// `class0` to `class59` are numbered by their places.
+    pub(super) fn numeral(&self, number: u64) -> Option<u16> {
+        match self.has_bare_numbers {
+            true => self.number(number),
+            false => u16::try_from(number).ok().filter(|class| usize::from(*class) < self.classes),
+        }
+    }
+
     /// Whether classes are called by numbers.
     pub(super) fn has_numbers(&self) -> bool {
         self.numbers.is_some()
@@ -356,12 +369,16 @@ fn numeral(text: &str) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// The classes by number, where some are called by numbers, or all by the same words and a number.
-fn numbers(names: &[String], texts: &[String]) -> Option<HashMap<u64, Meaning>> {
+/// The classes that are called by a number and nothing else, by name or text.
+fn bare_numbers<'a>(names: &'a [String], texts: &'a [String]) -> impl Iterator<Item = (u16, u64)> + 'a {
     let texts = (0u16..).zip(texts).flat_map(|(class, text)| wordings(text).map(move |w| (class, w)));
     let named = (0u16..).zip(names).filter_map(|(class, name)| Some((class, numeral(name)?)));
-    let mut pairs: Vec<(u16, u64)> =
-        named.chain(texts.filter_map(|(class, text)| Some((class, numeral(text)?)))).collect();
+    named.chain(texts.filter_map(|(class, text)| Some((class, numeral(text)?))))
+}
+
+/// The classes by number, where some are called by numbers, or all by the same words and a number.
+fn numbers(names: &[String], texts: &[String]) -> Option<HashMap<u64, Meaning>> {
+    let mut pairs: Vec<(u16, u64)> = bare_numbers(names, texts).collect();
     if pairs.is_empty() {
         let split = |name: &String| {
             let digits = name.trim_end_matches(|c: char| c.is_ascii_digit()).len();

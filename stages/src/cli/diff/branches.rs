@@ -7,9 +7,9 @@ use pipeline::store::{Record, Store};
 use super::facts;
 use crate::cli::record::{RecordedBranch, listed};
 use crate::experiment::Experiment;
-use crate::report::compare::{RunFacts, mean, page};
+use crate::report::compare::{Difference, RunFacts, mean, page};
 
-/// Settings, figures and curves of the variants, each by the mean over its seeds.
+/// Figures, settings and curves of the variants, each by the mean over its seeds, and how far they are from the first.
 ///
 /// # Errors
 /// A result that cannot be read.
@@ -18,6 +18,7 @@ pub(in crate::cli) fn page_of_branches(
     branches: &[RecordedBranch],
     report: &RunReport,
     store: &Store,
+    differences: &[Difference],
 ) -> Result<String> {
     let base = listed(&experiment.settings)?;
     let find =
@@ -42,5 +43,5 @@ pub(in crate::cli) fn page_of_branches(
         0 | 1 => "one seed each".to_owned(),
         seeds => format!("mean ± standard deviation over {seeds} seeds"),
     };
-    page(&title, &subtitle, &runs, None)
+    page(&title, &subtitle, &runs, differences, None)
 }

@@ -1,5 +1,7 @@
 //! What is compared of a branch, gathered from the store.
 
+use std::collections::HashMap;
+
 use pipeline::artifact::Artifact;
 use pipeline::error::Result;
 use pipeline::store::{Record, Store};
@@ -7,21 +9,25 @@ use pipeline::store::{Record, Store};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::history::History;
+use crate::artifacts::images::Images;
 use crate::artifacts::statistics::Statistics;
 use crate::cli::record::RecordedBranch;
-use crate::report::compare::{Figure, RunFacts, accuracy, curves, figures, predictions};
+use crate::report::compare::{
+    Figure, Prediction, RunFacts, accuracy, curves, of_labels, of_student, predictions,
+};
 
 /// Finds the record of a node's result; none where the run left the node out.
 pub(in crate::cli) type Find<'a> = dyn Fn(&str) -> Result<Option<Record>> + 'a;
 
-/// Figures, curves and predictions of a branch. What a run left out is left out.
+/// Figures, those of the test before those of the labels, curves and predictions of a branch. What a run left out is left
+/// out.
 ///
 /// # Errors
 /// A result that cannot be found or read.
 pub(in crate::cli) fn facts(branch: &RecordedBranch, store: &Store, find: &Find) -> Result<RunFacts> {
     let statistics: Option<Statistics> = load(&branch.statistics, store, find)?;
     let evaluation: Option<Evaluation> = load(&branch.evaluation, store, find)?;
-    let mut told = figures(statistics.as_ref(), evaluation.as_ref());
+    let mut told = evaluation.as_ref().map(of_student).unwrap_or_default();
     for baseline in &branch.baselines {
         let history: Option<History> = load(&baseline.node, store, find)?;
         let right = history.and_then(|history| history.accuracy());
@@ -29,6 +35,7 @@ pub(in crate::cli) fn facts(branch: &RecordedBranch, store: &Store, find: &Find)
             right.map(|right| (format!("test accuracy of {}, beside it", baseline.title), accuracy(right))),
         );
     }
+    told.extend(statistics.as_ref().map(of_labels).unwrap_or_default());
     let mut seconds = 0.0;
     let mut trainings: Vec<History> = Vec::new();
     for training in branch.before.iter().chain([&branch.method]) {
@@ -56,6 +63,21 @@ pub(in crate::cli) fn facts(branch: &RecordedBranch, store: &Store, find: &Find)
 pub(super) fn classes(branch: &RecordedBranch, store: &Store, find: &Find) -> Result<Vec<String>> {
     let labels: Option<Labels> = load(&branch.labels, store, find)?;
     Ok(labels.map(|labels| labels.names.classes).unwrap_or_default())
+}
+
+/// Says of each prediction what identifies its image's bytes.
+///
+/// # Errors
+/// Images that cannot be read.
+pub(super) fn identify(predictions: &mut [Prediction], images: &Images) -> Result<()> {
+    let encoded = images.encoded()?;
+    let rows: HashMap<&str, usize> =
+        images.index.ids.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
+    for prediction in predictions {
+        let row = rows.get(prediction.id.as_str()).copied().filter(|&row| row < encoded.len());
+        prediction.content = row.map(|row| blake3::hash(encoded.get(row)).to_hex().to_string());
+    }
+    Ok(())
 }
 
 fn load<A: Artifact>(node: &str, store: &Store, find: &Find) -> Result<Option<A>> {

@@ -3,7 +3,8 @@
 use pipeline::error::Result;
 
 use crate::report::compare::{
-    Changed, Changes, Row, RunFacts, changed_settings, classes_differ, no_difference, side_by_side, tally,
+    Changed, Changes, Row, RunFacts, changed_settings, classes_differ, in_both, no_difference, side_by_side,
+    tally, told_figures,
 };
 
 /// Changed images that are listed, and pairs of classes.
@@ -56,9 +57,7 @@ pub(in crate::cli) fn aligned(rows: &[Vec<String>], left: usize) -> Vec<String> 
 fn settings(runs: &[RunFacts]) -> Result<()> {
     let rows = changed_settings(runs);
     out!("\nSettings that differ");
-    if runs.windows(2).any(|pair| pair[0].data_set != pair[1].data_set) {
-        out!("  the runs are of different data sets: their images are not compared");
-    } else if classes_differ(runs) {
+    if classes_differ(runs) {
         out!("  the runs have different classes: their images are not compared");
     }
     if rows.is_empty() {
@@ -72,10 +71,12 @@ fn settings(runs: &[RunFacts]) -> Result<()> {
     table(runs, rows.into_iter().map(row))
 }
 
-/// All figures, those of later runs with the difference to the first: of shares in percentage points.
+/// The figures, those of later runs with the difference to the first: of shares in percentage points. Those that all runs
+/// have alike are counted.
 fn figures(runs: &[RunFacts]) -> Result<()> {
     out!("\nFigures (in parentheses the difference to the first run, of shares in points)");
-    let rows = side_by_side(runs, |run| &run.figures[..]).into_iter().map(|row| {
+    let [told, same] = told_figures(runs);
+    let rows = told.into_iter().map(|row| {
         let first = row.values.first().copied().flatten();
         let values = row.values.iter().map(|figure| {
             let Some(figure) = figure else { return "–".to_owned() };
@@ -84,7 +85,13 @@ fn figures(runs: &[RunFacts]) -> Result<()> {
         });
         std::iter::once(row.name.to_owned()).chain(values).collect()
     });
-    table(runs, rows)
+    table(runs, rows)?;
+    match same.len() {
+        0 => {}
+        1 => out!("  and 1 figure that is the same in all, which the page has"),
+        count => out!("  and {count} figures that are the same in all, which the page has"),
+    }
+    Ok(())
 }
 
 fn images(first: &RunFacts, second: &RunFacts) -> Result<()> {
@@ -97,6 +104,9 @@ fn images(first: &RunFacts, second: &RunFacts) -> Result<()> {
     };
     let (changed, all) = (changes.changed.len(), changes.images());
     out!("\nTest images whose class changed from {} to {}: {changed} of {all}", first.name, second.name);
+    if let Some(words) = in_both(&first.name, &second.name, &changes) {
+        out!("  {words}, which alone are compared");
+    }
     let rows = tally(&first.name, &second.name, &changes).into_iter();
     let rows: Vec<Vec<String>> = rows.map(|(words, number)| vec![words, number]).collect();
     for line in aligned(&rows, 1) {

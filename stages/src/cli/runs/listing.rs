@@ -1,8 +1,9 @@
-//! How kept runs are listed: a line each, with the test accuracy where it is still there.
+//! How kept runs are listed: a line each, with the test accuracy where it is still there, and with what was asked for.
+
+mod asked;
 
 use std::collections::BTreeMap;
 
-use clap::Parser;
 use pipeline::error::Result;
 use pipeline::fingerprint::Fingerprint;
 use pipeline::store::{Peek, Store};
@@ -10,12 +11,12 @@ use pipeline::store::{Peek, Store};
 use crate::artifacts::evaluation::Evaluation;
 use crate::cli::diff::aligned;
 use crate::cli::record::{FinishedRun, RecordedBranch};
-use crate::cli::{ChoiceArgs, Cli, Command, RunArgs};
+use asked::{asked_for, rarest_first, wrapped};
 
-/// What a run's words are cut to.
-const WORDS: usize = 60;
-/// The profile of whoever names none.
-const PROFILE: &str = "quick";
+/// What is asked for stands beside the other columns if there are so many columns left for it, and else below them.
+const BESIDE: usize = 30;
+/// By how much it is then indented.
+const INDENTED: usize = 4;
 
 /// Looks up what is told of runs.
 pub(super) struct Listing<'a> {
@@ -39,8 +40,12 @@ enum Accuracy {
 ///
 /// # Errors
 /// A record of another form; a result that cannot be read.
-pub(super) fn of_branches(listing: &mut Listing, run: &FinishedRun) -> Result<Vec<String>> {
-    let mut lines = listing.of_runs(&[run])?;
+pub(super) fn of_branches(
+    listing: &mut Listing,
+    run: &FinishedRun,
+    width: Option<usize>,
+) -> Result<Vec<String>> {
+    let mut lines = listing.of_runs(&[run], width)?;
     lines.push(String::new());
     let mut rows = vec![["branch", "variant", "test accuracy"].map(str::to_owned).to_vec()];
     for branch in &run.head()?.branches {
@@ -58,13 +63,14 @@ impl<'a> Listing<'a> {
         Self { store, seen: BTreeMap::new() }
     }
 
-    /// A headline, and a line for each run.
+    /// A headline, and a line for each run; where it is wider than `width` columns, several.
     ///
     /// # Errors
     /// A result that cannot be read.
-    pub(super) fn of_runs(&mut self, runs: &[&FinishedRun]) -> Result<Vec<String>> {
-        let head = ["run", "began (UTC)", "data set", "method", "asked for", "test accuracy", "seconds"];
+    pub(super) fn of_runs(&mut self, runs: &[&FinishedRun], width: Option<usize>) -> Result<Vec<String>> {
+        let head = ["run", "began (UTC)", "data set", "method", "test accuracy", "seconds"];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
+        let mut all = Vec::new();
         for run in runs {
             let (asked, accuracy) = match run.head() {
                 Ok(head) => {
@@ -72,23 +78,24 @@ impl<'a> Listing<'a> {
                     let accuracies = accuracies.collect::<Result<Vec<_>>>()?;
                     let mut asked = asked_for(&head.command);
                     if head.branches.len() > 1 {
-                        asked = format!("{} branches {asked}", head.branches.len());
+                        asked.insert(0, format!("{} branches", head.branches.len()));
                     }
-                    (cut(asked.trim_end(), WORDS), range(&accuracies))
+                    (asked, range(&accuracies))
                 }
-                Err(_) => (String::new(), "other form".to_owned()),
+                Err(_) => (Vec::new(), "other form".to_owned()),
             };
+            all.push((run.data_set.as_str(), asked));
             rows.push(vec![
                 run.id.clone(),
                 run.at.chars().take("2026-01-01T00:00".len()).collect::<String>().replace('T', " "),
                 run.data_set.clone(),
                 run.method.clone(),
-                asked,
                 accuracy,
                 format!("{:.1}", run.seconds),
             ]);
         }
-        Ok(aligned(&rows, 5))
+        let asked = std::iter::once(vec!["asked for".to_owned()]).chain(rarest_first(all));
+        Ok(beside(&aligned(&rows, 4), asked, width))
     }
 
     fn accuracy(&mut self, run: &FinishedRun, branch: &RecordedBranch) -> Result<Accuracy> {
@@ -137,59 +144,28 @@ fn range(accuracies: &[Accuracy]) -> String {
     }
 }
 
-/// What a command asked for beyond data set and method, in few words.
-fn asked_for(command: &[String]) -> String {
-    let words = std::iter::once("coreg").chain(command.iter().map(String::as_str));
-    // The command of a coreg that had other options.
-    let Ok(Cli { command: asked, .. }) = Cli::try_parse_from(words) else { return command.join(" ") };
-    let (choice, more) = match asked {
-        Command::Run(RunArgs { choice, targets, .. }) => {
-            (choice, (!targets.is_empty()).then(|| format!("only={}", targets.join(","))))
-        }
-        Command::Ablations { variants, choice, .. } => {
-            (choice, variants.map(|file| format!("variants={}", file.display())))
-        }
-        _ => return command.join(" "),
+/// Lines, all of one width, with words beside or below them, in no more than `width` columns if that is known.
+fn beside(lines: &[String], words: impl Iterator<Item = Vec<String>>, width: Option<usize>) -> Vec<String> {
+    let indented = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0) + 2;
+    let room = width.map(|width| width.saturating_sub(indented));
+    let below = room.is_some_and(|room| room < BESIDE);
+    let (indented, room) = match width {
+        Some(width) if below => (INDENTED, Some(width.saturating_sub(INDENTED))),
+        _ => (indented, room),
     };
-    let ChoiceArgs { profile, clip, votes, labels, budget, set, .. } = choice;
-    let named = [
-        ("profile", Some(profile).filter(|profile| profile != PROFILE)),
-        ("clip", clip),
-        ("votes", votes),
-        ("labels", labels),
-        ("budget", budget),
-    ];
-    let named = named.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
-    named.chain(set).chain(more).collect::<Vec<_>>().join(" ")
-}
-
-/// A text of at most so many characters.
-fn cut(text: &str, most: usize) -> String {
-    match text.chars().count() > most {
-        true => text.chars().take(most - 1).chain(['…']).collect(),
-        false => text.to_owned(),
+    let mut all = Vec::new();
+    for (line, words) in lines.iter().zip(words) {
+        let mut told = wrapped(&words, room);
+        let first = (!below && !told.is_empty()).then(|| told.remove(0));
+        all.push(first.map_or_else(|| line.clone(), |first| format!("{line}  {first}")));
+        all.extend(told.into_iter().map(|more| format!("{:indented$}{more}", "")));
     }
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn asked(command: &str) -> String {
-        asked_for(&command.split('|').map(str::to_owned).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn a_command_is_told_without_what_the_other_columns_tell() {
-        let plain = "--artifacts|a|run|--dataset|demo|--profile|quick|--device|auto|--method|rc";
-        assert_eq!(asked(plain), "");
-        assert_eq!(
-            asked("run|--profile|paper|--budget|large|--set|rc.epochs=3 seed=1|--set|label.k=2|--only|label"),
-            "profile=paper budget=large rc.epochs=3 seed=1 label.k=2 only=label"
-        );
-        assert_eq!(asked("ablations|--variants|my.toml|--set|seed=1"), "seed=1 variants=my.toml");
-        assert_eq!(asked("run|--no-longer-known|x"), "run --no-longer-known x");
-    }
 
     #[test]
     fn several_branches_are_told_by_their_range() {
@@ -200,9 +176,41 @@ mod tests {
         assert_eq!(range(&[]), "–");
     }
 
+    fn told(width: Option<usize>) -> Vec<String> {
+        let lines = ["run   accuracy", "first   75.0 %", "other   50.0 %"].map(str::to_owned);
+        let asked = [vec!["asked for"], vec!["seed=1", "co-reg.epochs=400", "network.width=8"], vec![]];
+        let asked = asked.map(|words| words.into_iter().map(str::to_owned).collect());
+        beside(&lines, asked.into_iter(), width)
+    }
+
     #[test]
-    fn long_words_are_cut() {
-        assert_eq!(cut("äöüß", 4), "äöüß");
-        assert_eq!(cut("äöüßx", 4), "äöü…");
+    fn what_was_asked_for_is_told_in_full_where_there_is_no_terminal() {
+        let expected = [
+            "run   accuracy  asked for",
+            "first   75.0 %  seed=1 co-reg.epochs=400 network.width=8",
+            "other   50.0 %",
+        ];
+        assert_eq!(told(None), expected);
+        assert_eq!(told(Some(100)), expected);
+    }
+
+    #[test]
+    fn on_a_terminal_it_goes_on_in_further_lines_and_below_where_it_is_narrow() {
+        let expected = [
+            "run   accuracy  asked for",
+            "first   75.0 %  seed=1 co-reg.epochs=400",
+            "                network.width=8",
+            "other   50.0 %",
+        ];
+        assert_eq!(told(Some(46)), expected);
+        let expected = [
+            "run   accuracy",
+            "    asked for",
+            "first   75.0 %",
+            "    seed=1 co-reg.epochs=400",
+            "    network.width=8",
+            "other   50.0 %",
+        ];
+        assert_eq!(told(Some(40)), expected);
     }
 }

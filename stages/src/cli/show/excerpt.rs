@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch, RecordBatchReader};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -56,8 +56,13 @@ impl Excerpt {
         let readable: Vec<usize> = readable.map(|(place, _)| place).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), readable);
         let reader = builder.with_projection(mask).with_batch_size(most.max(1)).with_limit(most);
-        let batches = reader.build().or_fail(cannot)?.collect::<Result<Vec<RecordBatch>, _>>();
-        let mut batches = batches.or_fail(cannot)?;
+        let reader = reader.build().or_fail(cannot)?;
+        let none = RecordBatch::new_empty(reader.schema());
+        let mut batches = reader.collect::<Result<Vec<RecordBatch>, _>>().or_fail(cannot)?;
+        if batches.is_empty() {
+            // Of no row the names of the columns are told.
+            batches.push(none);
+        }
         if !numbers {
             let read = batches.iter().map(|batch| as_people_read(batch, &classes));
             batches = read.collect::<Result<_, _>>().or_fail(cannot)?;

@@ -2,6 +2,7 @@
 
 mod cells;
 mod excerpt;
+mod nearest;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,13 +34,11 @@ pub(super) struct ShowArgs {
 pub(super) fn show(args: ShowArgs, artifacts: &Path) -> Result<()> {
     let ShowArgs { what, rows, id, numbers } = args;
     let what = home::expand(&what)?;
-    let path = if what.exists() { what } else { artifacts.join(what) };
+    let path = if what.exists() { what.clone() } else { artifacts.join(&what) };
     let mut files = Vec::new();
     find(&path, &mut files)?;
     if files.is_empty() {
-        return Err(Error::new("there is no table")
-            .at(&path)
-            .help("name DATASET/STAGE as under `artifacts`, such as eurosat/label, or a Parquet file"));
+        return Err(nearest::instead_of(&what, &path, artifacts));
     }
     let mut wanted = Wanted::new(id);
     for file in files {

@@ -4,6 +4,7 @@
 //! Everything that can be known from names, headers and labels is decided and checked here, before any stage runs; what
 //! is assumed is said. The images themselves are read by the stage `download`, through [`UserImages`].
 
+pub(super) mod alone;
 pub(crate) mod classes;
 mod columns;
 mod folder;
@@ -118,16 +119,6 @@ impl UserDataSet {
             profile: BTreeMap::new(),
         };
         set.validated(&self.images)
-    }
-
-    /// The images alone, whose labels nobody asks for, and what is assumed of them.
-    ///
-    /// # Errors
-    /// A path that is not there or holds no image.
-    pub(super) fn without_labels(&self, classes: &Classes) -> Result<(UserImages, Vec<String>)> {
-        let list = ClassList { classes: classes.clone(), notes: Vec::new(), written: None, first: None };
-        let Described { source, notes, .. } = self.find_images(Some(list))?;
-        Ok((source, notes))
     }
 
     fn find_images(&self, list: Option<ClassList>) -> Result<Described> {

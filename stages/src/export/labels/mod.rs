@@ -3,7 +3,9 @@
 //!
 //! `stages` finds the results in the view, `said` gathers them, `choice` says which images and in which order. Each
 //! format is a file of its own: `tables`, `image_folder`, `coco`, `label_studio`. They share `sheet` (rows and columns),
-//! `pictures` (images as files, called as `file_names` says) and `destination`, which leaves nothing half-written.
+//! `pictures` (images as files, called as `file_names` says) and `destination`, which leaves nothing half-written and
+//! replaces nothing but an earlier export. That has a `manifest` in it; `place` is where it is to be, `scratch` where it
+//! is written first.
 
 mod choice;
 mod coco;
@@ -11,10 +13,14 @@ mod destination;
 mod file_names;
 mod image_folder;
 mod label_studio;
+mod manifest;
 mod pictures;
+mod place;
 mod said;
+mod scratch;
 mod sheet;
 mod stages;
+mod standard_output;
 mod tables;
 
 pub use choice::{Choice, Limit};

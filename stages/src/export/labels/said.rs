@@ -29,6 +29,12 @@ pub enum Source {
 impl Source {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Method, Self::Student, Self::Annotators];
+
+    /// Whether the student's networks say it, so that the confidence is a probability of theirs; of the annotators it is
+    /// a share of votes.
+    pub fn is_the_students(self) -> bool {
+        self != Self::Annotators
+    }
 }
 
 /// What an image is taken for.

@@ -1,12 +1,11 @@
-//! Where the results of a data set lie in the view, and which of its trainings is meant.
+//! Where the results of a data set lie in the view.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use pipeline::error::{Error, Result};
-use pipeline::fingerprint::Digest;
-use pipeline::store::Store;
+
+use crate::export::which_student::{Students, is_student};
 
 /// The stages of a data set whose labels are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ impl Stages {
     /// Those of a data set, or of the data set around a stage with a student: as it was named, or under `artifacts`.
     ///
     /// # Errors
-    /// No such data set; several students of which none is plainly meant.
+    /// No such data set; several students of which none is plainly meant, or the one that was evaluated last is gone.
     pub fn find(named: &Path, artifacts: &Path) -> Result<Self> {
         for folder in [named.to_owned(), artifacts.join(named)] {
             if has_images(&folder) {
@@ -42,13 +41,12 @@ impl Stages {
     }
 
     fn of(data_set: PathBuf, named: Option<PathBuf>) -> Result<Self> {
-        let students = students(&data_set);
-        let judged = judged(&data_set, &students);
-        let method = match named.or_else(|| judged.clone()) {
-            None => usual(&data_set, students)?,
-            method => method,
+        let students = Students::of(&data_set);
+        let method = match named {
+            None => students.meant()?,
+            named => named,
         };
-        let evaluated = data_set.join("evaluate").is_dir() && (judged.is_none() || judged == method);
+        let evaluated = students.evaluated(method.as_deref());
         Ok(Self { data_set, method, evaluated })
     }
 
@@ -62,57 +60,6 @@ impl Stages {
 
 fn has_images(folder: &Path) -> bool {
     folder.join("download").join("images.parquet").is_file()
-}
-
-fn is_student(folder: &Path) -> bool {
-    folder.join("student.json").is_file()
-}
-
-/// The stages that hold a student, sorted.
-fn students(data_set: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(data_set).into_iter().flatten();
-    let mut students: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_student(path)).collect();
-    students.sort();
-    students
-}
-
-/// The student that most mean: Co-Reg's, or the only one. That of the warm-up is a part of Co-Reg's.
-fn usual(data_set: &Path, mut students: Vec<PathBuf>) -> Result<Option<PathBuf>> {
-    if let Some(student) = students.iter().find(|path| path.ends_with("co-reg")) {
-        return Ok(Some(student.clone()));
-    }
-    students.retain(|path| !path.ends_with("warm-up"));
-    match &students[..] {
-        [] => Ok(None),
-        [only] => Ok(Some(only.clone())),
-        several => {
-            let names: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
-            Err(Error::new("several students are there")
-                .at(data_set)
-                .help(format!("name one of {}", names.join(", "))))
-        }
-    }
-}
-
-/// The student that the newest `evaluate` judged, as far as the store that the view leads to tells. Beside it there may
-/// be students of earlier runs and of baselines.
-fn judged(data_set: &Path, students: &[PathBuf]) -> Option<PathBuf> {
-    let evaluated = data_set.join("evaluate");
-    // store/objects/DIGEST
-    let object = fs::canonicalize(&evaluated).ok()?;
-    let root = object.parent()?.parent()?;
-    let store = Store::is_at(root).then(|| Store::look(root).ok())??;
-    let fingerprint = store.head(data_set.file_name()?.to_str()?, "evaluate").ok()??;
-    let record = store.record(&fingerprint).ok()??;
-    let holds = |folder: &Path, digest: &Digest| {
-        fs::canonicalize(folder).is_ok_and(|real| real.file_name() == Some(OsStr::new(&digest.to_string())))
-    };
-    if !holds(&evaluated, &record.digest) {
-        return None;
-    }
-    let inputs = &record.manifest.inputs;
-    students.iter().find(|student| inputs.iter().any(|input| holds(student, &input.digest))).cloned()
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn annotators_speak_where_no_student_does_and_nobody_where_nobody_voted() {
     let set = LabelSet::load(&Stages { evaluated: true, ..stages }).unwrap();
     assert_eq!(said(&set)[3], Some((2, 0.8, "student".to_owned())));
     let chosen = Chosen { set: &set, rows: Choice::default().rows(&set.images) };
-    assert_eq!(chosen.rows, [2, 1, 0, 3]);
+    assert_eq!(chosen.rows, [2, 3, 1, 0]);
     let counts = [Some(Source::Method), Some(Source::Student), Some(Source::Annotators), None];
     assert_eq!(counts.map(|source| chosen.count(source)), [0, 1, 2, 1]);
 }

@@ -15,7 +15,7 @@ use crate::export::precision::{Precision, halves};
 use crate::network::Architecture;
 
 /// ε of every batch norm, PyTorch's default, with which students are trained.
-const EPSILON: f64 = 1e-5;
+pub const EPSILON: f64 = 1e-5;
 
 /// Adds a network between [`INPUT`] and its logits (N, classes), and gives the latter's name.
 ///

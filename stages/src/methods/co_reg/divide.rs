@@ -10,18 +10,12 @@ use crate::learn::gaussian_mixture::{Fit, posterior_of_smaller};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DivisionSettings {
-    /// Whether predictions are aligned to a prior before the loss \[I\].
+    /// Whether predictions are aligned to a uniform prior before the loss \[I\].
     pub align: bool,
-    /// How far that prior makes the classes equally frequent: 1 fully \[I\], 0 as frequent as the annotators believe. What
-    /// lies between allows for classes that are not equally frequent, and for annotators who favour some: see [`prior`].
-    pub balance: f64,
     /// Epochs whose losses are averaged \[I\].
     pub loss_history: usize,
     /// A sample is partial where w exceeds this \[P\].
     pub threshold: f64,
-    /// A sample is partial, whatever the mixture says, where the network gives its candidates together more than this:
-    /// then nothing contradicts them. 1 for never \[P\].
-    pub sure: f64,
     /// Most steps of the mixture's fit \[I\].
     pub mixture_steps: usize,
     /// Tolerance of the mixture's fit \[I\].
@@ -35,10 +29,8 @@ impl Default for DivisionSettings {
         let Fit { max_steps, tolerance, variance_floor } = Fit::default();
         Self {
             align: true,
-            balance: 1.0,
             loss_history: 5,
             threshold: 0.5,
-            sure: 1.0,
             mixture_steps: max_steps,
             mixture_tolerance: tolerance,
             variance_floor,
@@ -68,21 +60,20 @@ pub struct Division {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LossHistory(pub Vec<Vec<f32>>);
 
-/// Divides N samples by the predictions (N, C) of one network (method §5), which are aligned to `prior` (C).
+/// Divides N samples by the predictions (N, C) of one network (method §5).
 ///
 /// `candidates` holds a 1 for every candidate, row after row: (N, C). Samples that nobody annotated (`annotated`, N) have
 /// nothing that could be believed: they are in 𝒰, with w = 0, and take no part in scaling and fit.
 pub fn divide(
     probs: Vec<f32>,
     (candidates, annotated): (&[u8], &[bool]),
-    prior: &[f64],
+    classes: usize,
     history: &mut LossHistory,
     settings: &DivisionSettings,
 ) -> Division {
-    let classes = prior.len();
     let mut aligned = probs.clone();
     if settings.align {
-        align(&mut aligned, prior);
+        align(&mut aligned, classes);
     }
     let losses: Vec<f32> = (aligned.chunks(classes).zip(candidates.chunks(classes)))
         .map(|(probs, candidates)| division_loss(probs, candidates))
@@ -101,16 +92,6 @@ pub fn divide(
     };
     let mut w = vec![0.0; losses.len()];
     believable.iter().zip(posterior_of_smaller(&mean, fit)).for_each(|(&i, posterior)| w[i] = posterior);
-    if settings.sure < 1.0 {
-        let mass =
-            |i: usize| mass_on(&aligned[i * classes..][..classes], &candidates[i * classes..][..classes]);
-        for &i in &believable {
-            let mass = mass(i);
-            if f64::from(mass) > settings.sure {
-                w[i] = w[i].max(mass);
-            }
-        }
-    }
     let (partial, unlabeled) = (0..w.len()).partition(|&i| f64::from(w[i]) > settings.threshold);
     Division { probs, aligned, w, partial, unlabeled }
 }
@@ -123,35 +104,19 @@ pub fn division_loss(probs: &[f32], candidates: &[u8]) -> f32 {
     -best.max(TINY as f32).ln()
 }
 
-/// Σ_{j: Y_j = 1} f_j(x): what a network gives one sample's candidates together, of its probabilities.
-fn mass_on(probs: &[f32], candidates: &[u8]) -> f32 {
-    probs.iter().zip(candidates).filter(|&(_, &y)| y != 0).map(|(&p, _)| p).sum()
-}
-
-/// How frequent each class is taken to be, times C: of N samples of whom the annotators believe `weights` (N, C), the mean
-/// belief to the power of 1 − `balance`. All 1 for a balance of 1, which takes the classes for equally frequent. A class
-/// that nobody believes in counts as if a thousandth of its fair share did.
-pub fn prior(weights: &[f32], annotated: &[bool], classes: usize, balance: f64) -> Vec<f64> {
-    if balance >= 1.0 || !annotated.contains(&true) {
-        return vec![1.0; classes];
-    }
-    let rows = weights.chunks(classes).zip(annotated).filter(|(_, annotated)| **annotated);
-    let believed = mean_of(rows.map(|(row, _)| row), classes);
-    let least = 1e-3 / classes as f64;
-    let powers: Vec<f64> = believed.iter().map(|mean| mean.max(least).powf(1.0 - balance)).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| classes as f64 * power / sum).collect()
-}
-
-/// Distribution alignment (method §5): f ← normalise(f · prior / mean prediction), in place, for the last predictions of
-/// all samples (N, C). `prior` is C times how frequent each class is taken to be: (C).
+/// Distribution alignment (method §5): f ← normalise(f · prior / mean prediction) with a uniform prior,
+/// in place, for the last predictions of all samples (N, C).
 #[doc(alias = "distribution alignment")]
-pub fn align(probs: &mut [f32], prior: &[f64]) {
-    let classes = prior.len();
-    let mean = mean_of(probs.chunks(classes.max(1)), classes);
-    let factor = |(mean, prior): (&f64, &f64)| (prior / (classes as f64 * mean.max(TINY))) as f32;
-    let factors: Vec<f32> = mean.iter().zip(prior).map(factor).collect();
-    for row in probs.chunks_mut(classes.max(1)) {
+pub fn align(probs: &mut [f32], classes: usize) {
+    let count = (probs.len() / classes.max(1)).max(1) as f64;
+    let mut mean = vec![0f64; classes];
+    for row in probs.chunks(classes) {
+        for (mean, &p) in mean.iter_mut().zip(row) {
+            *mean += f64::from(p) / count;
+        }
+    }
+    let factors: Vec<f32> = mean.iter().map(|m| (1.0 / (classes as f64 * m.max(TINY))) as f32).collect();
+    for row in probs.chunks_mut(classes) {
         for (p, factor) in row.iter_mut().zip(&factors) {
             *p *= factor;
         }
@@ -160,51 +125,9 @@ pub fn align(probs: &mut [f32], prior: &[f64]) {
     }
 }
 
-/// The mean of rows of C numbers: (C).
-fn mean_of<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, classes: usize) -> Vec<f64> {
-    let count = rows.clone().count().max(1) as f64;
-    let mut mean = vec![0f64; classes];
-    for row in rows {
-        for (mean, &p) in mean.iter_mut().zip(row) {
-            *mean += f64::from(p) / count;
-        }
-    }
-    mean
-}
-
 /// Losses scaled to [0, 1] over the set; all zero where they are all equal.
 fn scale(losses: &[f32]) -> Vec<f32> {
     let lowest = losses.iter().copied().fold(f32::INFINITY, f32::min);
     let range = losses.iter().copied().fold(f32::NEG_INFINITY, f32::max) - lowest;
     losses.iter().map(|loss| if range > 0.0 { (loss - lowest) / range } else { 0.0 }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn what_the_annotators_believe_is_the_prior_as_far_as_it_is_not_balanced() {
-        // Nine in ten are of the first class; the last row is nobody's.
-        let weights = [[0.9f32, 0.1]; 3].concat();
-        let annotated = [true, true, false];
-        let at = |balance| prior(&weights, &annotated, 2, balance);
-        assert_eq!(at(1.0), [1.0, 1.0]);
-        let close = |a: &[f64], b: [f64; 2]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
-        assert!(close(&at(0.0), [1.8, 0.2]), "{:?}", at(0.0));
-        // Roots of 0.9 and 0.1 are as 3 to 1.
-        assert!(close(&at(0.5), [1.5, 0.5]), "{:?}", at(0.5));
-        assert_eq!(prior(&weights, &[false; 3], 2, 0.0), [1.0, 1.0], "nobody believes anything");
-    }
-
-    #[test]
-    fn predictions_that_have_the_priors_frequencies_are_left_as_they_are() {
-        let probs = [[0.9f32, 0.1], [1.0, 0.0], [0.8, 0.2]].concat();
-        let mut aligned = probs.clone();
-        align(&mut aligned, &[1.8, 0.2]);
-        assert!(probs.iter().zip(&aligned).all(|(a, b)| (a - b).abs() < 1e-6), "{aligned:?}");
-        align(&mut aligned, &[1.0, 1.0]);
-        assert!(aligned[0] < 0.6, "a uniform prior takes the frequent class down: {aligned:?}");
-    }
 }

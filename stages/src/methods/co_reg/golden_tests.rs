@@ -18,7 +18,7 @@ fn division_loss_and_alignment_are_pytorchs() {
     let division: Vec<f32> =
         probs.chunks(classes).zip(candidates.chunks(classes)).map(|(p, y)| division_loss(p, y)).collect();
     close(&division, &golden.list("division"), 1e-6);
-    align(&mut probs, &vec![1.0; classes]);
+    align(&mut probs, classes);
     close(&probs, &golden.list("aligned"), 1e-6);
 }
 
@@ -29,11 +29,11 @@ fn a_division_averages_the_last_epochs_only() {
     for confident in [0, 1, 1] {
         let row = |i: usize| if i % 2 == confident { [0.9, 0.1] } else { [0.2, 0.8] };
         let probs = (0..10).flat_map(row).collect();
-        divide(probs, (&[1, 0].repeat(10), &[true; 10]), &[1.0; 2], &mut history, &settings);
+        divide(probs, (&[1, 0].repeat(10), &[true; 10]), 2, &mut history, &settings);
     }
     assert_eq!(history.0.len(), 2);
     let probs = (0..10).flat_map(|i| if i % 2 == 1 { [0.9, 0.1] } else { [0.2, 0.8] }).collect();
-    let division = divide(probs, (&[1, 0].repeat(10), &[true; 10]), &[1.0; 2], &mut history, &settings);
+    let division = divide(probs, (&[1, 0].repeat(10), &[true; 10]), 2, &mut history, &settings);
     assert_eq!(division.partial, [1, 3, 5, 7, 9]);
     assert_eq!(division.unlabeled, [0, 2, 4, 6, 8]);
 }
@@ -47,7 +47,7 @@ fn what_nobody_annotated_is_unlabeled_and_changes_nothing_for_the_rest() {
     let probs: Vec<f32> = (0..10).flat_map(row).collect();
     let candidates = [1, 0].repeat(10);
     let mut history = LossHistory::default();
-    let alone = divide(probs.clone(), (&candidates, &[true; 10]), &[1.0; 2], &mut history, &settings);
+    let alone = divide(probs.clone(), (&candidates, &[true; 10]), 2, &mut history, &settings);
 
     // Two more, of whom every class is a candidate: their losses would be the smallest.
     let mixed_in = |own: &[f32], other: [f32; 2]| [&other, &own[..8], &other, &own[8..]].concat();
@@ -58,8 +58,7 @@ fn what_nobody_annotated_is_unlabeled_and_changes_nothing_for_the_rest() {
             .collect();
     let annotated: Vec<bool> = (0..12).map(|i| i != 0 && i != 5).collect();
     let mut history = LossHistory::default();
-    let among =
-        divide(mixed_in(&probs, [0.99, 0.01]), (&candidates, &annotated), &[1.0; 2], &mut history, &settings);
+    let among = divide(mixed_in(&probs, [0.99, 0.01]), (&candidates, &annotated), 2, &mut history, &settings);
     let rest: Vec<f32> = (0..12).filter(|&i| annotated[i]).map(|i| among.w[i]).collect();
     assert_eq!(rest, alone.w);
     assert_eq!((among.w[0], among.w[5]), (0.0, 0.0));

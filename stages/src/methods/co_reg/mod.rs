@@ -53,7 +53,7 @@ use crate::learn::step_losses::StepLosses;
 use crate::learn::train::Training;
 use crate::methods::warm_up::WarmUp;
 use crate::vision::View;
-use divide::{Division, divide, prior};
+use divide::{Division, divide};
 use lesson::{CoRegLesson, StepViews};
 pub use settings::{CoReg, Partner};
 use state::CoRegState;
@@ -62,7 +62,7 @@ use step::{Batch, contrast, pseudo_label, self_train};
 impl Method for CoReg {
     const NAME: &'static str = "co-reg";
     const TITLE: &'static str = "Co-Reg";
-    // 5: the division's prior may follow the annotators; images of 𝒰 may be looked at less often.
+    // 5: images of 𝒰 may be looked at less often.
     const VERSION: u32 = 5;
     const NETWORKS: &'static [&'static str] = &["network1", "network2"];
     const FIGURES: &'static [&'static str] = &[
@@ -201,8 +201,7 @@ fn divide_by(training: &mut Training<'_, CoReg>, me: usize, context: &Context) -
     let probs = predict(network, &set.train, &training.views, View::Weak, draws, context)
         .map_err(|error| training.in_epoch(me, error))?;
     let losses = &mut training.state.networks[me].losses;
-    let prior = prior(&set.weights, &set.annotated, set.classes, method.divide.balance);
-    let mut division = divide(probs, set.annotation(), &prior, losses, &method.divide);
+    let mut division = divide(probs, set.annotation(), set.classes, losses, &method.divide);
     if division.partial.is_empty() {
         let epoch = training.epoch + 1;
         context.progress().note(format!("epoch {epoch}: no sample is believed; all are taken"));

@@ -142,8 +142,6 @@ impl CoReg {
                 "co-reg.unlabeled_repeats = {repeats} must be 0, for no limit, or positive"
             )));
         }
-        share("divide.balance", self.divide.balance)?;
-        share("divide.sure", self.divide.sure)?;
         share("belief", self.belief)?;
         share("prototype_momentum", self.prototype_momentum)?;
         share("key_momentum", self.key_momentum)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::RunFacts;
+use super::{RunFacts, same_images};
 use crate::artifacts::evaluation::Evaluation;
 
 /// What a student says of a test image.
@@ -16,6 +16,8 @@ pub struct Prediction {
     pub class: usize,
     /// Probabilities of all classes.
     pub probs: Vec<f32>,
+    /// What identifies the image's bytes; none where nobody looked, since the id says enough among runs of the same images.
+    pub content: Option<String>,
 }
 
 impl Prediction {
@@ -40,6 +42,7 @@ pub fn predictions(evaluation: &Evaluation) -> Vec<Prediction> {
         truth: truth.and_then(|truth| usize::try_from(truth).ok()),
         class: usize::from(class),
         probs: probs.to_vec(),
+        content: None,
     })
     .collect()
 }
@@ -105,6 +108,8 @@ impl Changed<'_> {
 /// Two runs on the test images of both.
 #[derive(Clone, Debug)]
 pub struct Changes<'a> {
+    /// How many images each of them tested.
+    pub tested: [usize; 2],
     /// How the runs fare on each image.
     outcomes: Vec<Outcome>,
     /// The images that the runs take for different classes, those first of which the probabilities changed most.
@@ -112,25 +117,32 @@ pub struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    /// Compares two runs image by image.
+    /// Compares two runs image by image. Images are the same that have one id and, where the runs read other images, the
+    /// same bytes.
     ///
     /// # Errors
     /// Why they cannot be compared so.
     pub fn between(first: &'a RunFacts, second: &'a RunFacts) -> Result<Self, &'static str> {
-        if first.data_set != second.data_set {
-            return Err("they are of different data sets");
-        }
         if first.predictions.is_empty() || second.predictions.is_empty() {
             return Err("not both have tested a student");
         }
         if first.classes != second.classes {
             return Err("their classes differ");
         }
+        let same = same_images(first, second);
+        let seen = |run: &RunFacts| run.predictions.iter().any(|prediction| prediction.content.is_some());
+        if !(same || seen(first) && seen(second)) {
+            return Err("they read other images, and those of one of them are no longer kept");
+        }
+        let tested = [first.predictions.len(), second.predictions.len()];
         let of_second: HashMap<&str, &Prediction> =
             second.predictions.iter().map(|prediction| (prediction.id.as_str(), prediction)).collect();
         let (mut outcomes, mut changed) = (Vec::new(), Vec::new());
         for first in &first.predictions {
             let Some(&second) = of_second.get(first.id.as_str()) else { continue };
+            if !same && (first.content.is_none() || first.content != second.content) {
+                continue;
+            }
             let outcome = Outcome::of(first, second);
             outcomes.push(outcome);
             if first.class != second.class {
@@ -141,7 +153,7 @@ impl<'a> Changes<'a> {
             return Err("they have no test image in common");
         }
         changed.sort_by(|a, b| b.shift().total_cmp(&a.shift()).then_with(|| a.first.id.cmp(&b.first.id)));
-        Ok(Self { outcomes, changed })
+        Ok(Self { tested, outcomes, changed })
     }
 
     /// How many images both runs tested.
@@ -184,6 +196,7 @@ mod tests {
             truth,
             class,
             probs: probs.to_vec(),
+            content: None,
         });
         RunFacts { predictions: predictions.collect(), ..RunFacts::default() }
     }
@@ -227,11 +240,33 @@ mod tests {
     }
 
     #[test]
+    fn of_other_images_those_are_compared_whose_id_and_bytes_are_the_same() {
+        let of = |images: &str, contents: [Option<&str>; 3]| {
+            let probs = [0.8, 0.1, 0.1];
+            let mut run = run(&[("a", None, 0, probs), ("b", None, 0, probs), ("c", None, 0, probs)]);
+            for (prediction, content) in run.predictions.iter_mut().zip(contents) {
+                prediction.content = content.map(str::to_owned);
+            }
+            RunFacts { images: images.to_owned(), ..run }
+        };
+        let one = of("one", [Some("x"), Some("y"), None]);
+        let other = of("other", [Some("x"), Some("z"), None]);
+        let images = |a: &RunFacts, b: &RunFacts| Changes::between(a, b).map(|changes| changes.images());
+        assert_eq!(images(&one, &other), Ok(1));
+        assert_eq!(Changes::between(&one, &other).unwrap().tested, [3, 3]);
+        let others = of("other", [Some("u"), Some("v"), Some("w")]);
+        assert_eq!(images(&one, &others), Err("they have no test image in common"));
+        // Of the same images nobody looks at the bytes, whatever the data sets are called.
+        let renamed = RunFacts { data_set: "renamed".to_owned(), ..of("one", [None; 3]) };
+        assert_eq!(images(&one, &renamed), Ok(3));
+    }
+
+    #[test]
     fn what_cannot_be_compared_is_refused_with_the_reason() {
         let a = run(&[("x", None, 0, [1.0, 0.0, 0.0])]);
         let refused = |b: &RunFacts| Changes::between(&a, b).map(drop).unwrap_err();
-        let other = RunFacts { data_set: "other".to_owned(), ..a.clone() };
-        assert_eq!(refused(&other), "they are of different data sets");
+        let other = RunFacts { images: "others".to_owned(), ..a.clone() };
+        assert_eq!(refused(&other), "they read other images, and those of one of them are no longer kept");
         let other = RunFacts { classes: vec!["cat".to_owned()], ..a.clone() };
         assert_eq!(refused(&other), "their classes differ");
         assert_eq!(refused(&run(&[])), "not both have tested a student");

@@ -22,11 +22,14 @@ const ANNOTATION: [(&str, &str, bool); 9] = [
     ("voted", "images that somebody voted on", true),
     ("avg_candidates", "candidates an image", false),
     ("eta", "images whose candidates lack the truth (eta)", true),
-    ("zero_shot", "accuracy of the first annotator", true),
+    (FIRST, "accuracy of the first template", true),
     ("zero_shot_mean", "accuracy of the annotators' average", true),
     ("macro_recall_mean", "macro recall of the annotators' average", true),
     ("label_single", "accuracy of the likeliest candidate", true),
 ];
+
+/// The first annotator's accuracy.
+const FIRST: &str = "zero_shot";
 
 /// Figures of the student, likewise.
 const STUDENT: [(&str, &str, bool); 8] = [
@@ -48,19 +51,32 @@ pub fn accuracy(value: f64) -> Figure {
     Figure { value, deviation: None, share: true }
 }
 
-/// The figures of an annotation and of a student, of whatever there is.
-pub fn figures(statistics: Option<&Statistics>, evaluation: Option<&Evaluation>) -> Vec<(String, Figure)> {
-    let figure = |value, share| Figure { value, deviation: None, share };
+/// Whether an annotator of this name is a template of a CLIP: it has a place for the class, and nobody who votes is called
+/// so.
+pub(in crate::report) fn is_template(name: &str) -> bool {
+    name.contains("{}")
+}
+
+/// The figures of a student's test.
+pub fn of_student(evaluation: &Evaluation) -> Vec<(String, Figure)> {
+    let figure = |(name, title, share): (&str, &str, bool)| {
+        let value = evaluation.get(name)?;
+        Some((title.to_owned(), Figure { value, deviation: None, share }))
+    };
+    STUDENT.into_iter().filter_map(figure).collect()
+}
+
+/// The figures of an annotation. Of imported votes the first annotator is the first one in the alphabet, on whatever he
+/// voted on: his accuracy is nothing to compare, and is left out.
+pub fn of_labels(statistics: &Statistics) -> Vec<(String, Figure)> {
+    let templates = statistics.annotators.iter().all(|of| is_template(&of.template));
     let mut all = Vec::new();
-    for (name, title, share) in ANNOTATION {
+    for (name, title, share) in ANNOTATION.into_iter().filter(|of| templates || of.0 != FIRST) {
         for split in Split::ALL {
-            let value = statistics.and_then(|statistics| statistics.get(name, split));
-            all.extend(value.map(|value| (format!("{title}, {split}"), figure(value, share))));
+            let value = statistics.get(name, split);
+            let figure = |value| Figure { value, deviation: None, share };
+            all.extend(value.map(|value| (format!("{title}, {split}"), figure(value))));
         }
-    }
-    for (name, title, share) in STUDENT {
-        let value = evaluation.and_then(|evaluation| evaluation.get(name));
-        all.extend(value.map(|value| (title.to_owned(), figure(value, share))));
     }
     all
 }
@@ -95,7 +111,7 @@ impl Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifacts::statistics::Metric;
+    use crate::artifacts::statistics::{AnnotatorStatistics, Metric};
 
     #[test]
     fn a_share_is_told_in_percent_and_its_difference_in_points() {
@@ -112,14 +128,32 @@ mod tests {
 
     #[test]
     fn figures_are_those_that_there_are() {
-        let metric = Metric { name: "eta".to_owned(), split: Split::Test, value: 0.25 };
-        let statistics = Statistics { summary: vec![metric], ..Statistics::default() };
+        let metric = |name: &str| Metric { name: name.to_owned(), split: Split::Test, value: 0.25 };
+        let statistics = Statistics { summary: vec![metric("eta")], ..Statistics::default() };
+        let eta = "images whose candidates lack the truth (eta), test".to_owned();
+        assert_eq!(of_labels(&statistics), [(eta, accuracy(0.25))]);
         let evaluation = Evaluation { metrics: vec![("accuracy".to_owned(), 0.75)], ..Evaluation::default() };
-        let expected = [
-            ("images whose candidates lack the truth (eta), test".to_owned(), accuracy(0.25)),
-            ("test accuracy".to_owned(), accuracy(0.75)),
-        ];
-        assert_eq!(figures(Some(&statistics), Some(&evaluation)), expected);
-        assert!(figures(None, None).is_empty());
+        assert_eq!(of_student(&evaluation), [("test accuracy".to_owned(), accuracy(0.75))]);
+        assert!(of_labels(&Statistics::default()).is_empty());
+    }
+
+    #[test]
+    fn the_first_annotator_is_told_where_it_is_a_template() {
+        let told = |name: &str| {
+            let annotator = AnnotatorStatistics {
+                template: name.to_owned(),
+                split: Split::Test,
+                accuracy: None,
+                voted: 1.0,
+                agreement: None,
+                candidates_added: 0.0,
+                truths_added: None,
+            };
+            let metric = Metric { name: "zero_shot".to_owned(), split: Split::Test, value: 0.5 };
+            let statistics =
+                Statistics { summary: vec![metric], annotators: vec![annotator], ..Statistics::default() };
+            of_labels(&statistics).len()
+        };
+        assert_eq!((told("a photo of a {}"), told("anna")), (1, 0));
     }
 }

@@ -4,6 +4,7 @@
 
 mod changes;
 mod curves;
+mod difference;
 mod figures;
 mod mcnemar;
 mod mean;
@@ -15,10 +16,12 @@ use pipeline::stage::Context;
 
 pub use changes::{Changed, Changes, Outcome, Prediction, predictions};
 pub use curves::{Curve, curves};
-pub use figures::{Figure, accuracy, figures};
+pub use difference::Difference;
+pub(in crate::report) use figures::is_template;
+pub use figures::{Figure, accuracy, of_labels, of_student};
 pub use mcnemar::mcnemar;
 pub use mean::mean;
-pub use words::tally;
+pub use words::{in_both, tally};
 
 use crate::artifacts::images::Images;
 use crate::report::page::document;
@@ -32,6 +35,8 @@ pub struct RunFacts {
     pub title: String,
     /// The data set's name.
     pub data_set: String,
+    /// What identifies the table of its images.
+    pub images: String,
     /// All settings, as they are written behind SET.
     pub settings: Vec<(String, String)>,
     /// Figures by their names for people.
@@ -99,18 +104,33 @@ pub fn classes_differ(runs: &[RunFacts]) -> bool {
     known.next().is_some_and(|first| known.any(|classes| classes != first))
 }
 
-/// Whether nothing that is compared differs between the runs: data set, settings, figures, predictions and stages.
+/// Whether two runs read the same images, whatever their data sets are called. Those that know none of theirs do if the
+/// data sets are called alike.
+pub fn same_images(first: &RunFacts, second: &RunFacts) -> bool {
+    let alike = !first.images.is_empty() || first.data_set == second.data_set;
+    first.images == second.images && alike
+}
+
+/// The figures that are told: those that not all runs have alike, and the test accuracy; behind them the others.
+pub fn told_figures(runs: &[RunFacts]) -> [Vec<Row<'_, Figure>>; 2] {
+    let rows = side_by_side(runs, |run| &run.figures[..]).into_iter();
+    let (told, same) = rows.partition(|row| !row.is_same() || row.name == figures::ACCURACY);
+    [told, same]
+}
+
+/// Whether nothing that is compared differs between the runs: images, settings, figures, predictions and stages.
 pub fn no_difference(runs: &[RunFacts]) -> bool {
     changed_settings(runs).is_empty()
         && side_by_side(runs, |run| &run.figures[..]).iter().all(Row::is_same)
         && side_by_side(runs, |run| &run.stages[..]).iter().all(Row::is_same)
         && runs.windows(2).all(|pair| {
             let [a, b] = [&pair[0], &pair[1]];
-            a.data_set == b.data_set && a.classes == b.classes && a.predictions == b.predictions
+            same_images(a, b) && a.classes == b.classes && a.predictions == b.predictions
         })
 }
 
-/// The page. With `images`, those of the first run, it shows those whose class changed.
+/// The page. With `images`, those of the first run, it shows those whose class changed. `differences` are those of
+/// variants to the first run, over their seeds.
 ///
 /// # Errors
 /// An image that cannot be decoded; the user asked to stop.
@@ -118,9 +138,10 @@ pub fn page(
     title: &str,
     subtitle: &str,
     runs: &[RunFacts],
+    differences: &[Difference],
     images: Option<(&Images, &Context)>,
 ) -> Result<String> {
-    let (sections, sheets) = sections::all(runs, images)?;
+    let (sections, sheets) = sections::all(runs, differences, images)?;
     Ok(document(title, subtitle, &sections, &sheets))
 }
 
@@ -165,9 +186,29 @@ mod tests {
     }
 
     #[test]
-    fn another_data_set_is_a_difference_even_where_all_else_is_the_same() {
-        let [a, b] = [run("A", &[]), run("B", &[])];
-        assert!(no_difference(&[a.clone(), b.clone()]));
-        assert!(!no_difference(&[a, RunFacts { data_set: "demo".to_owned(), ..b }]));
+    fn other_images_are_a_difference_and_another_name_of_the_same_ones_is_none() {
+        let of = |images: &str, data_set: &str| RunFacts {
+            images: images.to_owned(),
+            data_set: data_set.to_owned(),
+            ..RunFacts::default()
+        };
+        assert!(no_difference(&[of("x", "demo"), of("x", "renamed")]));
+        assert!(!no_difference(&[of("x", "demo"), of("y", "demo")]));
+        // Of runs that read none the name is all that is known.
+        assert!(no_difference(&[of("", "demo"), of("", "demo")]));
+        assert!(!no_difference(&[of("", "demo"), of("", "other")]));
+    }
+
+    #[test]
+    fn figures_that_all_have_alike_stand_apart_and_the_test_accuracy_never_does() {
+        let of = |eta| RunFacts {
+            figures: [("test accuracy", 0.5), ("eta", eta), ("images", 2.0)]
+                .map(|(name, value)| (name.to_owned(), accuracy(value)))
+                .to_vec(),
+            ..RunFacts::default()
+        };
+        let runs = [of(0.25), of(0.125)];
+        let names = told_figures(&runs).map(|rows| rows.iter().map(|row| row.name).collect::<Vec<_>>());
+        assert_eq!(names, [vec!["test accuracy", "eta"], vec!["images"]]);
     }
 }

@@ -6,20 +6,30 @@ use maud::{Markup, html};
 use pipeline::error::Result;
 use pipeline::stage::Context;
 
-use super::{Row, RunFacts, changed_settings, classes_differ, side_by_side};
+use super::{
+    Difference, Figure, Row, RunFacts, changed_settings, classes_differ, side_by_side, told_figures,
+};
 use crate::artifacts::images::Images;
-use crate::report::page::{Section, bidi, wide};
+use crate::report::page::{Section, bidi, count, cut, wide};
 use crate::report::plot::{Line, LinePlot};
 
 /// Runs up to so many have a column each; more have a row each.
 const COLUMNS: usize = 4;
+/// Characters of a name or a value for which there is room in a table's head.
+const LONG: usize = 40;
 
-/// All sections of which there is something to say, and the pictures as CSS.
-pub(super) fn all(runs: &[RunFacts], images: Option<(&Images, &Context)>) -> Result<(Vec<Section>, String)> {
+/// All sections of which there is something to say, and the pictures as CSS. Of variants the figures come first: what
+/// differs between them is what they are called.
+pub(super) fn all(
+    runs: &[RunFacts],
+    differences: &[Difference],
+    images: Option<(&Images, &Context)>,
+) -> Result<(Vec<Section>, String)> {
     let mut sections = Vec::new();
-    sections.extend(legend(runs));
-    sections.push(settings(runs));
-    sections.push(figures(runs));
+    match legend(runs) {
+        Some(legend) => sections.extend([legend, settings(runs), figures(runs, differences)]),
+        None => sections.extend([figures(runs, differences), settings(runs)]),
+    }
     sections.extend(curves(runs));
     let (images, sprites) = pictures::section(runs, images)?;
     sections.extend(images);
@@ -46,11 +56,8 @@ fn settings(runs: &[RunFacts]) -> Section {
     };
     let rows: Vec<(&str, Vec<String>)> =
         changed_settings(runs).iter().map(|row| (row.name, cells(row))).collect();
-    let data_sets_differ = runs.windows(2).any(|pair| pair[0].data_set != pair[1].data_set);
     let body = html! {
-        @if data_sets_differ {
-            p { "The runs are of different data sets." }
-        } @else if classes_differ(runs) {
+        @if classes_differ(runs) {
             p { "The runs have different classes." }
         }
         @if rows.is_empty() {
@@ -62,28 +69,93 @@ fn settings(runs: &[RunFacts]) -> Section {
     Section { id: "settings", title: "Settings that differ".to_owned(), body }
 }
 
-/// All figures; those of later runs with the difference to the first.
-fn figures(runs: &[RunFacts]) -> Section {
-    let rows: Vec<(&str, Vec<String>)> = side_by_side(runs, |run| &run.figures[..])
-        .into_iter()
-        .map(|row| {
-            let first = row.values.first().copied().flatten();
-            let cells = row.values.iter().map(|figure| match figure {
-                None => "–".to_owned(),
-                Some(figure) => match first.and_then(|first| figure.difference_to(first)) {
-                    None => figure.shown(),
-                    Some(difference) => format!("{} ({difference})", figure.shown()),
-                },
-            });
-            (row.name, cells.collect())
-        })
-        .collect();
+/// The figures; those of later runs with the difference to the first. What all have alike is folded away.
+fn figures(runs: &[RunFacts], differences: &[Difference]) -> Section {
+    let [told, same] = told_figures(runs);
     let name = runs.first().map_or("", |run| run.name.as_str());
     let body = html! {
-        p.note { "In parentheses: the difference to " (bidi(name)) ", of shares in percentage points." }
-        (table("figures", runs, &rows))
+        @if !told.is_empty() {
+            p.note { "In parentheses: the difference to " (bidi(name)) ", of shares in percentage points." }
+            (table("figures", runs, &compared(&told)))
+        }
+        @if !differences.is_empty() { (apart(name, differences)) }
+        @if !same.is_empty() {
+            details {
+                summary {
+                    (count(same.len())) @if same.len() == 1 { " figure that is" } @else { " figures that are" }
+                    " the same in all"
+                }
+                (alike(&same))
+            }
+        }
     };
     Section { id: "figures", title: "Figures".to_owned(), body }
+}
+
+/// The figures of each run, and how far they are from those of the first.
+fn compared<'a>(rows: &[Row<'a, Figure>]) -> Vec<(&'a str, Vec<String>)> {
+    let cells = |row: &Row<Figure>| {
+        let first = row.values.first().copied().flatten();
+        let cell = |figure: &Option<&Figure>| match figure {
+            None => "–".to_owned(),
+            Some(figure) => match first.and_then(|first| figure.difference_to(first)) {
+                None => figure.shown(),
+                Some(difference) => format!("{} ({difference})", figure.shown()),
+            },
+        };
+        row.values.iter().map(cell).collect()
+    };
+    rows.iter().map(|row| (row.name, cells(row))).collect()
+}
+
+/// Figures of which one value says all.
+fn alike(rows: &[Row<Figure>]) -> Markup {
+    let table = html! {
+        table {
+            tbody {
+                @for row in rows {
+                    tr {
+                        th scope="row" { (bidi(row.name)) }
+                        td { @if let Some(figure) = row.values.iter().flatten().next() { (figure.shown()) } }
+                    }
+                }
+            }
+        }
+    };
+    wide("figures that are the same in all", &table)
+}
+
+/// How far each variant's test accuracy is from the first one's over the seeds, and whether that is more than chance.
+fn apart(first: &str, differences: &[Difference]) -> Markup {
+    let table = html! {
+        table {
+            thead {
+                tr {
+                    th scope="col" { "variant" }
+                    th scope="col" { "points above " (cut(first, LONG)) }
+                    th scope="col" { "can be told apart" }
+                    th scope="col" { "seeds" }
+                }
+            }
+            tbody {
+                @for of in differences {
+                    tr {
+                        th scope="row" { (bidi(&of.name)) }
+                        td { (of.shown()) }
+                        td { @if of.can_be_told_apart() { "yes" } @else { "no" } }
+                        td { (count(of.seeds)) }
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        h3 { "Test accuracy, the same seeds compared" }
+        p.note {
+            "± is the 95 % interval of the mean difference. Where it leaves out 0, the variants can be told apart."
+        }
+        (wide("test accuracy, the same seeds compared", &table))
+    }
 }
 
 /// A plot for each figure of the epochs, in it a line for each run.
@@ -127,12 +199,14 @@ fn table(label: &str, runs: &[RunFacts], rows: &[(&str, Vec<String>)]) -> Markup
     };
     let table = html! {
         table {
-            thead { tr { td {} @for name in head { th scope="col" { (bidi(name)) } } } }
+            thead { tr { td {} @for name in head { th scope="col" { (cut(name, LONG)) } } } }
             tbody {
                 @for (name, cells) in body {
                     tr {
                         th scope="row" { (bidi(name)) }
-                        @for cell in cells { td { (bidi(cell)) } }
+                        @for cell in cells {
+                            td class=[(cell.chars().count() > LONG).then_some("long")] { (bidi(cell)) }
+                        }
                     }
                 }
             }
@@ -158,7 +232,7 @@ mod tests {
     }
 
     fn page(runs: &[RunFacts]) -> String {
-        let (sections, sheets) = all(runs, None).unwrap();
+        let (sections, sheets) = all(runs, &[], None).unwrap();
         assert_eq!(sheets, "");
         sections.into_iter().map(|section| section.body.into_string()).collect()
     }
@@ -186,6 +260,44 @@ mod tests {
     fn runs_that_do_not_differ_are_said_to_be_the_same() {
         let page = page(&[run("A", 0.5), run("B", 0.5)]);
         assert!(page.contains("No difference: all settings are the same."), "{page}");
+    }
+
+    #[test]
+    fn of_variants_the_figures_come_first_and_of_runs_what_they_were_asked() {
+        let ids = |runs: &[RunFacts]| -> Vec<&'static str> {
+            all(runs, &[], None).unwrap().0.iter().map(|section| section.id).collect()
+        };
+        let variants = [run("A", 0.5), run("B", 0.75)];
+        assert_eq!(ids(&variants), ["figures", "settings", "curves"]);
+        let titled = variants.map(|run| RunFacts { title: "20260101".to_owned(), ..run });
+        assert_eq!(ids(&titled), ["runs", "settings", "figures", "curves"]);
+    }
+
+    #[test]
+    fn figures_that_all_have_alike_are_folded_away() {
+        let runs = [0.5, 0.75].map(|value| {
+            let mut run = run("A", value);
+            run.figures.push(("eta".to_owned(), accuracy(0.125)));
+            run
+        });
+        let page = page(&runs);
+        let details = page.split("<details>").nth(1).unwrap();
+        assert!(details.contains("1 figure that is the same in all"), "{page}");
+        assert!(details.contains("<th scope=\"row\"><bdi>eta</bdi></th><td>12.50 %</td>"), "{page}");
+        assert_eq!(page.matches("<bdi>eta</bdi>").count(), 1);
+    }
+
+    #[test]
+    fn differences_over_seeds_are_told_with_their_interval() {
+        let differences: Vec<Difference> = [("B", [2.0, 2.0, 2.5]), ("<script>", [5.0, -5.0, 5.0])]
+            .iter()
+            .filter_map(|(name, points)| Difference::of(name, points))
+            .collect();
+        let (sections, _) = all(&[run("A", 0.5), run("B", 0.75)], &differences, None).unwrap();
+        let page: String = sections.into_iter().map(|section| section.body.into_string()).collect();
+        assert!(page.contains("<td>+2.17 ± 0.72</td><td>yes</td><td>3</td>"), "{page}");
+        assert!(page.contains("<td>+1.67 ± 14.34</td><td>no</td><td>3</td>"), "{page}");
+        assert!(page.contains("points above <bdi>A</bdi>") && !page.contains("<script>"), "{page}");
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub fn tally(first: &str, second: &str, changes: &Changes) -> Vec<(String, Strin
     lines
 }
 
+/// How many of the test images are in both runs; nothing where all are.
+pub fn in_both(first: &str, second: &str, changes: &Changes) -> Option<String> {
+    let both = changes.images();
+    match changes.tested {
+        [one, other] if both == one && both == other => None,
+        [one, other] if one == other => Some(format!("{both} of {one} test images are in both")),
+        [one, other] => Some(format!(
+            "{both} of the {one} test images of {first} and the {other} of {second} are in both"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -45,6 +57,7 @@ mod tests {
             truth,
             class,
             probs: vec![1.0 / 3.0; 3],
+            content: None,
         });
         RunFacts { predictions: predictions.collect(), ..RunFacts::default() }
     }
@@ -74,5 +87,20 @@ mod tests {
     fn where_no_truth_is_known_it_is_told_how_many_changed() {
         let expected = ["truth not known, one class: 1", "truth not known, another class each: 2"];
         assert_eq!(told(&[0, 1, 2], &[0, 2, 1], None), expected);
+    }
+
+    #[test]
+    fn how_many_images_are_in_both_is_told_unless_all_are() {
+        let told = |a: usize, b: usize| {
+            let (a, b) = (run(&vec![0; a], None), run(&vec![0; b], None));
+            in_both("A", "B", &Changes::between(&a, &b).unwrap())
+        };
+        assert_eq!(told(3, 3), None);
+        let expected = "2 of the 2 test images of A and the 3 of B are in both";
+        assert_eq!(told(2, 3).as_deref(), Some(expected));
+        let (a, mut b) = (run(&[0; 3], None), run(&[0; 3], None));
+        b.predictions[2].id = "another".to_owned();
+        let told = in_both("A", "B", &Changes::between(&a, &b).unwrap());
+        assert_eq!(told.as_deref(), Some("2 of 3 test images are in both"));
     }
 }

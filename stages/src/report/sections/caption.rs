@@ -5,11 +5,13 @@ use std::cmp::Reverse;
 use maud::{Markup, html};
 
 use crate::report::facts::Facts;
-use crate::report::page::{bidi, count, percent};
+use crate::report::page::{count, cut, percent};
 use crate::report::pictures::Sprites;
 
 /// Candidates that are named; the others are counted.
 const NAMED: usize = 4;
+/// Characters of a name for which there is room below a picture, and in a list.
+pub(super) const LONG: usize = 60;
 
 /// The pictures of these images, each with its caption.
 pub(super) fn pictures(facts: &Facts, sprites: &Sprites, rows: &[usize]) -> Markup {
@@ -48,18 +50,18 @@ fn candidates(facts: &Facts, row: usize) -> Vec<(usize, String)> {
 fn caption(facts: &Facts, row: usize) -> Markup {
     let candidates = candidates(facts, row);
     html! {
-        div class="caption" { (bidi(facts.id(row))) }
+        div class="caption" { (cut(facts.id(row), LONG)) }
         div {
             @if candidates.is_empty() { "nobody voted" }
             @for (place, (class, support)) in candidates.iter().take(NAMED).enumerate() {
                 @if place > 0 { " · " }
-                (bidi(facts.class(*class))) " " (support)
+                (cut(facts.class(*class), LONG)) " " (support)
             }
             @if candidates.len() > NAMED { " +" (count(candidates.len() - NAMED)) }
         }
         @if let Some(said) = facts.said(row) {
             div {
-                "→ " (bidi(facts.class(said.class))) " " (percent(f64::from(said.confidence)))
+                "→ " (cut(facts.class(said.class), LONG)) " " (percent(f64::from(said.confidence)))
             }
         }
         div class="caption" { (facts.split(row).name()) (side(facts, row)) }
@@ -80,8 +82,8 @@ fn verdict(facts: &Facts, row: usize) -> Markup {
     let Some(truth) = facts.truth(row) else { return html! {} };
     match facts.said(row) {
         Some(said) if said.class == truth => html! { div { "✓ right" } },
-        Some(_) => html! { div { "✗ wrong: " (bidi(facts.class(truth))) } },
-        None => html! { div { "truth: " (bidi(facts.class(truth))) } },
+        Some(_) => html! { div { "✗ wrong: " (cut(facts.class(truth), LONG)) } },
+        None => html! { div { "truth: " (cut(facts.class(truth), LONG)) } },
     }
 }
 

@@ -8,9 +8,9 @@ mod order;
 
 use maud::{Markup, html};
 
-use super::caption::{images, pictures};
+use super::caption::{LONG, images, pictures};
 use crate::report::facts::Facts;
-use crate::report::page::{Section, bidi, count, percent, wide};
+use crate::report::page::{Section, bidi, count, cut, percent, wide};
 use crate::report::pictures::Sprites;
 use choice::Cell;
 pub(super) use choice::Choice;
@@ -50,9 +50,10 @@ fn introduction(choice: &Choice) -> Markup {
         }
         @if choice.is_part() {
             p {
-                "Of " (count(choice.images.len())) " classes the matrix holds the "
-                (count(choice.matrix.len())) " of which most images are taken for another. Its last column "
-                "counts what is taken for a class that is not in it. The list below it is of all classes."
+                "Of " (count(choice.images.len())) " classes the rows are the "
+                (count(choice.matrix.len())) " of which most images are taken for another, and the columns the "
+                (count(choice.columns.len())) " that these are taken for most often. The last column counts what is "
+                "taken for any other class. The list below the matrix is of all classes."
             }
         }
         @if choice.without_pictures > 0 {
@@ -71,8 +72,8 @@ fn matrix(facts: &Facts, choice: &Choice) -> Markup {
             thead {
                 tr {
                     td { (rows) " ↓ student →" }
-                    @for &class in &choice.matrix {
-                        th scope="col" { span { (bidi(facts.class(class))) } }
+                    @for &class in &choice.columns {
+                        th scope="col" title=(facts.class(class)) { span { (bidi(facts.class(class))) } }
                     }
                     @if choice.is_part() {
                         th scope="col" { span { "others" } }
@@ -82,8 +83,8 @@ fn matrix(facts: &Facts, choice: &Choice) -> Markup {
             tbody {
                 @for &class in &choice.matrix {
                     tr {
-                        th scope="row" { (bidi(facts.class(class))) }
-                        @for &taken_for in &choice.matrix {
+                        th scope="row" title=(facts.class(class)) { span { (bidi(facts.class(class))) } }
+                        @for &taken_for in &choice.columns {
                             (field(facts, choice, class, taken_for))
                         }
                         @if choice.is_part() {
@@ -107,9 +108,9 @@ fn field(facts: &Facts, choice: &Choice, class: usize, taken_for: usize) -> Mark
     }
 }
 
-/// Images of a class that are taken for a class that is not in the matrix.
+/// Images of a class that are taken for a class that is no column of the matrix.
 fn others(choice: &Choice, class: usize) -> usize {
-    let cells = choice.matrix.iter().filter_map(|&taken_for| choice.cell(class, taken_for));
+    let cells = choice.columns.iter().filter_map(|&taken_for| choice.cell(class, taken_for));
     choice.images[class] - cells.map(|cell| cell.images).sum::<usize>()
 }
 
@@ -154,8 +155,8 @@ fn list(facts: &Facts, choice: &Choice) -> Markup {
             tbody {
                 @for cell in choice.listed() {
                     tr {
-                        th scope="row" { (bidi(facts.class(cell.class))) }
-                        td class="words" { (bidi(facts.class(cell.taken_for))) }
+                        th scope="row" { (cut(facts.class(cell.class), LONG)) }
+                        td class="words" { (cut(facts.class(cell.taken_for), LONG)) }
                         td { (number(cell)) }
                         td { (percent(choice.share(cell))) }
                     }
@@ -173,9 +174,9 @@ fn pictures_of(facts: &Facts, sprites: &Sprites, choice: &Choice, cell: &Cell) -
     html! {
         section class="cell" id=(anchor(cell)) {
             h3 {
-                (bidi(facts.class(cell.class)))
+                (cut(facts.class(cell.class), LONG))
                 @if cell.differs() {
-                    " taken for " (bidi(facts.class(cell.taken_for)))
+                    " taken for " (cut(facts.class(cell.taken_for), LONG))
                 } @else if choice.by_truth {
                     " taken for what it is"
                 } @else {
@@ -246,16 +247,28 @@ mod tests {
 
     #[test]
     fn what_is_taken_for_a_class_beyond_the_matrix_is_counted_as_others() {
-        // Classes 0 to 29 are taken for class 30, of which nothing is known.
-        let tested = |class: u16| Example::test(Some(class.into()), None, (30, 0.5));
-        let run =
-            Run::new((0..31).map(|n| n.to_string()).collect(), &(0..30).map(tested).collect::<Vec<_>>());
+        // Each class is taken for class 100 twice, and once for a class that no other is taken for.
+        let of = |class: u16| {
+            [100, 100, 101 + class].map(|said| Example::test(Some(class.into()), None, (said, 0.5)))
+        };
+        let names = (0..150).map(|n| n.to_string()).collect();
+        let run = Run::new(names, &(0..40).flat_map(of).collect::<Vec<_>>());
         let facts = run.facts();
         let choice = Choice::new(&facts).unwrap();
-        assert!((0..30).all(|class| others(&choice, class) == 1));
+        let counted: Vec<usize> = choice.matrix.iter().map(|&class| others(&choice, class)).collect();
+        // Thirty columns: class 100, and those of the first 29 classes.
+        assert_eq!((counted.len(), counted.iter().sum::<usize>()), (30, 1));
         let body = section(&facts, &Sprites::empty(), &choice).body.into_string();
-        assert!(
-            body.contains("<span>others</span>") && body.contains("Of 31 classes the matrix holds the 30")
-        );
+        assert!(body.contains("<span>others</span>") && body.contains("Of 150 classes the rows are the 30"));
+    }
+
+    #[test]
+    fn a_long_name_is_whole_in_its_title() {
+        let name = "x".repeat(240);
+        let tested = [(0, 0.9), (1, 0.8)].map(|said| Example::test(Some(0), None, said));
+        let body = page(&Run::new(vec![name.clone(), "y".to_owned()], &tested)).body.into_string();
+        for place in ["th scope=\"col\"", "th scope=\"row\"", "bdi"] {
+            assert!(body.contains(&format!("<{place} title=\"{name}\">")), "{place} in {body}");
+        }
     }
 }

@@ -5,15 +5,12 @@ mod choice;
 
 use maud::{Markup, html};
 
-use super::caption::{images, pictures};
+use super::caption::{LONG, images, pictures};
 use crate::report::facts::Facts;
-use crate::report::page::{Section, bidi, count};
+use crate::report::page::{Section, count, cut};
 use crate::report::pictures::Sprites;
 pub(super) use choice::Choice;
 use choice::{Group, OfClass};
-
-/// The tables in which all labels are, not those of the images shown alone.
-const TABLES: &str = "labels/*.parquet";
 
 pub(super) fn sections(facts: &Facts, sprites: &Sprites, choice: &Choice) -> Vec<Section> {
     let (whose, who) =
@@ -35,8 +32,8 @@ pub(super) fn sections(facts: &Facts, sprites: &Sprites, choice: &Choice) -> Vec
             "disagree",
             "Images on which annotators are overruled",
             &choice.disagree,
-            "Training and test images that are taken for another class than the annotators hold most likely, \
-             those of which the method or the student is surest."
+            "Training images, then test images, that are taken for another class than the annotators hold most likely: of \
+             the ones those of which the method is surest, of the others those of which the student is."
                 .to_owned(),
         ),
         (
@@ -75,7 +72,7 @@ fn legend(facts: &Facts) -> Markup {
     let support = if facts.votes.is_some() { "how many voted for each" } else { "how much each is believed" };
     html! {
         "Below each image are its candidates with " (support) ", and behind the arrow what it is taken for. "
-        code { (TABLES) } " hold all."
+        "All images are in " code { "label/labels.parquet" } " and " code { "evaluate/predictions.parquet" } "."
     }
 }
 
@@ -108,7 +105,7 @@ fn of_class(facts: &Facts, sprites: &Sprites, class: &OfClass) -> Markup {
     html! {
         details {
             summary {
-                (bidi(facts.class(*class))) ": candidate of " (images(*candidate_of)) ", " (count(taken.of))
+                (cut(facts.class(*class), LONG)) ": candidate of " (images(*candidate_of)) ", " (count(taken.of))
                 " taken for it"
             }
             @if !taken.rows.is_empty() {

@@ -10,11 +10,13 @@ use maud::{Markup, html};
 use crate::artifacts::findings::Finding;
 use crate::artifacts::images::Split;
 use crate::report::facts::Facts;
-use crate::report::page::{Section, bidi, count, percent, wide};
+use crate::report::page::{Section, bidi, count, cut, percent, wide};
 use scores::{Score, Scores, Teacher};
 
 /// Classes that are named without being asked for.
 const NAMED: usize = 12;
+/// Characters of a class's name in the list of all.
+const LONG: usize = 60;
 
 /// The summary.
 pub(crate) fn section(facts: &Facts) -> Section {
@@ -25,9 +27,9 @@ pub(crate) fn section(facts: &Facts) -> Section {
     let body = html! {
         (headline(facts, &scores, teacher))
         (asked(facts, teacher))
-        h3 { "What was assumed" }
+        h3 { "What was assumed of the input before images were read" }
         @if assumed.is_empty() {
-            p { "Nothing but what the settings say." }
+            p { "Nothing beyond the settings." }
         } @else {
             ul.plain { @for line in assumed { li { (line) } } }
         }
@@ -44,7 +46,8 @@ pub(crate) fn section(facts: &Facts) -> Section {
         }
         p.note {
             "How long each stage took, and how much memory it needed, is on "
-            a href={ "../../times/" (facts.about.name) ".html" } { "a page of the newest run" } "."
+            a href={ "../../times/" (facts.about.name) ".html" } { "a page of the newest run" }
+            ", which is found where this page still lies in the artifacts."
         }
     };
     Section { id: "summary", title: "Summary".to_owned(), body }
@@ -52,12 +55,19 @@ pub(crate) fn section(facts: &Facts) -> Section {
 
 /// The one figure that the page is opened for.
 fn headline(facts: &Facts, scores: &Scores, teacher: Option<Teacher>) -> Markup {
-    let tested = count(facts.images.index.of(Split::Test).len());
+    let tested = facts.evaluation.labels.len();
+    let known = facts.evaluation.labels.iter().flatten().count();
     let points = |gain: f64| if gain < 0.0 { "points below" } else { "points above" };
     html! {
         p.headline {
             @if let Some(accuracy) = scores.accuracy {
-                strong { (percent(accuracy)) } " of " (tested) " test images are right"
+                strong { (percent(accuracy)) } " of "
+                @if known < tested {
+                    "the " (count(known)) " test images whose true class is known (of " (count(tested - known))
+                    " it is not) are right"
+                } @else {
+                    (count(tested)) " test images are right"
+                }
                 @if let (Some(gain), Some(teacher)) = (scores.gain, teacher) {
                     ", " strong { (format!("{:.1}", gain.abs())) } " " (points(gain)) " " (teacher.whose) " average"
                 }
@@ -74,7 +84,7 @@ fn asked(facts: &Facts, teacher: Option<Teacher>) -> Markup {
     let (about, classes) = (facts.about, facts.classes());
     let [train, test] = [Split::Train, Split::Test].map(|split| count(facts.images.index.of(split).len()));
     let names = html! {
-        @for (at, class) in classes.iter().enumerate() { @if at > 0 { ", " } (bidi(class)) }
+        @for (at, class) in classes.iter().enumerate() { @if at > 0 { ", " } (cut(class, LONG)) }
     };
     let annotators = facts.statistics.annotators.iter().filter(|of| of.split == Split::Train).count();
     let parameters =
@@ -198,9 +208,9 @@ pub(crate) fn settings(facts: &Facts) -> Section {
                 }
             }
             tbody {
-                @for change in changed {
+                @for (key, change) in changed {
                     tr {
-                        th scope="row" { code { (change.key) } }
+                        th scope="row" { code { (key) } }
                         td.words { code { (bidi(&change.value)) } }
                         td.words { code { (bidi(&change.default)) } }
                         td.words { (change.by) }
@@ -235,8 +245,7 @@ mod tests {
     #[test]
     fn what_others_wrote_is_text_and_never_markup() {
         let text = || SCRIPT.to_owned();
-        let change =
-            Change { key: "download.train".to_owned(), value: text(), default: text(), by: "SET".to_owned() };
+        let change = Change { value: text(), default: text(), by: "SET".to_owned() };
         let mut told = Told::new(Some(0), statistics(&["a photo of a {}"]));
         told.about = About {
             title: text(),
@@ -245,7 +254,7 @@ mod tests {
             method: text(),
             annotators: text(),
             assumed: vec![text()],
-            changed: vec![change],
+            changed: [("download.train".to_owned(), change)].into(),
         };
         told.findings = Findings(vec![Finding { kind: text(), what: text(), advice: text() }]);
         let page =
@@ -264,6 +273,15 @@ mod tests {
             "<strong>75.0 %</strong> of 4 test images are right, <strong>25.0</strong> points above"
         ));
         assert!(page.contains("CLIP's average.") && page.contains("--share:0.7500"), "{page}");
+    }
+
+    #[test]
+    fn the_headline_counts_the_images_whose_class_is_known() {
+        let mut told = Told::new(Some(0), statistics(&["a photo of a {}"]));
+        told.run.evaluation.labels[3] = None;
+        let page = told.facts(|facts| section(facts).body.into_string());
+        let words = " of the 3 test images whose true class is known (of 1 it is not) are right, ";
+        assert!(page.contains(words), "{page}");
     }
 
     #[test]

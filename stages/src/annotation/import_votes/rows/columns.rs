@@ -86,6 +86,10 @@ const OTHERS: [&str; 28] = [
     "candidates",
 ];
 
+/// Columns that together tell labels that `coreg export labels` wrote. Whoever corrected them left the confidence as it
+/// was: how sure the student is of the label that it gave.
+const EXPORTED: [&str; 4] = ["label", "confidence", "source", "candidates"];
+
 /// Whether a column that is called so may be meant for what is wanted.
 fn means(name: &str, wanted: &str) -> bool {
     let name = normalised(name);
@@ -146,6 +150,14 @@ impl Columns {
             [&mut id, &mut annotator, &mut class, &mut confidence].into_iter().zip(NAMES)
         {
             *place = find(wanted, others)?;
+        }
+        if EXPORTED.iter().all(|name| names.contains(name)) {
+            confidence = None;
+            notes.push(
+                "labels that were exported: each is a vote, and `confidence` does not count, for it is of the label that \
+                 was exported and not of whoever corrected it; without the column `candidates` it counts"
+                    .to_owned(),
+            );
         }
         let missing = |name: &str| Error::new(format!("the votes have no column `{name}`")).help(there());
         let (id, class) = (id.ok_or_else(|| missing("id"))?, class.ok_or_else(|| missing("class"))?);
@@ -229,6 +241,20 @@ mod tests {
             None
         );
         assert!(alone.notes("gpt").iter().any(|note| note.contains("one annotator, `gpt`")));
+    }
+
+    #[test]
+    fn the_confidence_of_exported_labels_is_not_that_of_whoever_corrected_them() {
+        let table = ["id", "split", "label", "confidence", "source", "candidates", "truth"];
+        let metadata = ["file_name", "label", "confidence", "source", "id", "candidates"];
+        let with_names = [&table[..], &["annotator", "class"]].concat();
+        for (names, class) in [(&table[..], 2), (&metadata[..], 1), (&with_names[..], 8)] {
+            let found = find(names).unwrap();
+            assert_eq!((found.class, found.confidence), (class, None), "{names:?}");
+            assert!(found.notes.iter().any(|note| note.contains("`confidence` does not count")), "{names:?}");
+        }
+        let without = ["id", "split", "label", "confidence", "source", "truth"];
+        assert_eq!(find(&without).unwrap().confidence, Some(3));
     }
 
     #[test]

@@ -117,6 +117,19 @@ fn a_table_that_does_not_say_who_is_of_one_annotator_called_as_the_file_is() {
 }
 
 #[test]
+fn exported_labels_that_somebody_corrected_are_votes_without_a_confidence() {
+    let csv = "id,split,label,confidence,source,candidates,truth\na/1,train,dog,0.36,co-reg,cat|cow,\na/2,train,,,,cat,\n";
+    let json = "{\"id\":\"a/1\",\"split\":\"train\",\"label\":\"dog\",\"confidence\":0.36,\"source\":\"co-reg\",\"candidates\":[\"cat\",\"cow\"],\"truth\":null}\n\
+                {\"id\":\"a/2\",\"split\":\"train\",\"label\":null,\"confidence\":null,\"source\":null,\"candidates\":[\"cat\"],\"truth\":null}\n";
+    for (name, content) in [("labels.csv", csv), ("labels.jsonl", json)] {
+        let table = of(name, content).unwrap();
+        let expected = [("a/1", "labels", text("dog"), 1.0), ("a/2", "labels", None, 1.0)];
+        assert_eq!(brief(&table), expected, "{name}");
+        assert!(table.notes.iter().any(|note| note.contains("exported")), "{:?}", table.notes);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_line() {
     refused("x.csv", "id,annotator,class\na,m,cat\nb,m,cat,dog\n", &["line 3", "4 fields", "quotes"]);
     refused("x.csv", "id,annotator,class\na,m,cat\n,m,cat\n", &["line 3", "no id"]);

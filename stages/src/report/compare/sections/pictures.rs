@@ -7,12 +7,14 @@ use pipeline::error::Result;
 use pipeline::stage::Context;
 
 use crate::artifacts::images::Images;
-use crate::report::compare::{Changed, Changes, Outcome, Prediction, RunFacts, tally};
-use crate::report::page::{Section, bidi, count, percent, wide};
+use crate::report::compare::{Changed, Changes, Outcome, Prediction, RunFacts, in_both, tally};
+use crate::report::page::{Section, bidi, count, cut, percent, wide};
 use crate::report::pictures::Sprites;
 
 /// Most images of a kind.
 const SHOWN: usize = 24;
+/// Characters of a name for which there is room below a picture.
+const LONG: usize = 60;
 
 /// The first run beside another one.
 struct Pair<'a> {
@@ -127,6 +129,9 @@ impl<'a> Pair<'a> {
             }
         };
         html! {
+            @if let Some(words) = in_both(first, second, changes) {
+                p { (words) ", which alone are compared." }
+            }
             @if changes.changed.is_empty() {
                 p { "No difference: every image has the same class." }
             }
@@ -143,7 +148,7 @@ impl<'a> Pair<'a> {
         };
         html! {
             div class=(class) {
-                (bidi(&run.name)) " → " (bidi(run.class(of.class))) " " (percent(f64::from(of.confidence()))) (mark)
+                (bidi(&run.name)) " → " (cut(run.class(of.class), LONG)) " " (percent(f64::from(of.confidence()))) (mark)
             }
         }
     }
@@ -152,11 +157,11 @@ impl<'a> Pair<'a> {
         // Where one of them is right, that says the truth.
         let truth = changed.first.truth.filter(|_| changed.outcome == Outcome::WrongOtherwise);
         html! {
-            div class="id" { (bidi(&changed.first.id)) }
+            div class="id" { (cut(&changed.first.id, LONG)) }
             (Self::said(self.first, changed.first))
             (Self::said(self.second, changed.second))
             @if let Some(truth) = truth {
-                div class="truth" { "truth: " (bidi(self.first.class(truth))) }
+                div class="truth" { "truth: " (cut(self.first.class(truth), LONG)) }
             }
         }
     }
@@ -189,6 +194,7 @@ mod tests {
             truth,
             class,
             probs: (0..3).map(|other| if other == class { 0.8 } else { 0.1 }).collect(),
+            content: None,
         });
         RunFacts {
             name: name.to_owned(),
@@ -232,10 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn of_other_images_those_that_both_have_are_compared_and_counted() {
+        let of = |images: &str, last: &str| {
+            let mut run = run(images, &[(Some(0), 0), (Some(0), 1)]);
+            run.images = images.to_owned();
+            for (prediction, content) in run.predictions.iter_mut().zip(["x", last]) {
+                prediction.content = Some(content.to_owned());
+            }
+            run
+        };
+        let page = body(&[of("A", "y"), of("B", "z")]);
+        assert!(page.contains("1 of 2 test images are in both, which alone are compared."), "{page}");
+    }
+
+    #[test]
     fn runs_whose_images_cannot_be_compared_say_why() {
         let a = run("A", &[(None, 0)]);
-        let other = RunFacts { data_set: "other".to_owned(), ..run("B", &[(None, 0)]) };
-        assert!(body(&[a.clone(), other]).contains("not compared: they are of different data sets."));
+        let other = RunFacts { images: "others".to_owned(), ..run("B", &[(None, 0)]) };
+        assert!(body(&[a.clone(), other]).contains("not compared: they read other images, and those of one"));
         assert!(body(&[a.clone(), a.clone()]).contains("No difference: every image has the same class."));
         let untested = RunFacts::default();
         assert!(section(&[untested.clone(), untested], None).unwrap().0.is_none());

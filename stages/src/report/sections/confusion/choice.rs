@@ -24,8 +24,11 @@ pub(crate) struct Choice {
     pub images: Vec<usize>,
     /// The cells that hold an image, by class and then by what it is taken for.
     cells: Vec<Cell>,
-    /// The classes of the matrix, in an order in which those that are taken for each other stand side by side.
+    /// The classes that are rows of the matrix, in an order in which those that are taken for each other stand side by
+    /// side.
     pub matrix: Vec<usize>,
+    /// The classes that are its columns: of all classes the same, of some those that the rows are taken for most often.
+    pub columns: Vec<usize>,
     /// The most frequent confusions, by their place among the cells.
     listed: Vec<usize>,
     /// Cells of the matrix and the list that have no pictures.
@@ -81,9 +84,13 @@ impl Choice {
             images[cell.class] += cell.images;
             wrong[cell.class] += if cell.differs() { cell.images } else { 0 };
         }
-        let mut choice =
-            Self { by_truth, images, cells, matrix: Vec::new(), listed: Vec::new(), without_pictures: 0 };
-        choice.matrix = choice.ordered(most(MATRIX, &wrong));
+        // A class without an image is a row without a number: it has a place where all have one.
+        let there: Vec<usize> =
+            (0..classes).filter(|&class| classes <= MATRIX || images[class] > 0).collect();
+        let (matrix, columns, listed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut choice = Self { by_truth, images, cells, matrix, columns, listed, without_pictures: 0 };
+        choice.matrix = choice.ordered(most(MATRIX, there, &wrong));
+        choice.columns = choice.taken_for();
         choice.listed = choice.most_frequent(LISTED[usize::from(choice.is_part())]);
         choice.choose_pictures(&groups);
         Some(choice)
@@ -97,6 +104,27 @@ impl Choice {
         side_by_side(&shares).into_iter().map(|place| classes[place]).collect()
     }
 
+    /// What the rows are taken for: as many classes as there may be, those first that are rows, too, in their order, then
+    /// the others, the most frequent first.
+    fn taken_for(&self) -> Vec<usize> {
+        if !self.is_part() {
+            return self.matrix.clone();
+        }
+        let mut place = vec![None; self.images.len()];
+        self.matrix.iter().enumerate().for_each(|(at, &class)| place[class] = Some(at));
+        let mut images = vec![0; self.images.len()];
+        for cell in self.cells.iter().filter(|cell| place[cell.class].is_some()) {
+            images[cell.taken_for] += cell.images;
+        }
+        let mut columns: Vec<usize> = (0..images.len()).filter(|&class| images[class] > 0).collect();
+        // Of as many images a row's own class comes before another.
+        columns.sort_by_key(|&class| (Reverse(images[class]), place[class].is_none(), class));
+        columns.truncate(MATRIX);
+        // The sort is stable: what is no row stays in the order of its images.
+        columns.sort_by_key(|&class| place[class].unwrap_or(usize::MAX));
+        columns
+    }
+
     fn most_frequent(&self, count: usize) -> Vec<usize> {
         let mut listed: Vec<usize> = (0..self.cells.len()).filter(|&at| self.cells[at].differs()).collect();
         listed.sort_by_key(|&at| (Reverse(self.cells[at].images), at));
@@ -106,9 +134,13 @@ impl Choice {
 
     /// The most frequent cells have pictures, as long as there is room. `groups` has the images of each cell.
     fn choose_pictures(&mut self, groups: &[&[(usize, Case)]]) {
-        let mut inside = vec![false; self.images.len()];
-        self.matrix.iter().for_each(|&class| inside[class] = true);
-        let in_matrix = |at: &usize| inside[self.cells[*at].class] && inside[self.cells[*at].taken_for];
+        let marked = |classes: &[usize]| {
+            let mut marked = vec![false; self.images.len()];
+            classes.iter().for_each(|&class| marked[class] = true);
+            marked
+        };
+        let (rows, columns) = (marked(&self.matrix), marked(&self.columns));
+        let in_matrix = |at: &usize| rows[self.cells[*at].class] && columns[self.cells[*at].taken_for];
         let mut shown: Vec<usize> = (0..self.cells.len()).filter(in_matrix).collect();
         shown.extend(&self.listed);
         shown.sort_by_key(|&at| (Reverse(self.cells[at].images), at));
@@ -162,9 +194,8 @@ impl Choice {
     }
 }
 
-/// The places of the highest numbers, ascending; of equals the first.
-fn most(count: usize, numbers: &[usize]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..numbers.len()).collect();
+/// Those of `places` that have the highest numbers, ascending; of equals the first.
+fn most(count: usize, mut places: Vec<usize>, numbers: &[usize]) -> Vec<usize> {
     places.sort_by_key(|&at| (Reverse(numbers[at]), at));
     places.truncate(count);
     places.sort_unstable();
@@ -225,10 +256,28 @@ mod tests {
         matrix.sort_unstable();
         assert_eq!(matrix, (11..41).collect::<Vec<_>>());
         assert!(choice.is_part());
+        // Class 11 is taken for what it is once; class 41 has no image, and 40 of class 40 are taken for it.
+        let of_rows: Vec<usize> = choice.matrix.iter().copied().filter(|&class| class != 11).collect();
+        assert_eq!(choice.columns, [&of_rows[..], &[41]].concat());
         let listed: Vec<(usize, usize)> = choice.listed().map(|cell| (cell.class, cell.images)).collect();
         assert_eq!((listed.len(), listed[0], listed[39]), (40, (40, 40), (1, 1)));
         assert_eq!(choice.without_pictures, 0);
         assert_eq!(choice.cell(40, 41).unwrap().pictures.len(), CELL);
+    }
+
+    #[test]
+    fn no_row_of_a_part_is_empty_whatever_its_class_is_taken_for() {
+        // Of 200 classes 40 have images, each two: one of them is taken for class 100, the other for one of its own.
+        let of =
+            |class: u16| [100, 101 + class].map(|said| Example::test(Some(class.into()), None, (said, 0.5)));
+        let choice = choice(200, &(0..40).flat_map(of).collect::<Vec<_>>()).unwrap();
+        assert_eq!((choice.matrix.len(), choice.columns.len(), choice.columns[0]), (MATRIX, MATRIX, 100));
+        assert!(
+            choice.matrix.iter().all(|&class| choice.cell(class, 100).is_some_and(|cell| cell.images == 1))
+        );
+        // Classes without an image are no rows.
+        let few = self::choice(200, &[Example::test(Some(7), None, (150, 0.5))]).unwrap();
+        assert_eq!((few.matrix.as_slice(), few.columns.as_slice()), (&[7][..], &[150][..]));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) struct Choice {
     pub surest: Group,
     /// Least sure of their class.
     pub doubtful: Group,
-    /// Taken for another class than the annotators hold most likely, test images included.
+    /// Taken for another class than the annotators hold most likely: training images, then test images.
     pub disagree: Group,
     /// Whose candidates the method does not believe.
     pub not_believed: Group,
@@ -57,7 +57,9 @@ impl Choice {
         let settled = cases(facts, facts.settled_rows());
         let tested = cases(facts, facts.test_rows());
         let differs = |case: &&Case| facts.annotated(case.row).is_some_and(|class| class != case.class);
-        let disagree = best(settled.iter().chain(&tested).filter(differs).map(by_confidence));
+        let [of_train, of_test] =
+            [&settled, &tested].map(|cases| best(cases.iter().filter(differs).map(by_confidence)));
+        let disagree = half_of_each(&of_train, &of_test);
         let (settled, pool) = if settled.is_empty() { (false, tested) } else { (true, settled) };
         let not_believed = pool.iter().filter(|case| facts.believed(case.row) == Some(false));
         let not_believed = best(not_believed.map(by_confidence));
@@ -93,6 +95,15 @@ fn best(values: impl Iterator<Item = (f32, usize)>) -> Group {
     let mut best = Best::new(GALLERY);
     values.for_each(|(value, row)| best.push(value, row));
     best.group()
+}
+
+/// Half a gallery of each, and more of one where the other has fewer: what a method is sure of while it trains and what a
+/// student is sure of in the end cannot be ranked together.
+fn half_of_each(one: &Group, other: &Group) -> Group {
+    let most = (GALLERY / 2).max(GALLERY.saturating_sub(other.rows.len()));
+    let of_one = most.min(one.rows.len());
+    let rows = one.rows.iter().take(of_one).chain(other.rows.iter().take(GALLERY - of_one));
+    Group { rows: rows.copied().collect(), of: one.of + other.of }
 }
 
 /// The few images of many that have the highest values; of equal ones, those that the table has first.
@@ -200,7 +211,19 @@ mod tests {
         let tested = [(Some(1), (1, 0.9)), (Some(1), (0, 0.7)), (None, (0, 0.8))];
         let tested = tested.map(|(annotated, said)| Example::test(None, annotated, said));
         let choice = Choice::new(&run(2, &[&trained[..], &tested[..]].concat()).facts());
-        assert_eq!(choice.disagree, group(&[2, 4, 1], 3));
+        assert_eq!(choice.disagree, group(&[2, 1, 4], 3));
+    }
+
+    #[test]
+    fn a_gallery_of_both_splits_is_half_of_each_and_more_of_one_where_the_other_has_fewer() {
+        let rows = |rows: std::ops::Range<usize>| Group { of: 2 * rows.len(), rows: rows.collect() };
+        let both = half_of_each(&rows(0..24), &rows(100..124));
+        assert_eq!(both, Group { rows: (0..12).chain(100..112).collect(), of: 96 });
+        let few = half_of_each(&rows(0..3), &rows(100..124));
+        assert_eq!(few.rows, (0..3).chain(100..121).collect::<Vec<_>>());
+        let few = half_of_each(&rows(0..24), &rows(100..103));
+        assert_eq!(few.rows, (0..21).chain(100..103).collect::<Vec<_>>());
+        assert_eq!(half_of_each(&rows(0..2), &Group::default()), rows(0..2));
     }
 
     #[test]

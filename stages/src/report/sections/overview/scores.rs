@@ -5,6 +5,7 @@ use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::Split;
 use crate::artifacts::statistics::Statistics;
 use crate::learn::metrics::share;
+use crate::report::compare::is_template;
 use crate::report::facts::Facts;
 use crate::report::sections::curves::course::before_the_last;
 
@@ -13,7 +14,8 @@ use crate::report::sections::curves::course::before_the_last;
 pub(super) struct Teacher {
     pub who: &'static str,
     pub whose: &'static str,
-    first: &'static str,
+    /// Whoever comes first, where that is somebody to compare with.
+    first: Option<&'static str>,
     all: &'static str,
     /// What there are several of.
     pub votes: &'static str,
@@ -22,7 +24,7 @@ pub(super) struct Teacher {
 const CLIP: Teacher = Teacher {
     who: "CLIP",
     whose: "CLIP's",
-    first: "CLIP, its first template",
+    first: Some("CLIP, its first template"),
     all: "CLIP, the average of its templates",
     votes: "votes an image, one a template",
 };
@@ -30,7 +32,8 @@ const CLIP: Teacher = Teacher {
 const VOTES: Teacher = Teacher {
     who: "the votes",
     whose: "the votes'",
-    first: "the votes of the first annotator",
+    // The first one in the alphabet, on whatever he voted on.
+    first: None,
     all: "the votes, their average",
     votes: "annotators",
 };
@@ -40,8 +43,7 @@ impl Teacher {
     pub(super) fn of(statistics: &Statistics) -> Option<Self> {
         let mut names = statistics.annotators.iter().map(|annotator| annotator.template.as_str()).peekable();
         names.peek()?;
-        // A template has a place for the class; nobody who votes is called so.
-        Some(if names.all(|name| name.contains("{}")) { CLIP } else { VOTES })
+        Some(if names.all(is_template) { CLIP } else { VOTES })
     }
 }
 
@@ -108,7 +110,9 @@ fn accuracies(facts: &Facts, teacher: Option<Teacher>, right: f64) -> Vec<Score>
     };
     if let Some(Teacher { first, all, .. }) = teacher {
         let average = votes("zero_shot_mean");
-        add(first.to_owned(), votes("zero_shot"), None);
+        if let Some(first) = first {
+            add(first.to_owned(), votes("zero_shot"), None);
+        }
         add(all.to_owned(), average, recall(votes("macro_recall_mean")));
         // What the labels hold the most likely class is something else only where it was refined.
         let refined = votes("label_single").filter(|single| Some(*single) != average);
@@ -187,6 +191,12 @@ mod tests {
         assert_eq!(written(&scores), expected);
         assert_eq!((scores.accuracy, scores.gain), (Some(0.75), Some(25.0)));
         assert!(scores.accuracies.last().is_some_and(|score| score.final_one && score.recall.is_none()));
+    }
+
+    #[test]
+    fn of_votes_whoever_comes_first_in_the_alphabet_is_nobody_to_compare_with() {
+        let scores = scores(&Told::new(Some(0), statistics(&["anna", "bert"])));
+        assert_eq!(written(&scores), [("the votes, their average", 0.5), ("Co-Reg", 0.75)]);
     }
 
     #[test]
