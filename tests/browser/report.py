@@ -9,6 +9,7 @@ has an error, hides a name, does not open a confusion's pictures, or scrolls sid
 """
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,9 @@ def open_browser(width: int, height: int, dark: bool = False) -> webdriver.Chrom
         options.add_argument("--force-dark-mode")
         options.add_argument("--blink-settings=preferredColorScheme=0")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options)
+    # What is installed, not what selenium would look for on the network.
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     )

@@ -21,13 +21,15 @@ for table in tables:
     frame = pandas.read_parquet(table)
     relation = duckdb.sql(f"SELECT * FROM '{table}'")
     lazy = polars.read_parquet(table)
-    hub = datasets.Dataset.from_parquet(str(table), cache_dir="/tmp/coreg-readers")
     shapes = {
         "pandas": (len(frame), list(frame.columns)),
         "duckdb": (len(relation), relation.columns),
         "polars": (lazy.height, lazy.columns),
-        "datasets": (len(hub), hub.column_names),
     }
+    # `datasets` takes a table without rows for none: a run that is warned of nothing has such a table of warnings.
+    if len(frame) > 0:
+        hub = datasets.Dataset.from_parquet(str(table), cache_dir="/tmp/coreg-readers")
+        shapes["datasets"] = (len(hub), hub.column_names)
     assert len({(rows, tuple(columns)) for rows, columns in shapes.values()}) == 1, (table, shapes)
     print(f"{table.relative_to(view)}: {len(frame)} rows, " + ", ".join(f"{c} {t}" for c, t in zip(relation.columns, relation.types)))
     if table.name == "images.parquet":
