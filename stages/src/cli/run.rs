@@ -12,8 +12,8 @@ use pipeline::store::{Made, Store};
 use super::console::{Console, INPUT};
 use super::record::{RecordedBranch, RunRecord};
 use super::{on_interrupt, open_store, summary};
-use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Split;
+use crate::artifacts::statistics::Statistics;
 use crate::experiment::variants::Branch;
 use crate::experiment::{BranchNodes, Experiment, ExperimentGraph};
 use crate::report::time::{self, Images, Step};
@@ -59,10 +59,12 @@ fn write_times(
         Some(Step { node, stage, at, seconds, memory, taken_over, machine, bytes: record.bytes() })
     };
     let steps: Vec<Step> = report.nodes.iter().filter_map(step).collect();
-    let labels = report.node(&nodes.labels).and_then(|node| node.result.as_ref());
-    let labels = labels.map(|record| store.load::<Labels>(record)).transpose()?.unwrap_or_default();
-    let tested = labels.splits.iter().filter(|split| **split == Split::Test).count();
-    let page = time::page(&experiment.data_set.title, Images { all: labels.ids.len(), tested }, &steps);
+    let statistics = report.node(&nodes.statistics).and_then(|node| node.result.as_ref());
+    let statistics = statistics.map(|record| store.load::<Statistics>(record)).transpose()?;
+    let count = |split| statistics.as_ref().and_then(|all| all.get("images", split)).unwrap_or(0.0) as usize;
+    let tested = count(Split::Test);
+    let images = Images { all: count(Split::Train) + tested, tested };
+    let page = time::page(&experiment.data_set.title, images, &steps);
     // Where several share the artifacts it may be another's: then the newest run's times stay those of that one.
     let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     if let Err(error) = folder.and_then(|()| std::fs::write(path, page)) {

@@ -9,10 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use pipeline::error::{Error, OrFail, Result};
 use serde::Serialize;
 
-use super::onnx::EPSILON;
 use super::precision::{Precision, halves};
 use crate::artifacts::student::Student;
-use crate::network::Architecture;
+use crate::network::{Architecture, EPSILON};
 
 /// `model.py`, which is the same for every student.
 pub(super) const MODULE: &str = include_str!("model.py");

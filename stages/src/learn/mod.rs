@@ -6,6 +6,7 @@
 //! mixture, prototypes, the queue of keys, the confidence matrix, schedules, metrics, and
 //! criteria that need no truth.
 
+pub mod chance;
 pub mod confidence;
 pub mod contrastive;
 mod contrastive_rows;

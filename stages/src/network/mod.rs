@@ -44,6 +44,7 @@ pub(crate) mod tests;
 pub use architecture::{Architecture, Precision};
 use cpu::{Level, StatisticsSlot, Trunk, TrunkOp};
 use moving_average::average_into;
+pub(crate) use parameters::EPSILON;
 use parameters::{MOMENTUM, TrunkLayout};
 pub use sgd::Sgd;
 

@@ -8,7 +8,7 @@ use super::Architecture;
 use super::cpu::LANES;
 
 /// ε of every norm, PyTorch's default.
-pub(super) const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 
 /// Weight of the new batch in the running statistics, PyTorch's default.
 pub(super) const MOMENTUM: f64 = 0.1;

@@ -3,7 +3,6 @@
 //!
 //! It needs no truth, and uses what there is. Who annotated it does not know: its advice is for any.
 
-mod chance;
 #[cfg(test)]
 mod tests;
 
@@ -14,13 +13,13 @@ use pipeline::error::Result;
 use pipeline::stage::{Context, Stage};
 use serde::{Deserialize, Serialize};
 
-use self::chance::{at_most, sign_test};
 use super::twins::{self, Twins};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::findings::{Finding, Findings};
 use crate::artifacts::images::{Images, Split};
 use crate::artifacts::training::Trained;
+use crate::learn::chance::{at_most, mcnemar};
 use crate::learn::metrics::share;
 
 /// The stage; it has no settings.
@@ -185,7 +184,7 @@ fn no_gain(labels: &Labels, evaluation: &Evaluation) -> Option<Finding> {
     if student >= annotators {
         return None;
     }
-    let verdict = match sign_test(student, annotators) > CHANCE {
+    let verdict = match mcnemar(student, annotators) > CHANCE {
         true => "it is no better than its annotators, and worse by no more than chance allows",
         false => "it is worse than its annotators",
     };

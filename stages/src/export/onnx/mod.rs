@@ -15,7 +15,6 @@ use pipeline::error::{Error, Result};
 use prost::Message;
 
 use self::graph::{GraphBuilder, Side, int, value};
-pub(super) use self::network::EPSILON;
 use self::proto::{ModelProto, OperatorSetIdProto, element};
 use crate::artifacts::student::Student;
 use crate::export::precision::Precision;

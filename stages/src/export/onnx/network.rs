@@ -12,10 +12,7 @@ use super::proto::AttributeProto;
 use super::proto::element::FLOAT;
 use crate::artifacts::student::Weights;
 use crate::export::precision::{Precision, halves};
-use crate::network::Architecture;
-
-/// ε of every batch norm, PyTorch's default, with which students are trained.
-pub const EPSILON: f64 = 1e-5;
+use crate::network::{Architecture, EPSILON};
 
 /// Adds a network between [`INPUT`] and its logits (N, classes), and gives the latter's name.
 ///

@@ -6,7 +6,6 @@ mod changes;
 mod curves;
 mod difference;
 mod figures;
-mod mcnemar;
 mod mean;
 mod sections;
 mod words;
@@ -19,7 +18,6 @@ pub use curves::{Curve, curves};
 pub use difference::Difference;
 pub(in crate::report) use figures::is_template;
 pub use figures::{Figure, accuracy, of_labels, of_student};
-pub use mcnemar::mcnemar;
 pub use mean::mean;
 pub use words::{in_both, tally};
 

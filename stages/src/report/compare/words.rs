@@ -1,6 +1,7 @@
 //! How two runs fare on the same images, in the words that terminal and page have in common.
 
-use super::{Changes, Outcome, mcnemar};
+use super::{Changes, Outcome};
+use crate::learn::chance::mcnemar;
 
 /// The p-value below which only that is told.
 const SMALLEST: f64 = 1e-4;

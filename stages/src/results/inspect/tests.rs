@@ -74,7 +74,7 @@ fn gain(student: usize, annotators: usize) -> Option<String> {
 #[test]
 fn a_student_is_said_to_gain_nothing_only_where_it_is_worse() {
     assert_eq!((gain(5, 5), gain(6, 5), gain(0, 0)), (None, None, None));
-    // sign_test(4, 6) is 0.75, sign_test(4, 20) 0.0015.
+    // mcnemar(4, 6) is 0.75, mcnemar(4, 20) 0.0015.
     let within = "the student is right in 94.0 %, the labels' most likely class in 96.0 %: \
                   it is no better than its annotators, and worse by no more than chance allows";
     assert_eq!(gain(4, 6).as_deref(), Some(within));

@@ -2,7 +2,7 @@
 
 /// The probability of `most` hits or fewer in `count` independent tries, each of which is a hit with probability `share`:
 /// the lower tail of the binomial distribution.
-pub(super) fn at_most(most: usize, count: usize, share: f64) -> f64 {
+pub fn at_most(most: usize, count: usize, share: f64) -> f64 {
     if most >= count || share <= 0.0 {
         return 1.0;
     }
@@ -21,9 +21,10 @@ pub(super) fn at_most(most: usize, count: usize, share: f64) -> f64 {
     tail.min(1.0)
 }
 
-/// The sign test, exact and two-sided (McNemar's): how likely counts so unlike or more are where either side is as often
-/// the only one that is right as the other.
-pub(super) fn sign_test(one: usize, other: usize) -> f64 {
+/// McNemar's exact test, two-sided: how likely it is that counts so unlike or more come about where either of two
+/// classifiers is as often the only one that is right on an image as the other; images on which both are right or wrong say
+/// nothing.
+pub fn mcnemar(one: usize, other: usize) -> f64 {
     (2.0 * at_most(one.min(other), one + other, 0.5)).min(1.0)
 }
 
@@ -54,13 +55,13 @@ mod tests {
     }
 
     #[test]
-    fn the_sign_test_is_scipys() {
+    fn mcnemars_test_is_scipys() {
         // from scipy.stats import binomtest
         // [binomtest(a, a + b, 0.5).pvalue for a, b in [(12, 31), (12, 3), (0, 6), (400, 520)]]
-        near(sign_test(12, 31), 0.005_401_572_654_591_291);
-        near(sign_test(12, 3), 0.035_156_25);
-        near(sign_test(0, 6), 0.031_25);
-        near(sign_test(400, 520), 8.549_170_923_883_781e-5);
-        assert_eq!((sign_test(7, 7), sign_test(0, 0)), (1.0, 1.0));
+        near(mcnemar(12, 31), 0.005_401_572_654_591_291);
+        near(mcnemar(12, 3), 0.035_156_25);
+        near(mcnemar(0, 6), 0.031_25);
+        near(mcnemar(400, 520), 8.549_170_923_883_781e-5);
+        assert_eq!((mcnemar(7, 7), mcnemar(0, 0)), (1.0, 1.0));
     }
 }
