@@ -7,6 +7,7 @@ PROFILE   ?= quick
 DEVICE    ?= auto
 ARTIFACTS ?= artifacts
 SEEDS     ?= 1
+METHODS   ?= all
 STAGE     ?=
 
 CARGO     ?= cargo
@@ -22,14 +23,16 @@ own     = --images "$(IMAGES)" $(if $(filter command,$(origin NAME)),--name "$(N
           $(if $(filter command,$(origin DATASET)),--dataset "$(DATASET)")
 choice  = --artifacts "$(ARTIFACTS)" $(if $(IMAGES),$(own),--dataset "$(DATASET)") --profile "$(PROFILE)" \
           --device "$(DEVICE)" $(if $(METHOD),--method "$(METHOD)") $(if $(CLASSES),--classes "$(CLASSES)") \
-          $(if $(CLIP),--clip "$(CLIP)") $(if $(VOTES),--votes "$(VOTES)") $(if $(LABELS),--labels "$(LABELS)") $(if $(BUDGET),--budget "$(BUDGET)") $(if $(SET),--set "$(SET)")
+          $(if $(CLIP),--clip "$(CLIP)") $(if $(VOTES),--votes "$(VOTES)") $(if $(LABELS),--labels "$(LABELS)") \
+          $(if $(SHOTS),--shots "$(SHOTS)") $(if $(TRUTH),--truth "$(TRUTH)") $(if $(BUDGET),--budget "$(BUDGET)") $(if $(SET),--set "$(SET)")
 
-.PHONY: pipeline predict export export-labels plan explain ablations runs compare-runs show verify clean-cache build test test-fast check bench demo-clip help
+.PHONY: pipeline predict export export-labels plan explain ablations compare runs compare-runs show verify clean-cache build test test-fast check bench demo-clip help
 
 help:
-	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [METHOD=co-reg|rc|cc|distill|warm-up] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [BUDGET=small|medium|large] [DEVICE=cpu|cuda|auto] [OPEN=1]'
+	@echo 'make pipeline [DATASET=demo] [PROFILE=quick|paper] [METHOD=co-reg|pico|alim|…] [CLIP=owner/name] [LABELS="synthetic q=0.05 eta=0.3"] [SET="stage.key=value …"] [BUDGET=small|medium|large] [DEVICE=cpu|cuda|auto] [OPEN=1]'
 	@echo 'make pipeline IMAGES=folder [CLASSES=classes.txt] [NAME=mine]   images of your own'
 	@echo 'make pipeline VOTES=votes.parquet [LABELS=clip+votes]           votes of other models, or of people'
+	@echo 'make pipeline SHOTS=4 | TRUTH=labels.csv [SHOTS=4]               a few labels that humans gave'
 	@echo 'make pipeline ONLY=download                                     one stage and what it needs'
 	@echo 'make predict IMAGES=photos [STUDENT=demo] [OUTPUT=predictions.csv] [FORCE=1]   what a student takes images for'
 	@echo 'make export [STUDENT=demo] [FORMAT=folder|onnx|safetensors] [OUTPUT=folder] [FORCE=1]   a student for other programs'
@@ -39,6 +42,7 @@ help:
 	@echo 'make plan            what would run, and why'
 	@echo 'make explain STAGE=label'
 	@echo 'make ablations [SEEDS=3] [VARIANTS=file.toml]'
+	@echo 'make compare [METHODS=all|co-reg,pico,…] [SEEDS=3] [VARIANTS=file.toml]   methods in one table'
 	@echo 'make show [DATASET=demo] [STAGE=label] [ID=image]'
 	@echo 'make verify          read every kept result and check it'
 	@echo 'make clean-cache [OLDER_THAN=30d] [KEEP_UNDER=10GB] [DRY_RUN=1]    remove results that no newest run uses'
@@ -69,6 +73,9 @@ runs: build
 
 compare-runs: build
 	@"$(COREG)" diff --artifacts "$(ARTIFACTS)" $(RUNS)
+
+compare: build
+	@"$(COREG)" compare $(choice) --methods "$(METHODS)" --seeds "$(SEEDS)" $(if $(VARIANTS),--variants "$(VARIANTS)")
 
 ablations: build
 	@"$(COREG)" ablations $(choice) --seeds "$(SEEDS)" $(if $(VARIANTS),--variants "$(VARIANTS)")

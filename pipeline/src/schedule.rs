@@ -105,7 +105,7 @@ struct Run<'a> {
 /// What a node's thread has to say.
 enum Message {
     /// Found by another process, or made here in this time.
-    Kept(Record, Option<Duration>),
+    Kept(Box<Record>, Option<Duration>),
     /// The input of this node is damaged and was set aside.
     InputLost(NodeIndex),
     Failed(Error),
@@ -166,7 +166,7 @@ impl<'a> Run<'a> {
         let (node, message) =
             receive.recv().map_err(|cause| Error::new("the scheduler lost its threads").because(cause))?;
         match message {
-            Message::Kept(record, made_in) => self.keep(node, record, made_in),
+            Message::Kept(record, made_in) => self.keep(node, *record, made_in),
             Message::InputLost(input) => {
                 self.board.apply(node, NodeStep::InputLost);
                 self.lose(input);
@@ -265,7 +265,7 @@ impl<'a> Run<'a> {
             None => Ok(()),
         });
         match noted {
-            Ok(()) => self.board.apply(node, NodeStep::Keep(record, made_in)),
+            Ok(()) => self.board.apply(node, NodeStep::Keep(Box::new(record), made_in)),
             Err(error) => self.fail(node, error),
         }
     }

@@ -303,7 +303,7 @@ std = [0.5, 0.5, 0.5]
 
 [augmentation]
 flip = true
-strong = true
+strong = "operations"
 
 [schedule]
 warm_up = 2

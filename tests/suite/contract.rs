@@ -47,7 +47,8 @@ const TABLES: [(&str, &str); 15] = [
     ("findings/findings.parquet", "kind: Utf8, finding: Utf8, advice: Utf8"),
     (
         "label/labels.parquet",
-        "id: Utf8, split: Utf8, candidates: List(UInt16), weights: List(Float32), single: UInt16, label: Int32",
+        "id: Utf8, split: Utf8, candidates: List(UInt16), weights: List(Float32), single: UInt16, human: Boolean, \
+         label: Int32",
     ),
     (
         "statistics/classes.parquet",

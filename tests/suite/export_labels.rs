@@ -300,6 +300,7 @@ fn hostile(project: &Project) -> BTreeMap<String, Vec<u8>> {
         candidates: (0..count).map(|row| [class(row).min(1), class(row).max(2)].into()).collect(),
         weights: vec![vec![0.4, 0.6]; count],
         single: (0..count).map(|row| (row + 1 < count).then(|| class(row))).collect(),
+        human: vec![false; count],
         truth: vec![None; count],
         names: Names { annotators: Vec::new(), classes: classes.clone() },
     };

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use arrow::array::{Float64Array, Int32Array};
+use stages::experiment::variants::BuiltIn;
 use stages::experiment::{Choice, Experiment};
 use stages::runtime::device::Place;
 use tests::project::{Project, TRAIN};
@@ -112,7 +113,10 @@ fn a_word_for_the_budget_says_what_it_means_and_a_wrong_one_is_named() {
 fn the_sweep_over_less_data_is_that_of_the_papers_figure() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/variants/limits.toml");
     let choice = Choice { data_set: "cifar100".to_owned(), profile: "paper".to_owned(), ..Choice::default() };
-    let branches = Experiment::new(&choice, Place::Cpu).unwrap().variants(Some(&file), 1).unwrap();
+    let branches = Experiment::new(&choice, Place::Cpu)
+        .unwrap()
+        .variants(Some(&file), BuiltIn::Ablations, &[], 1)
+        .unwrap();
     let limits: Vec<usize> = branches.iter().map(|branch| branch.settings.download.limit_train).collect();
     assert_eq!(limits, [5_000, 10_000, 20_000, 30_000, 40_000, 50_000]);
 }

@@ -47,7 +47,7 @@ pub(super) enum NodeStep {
     /// It got its threads.
     Start,
     /// Its result is kept: made here in this time, or found.
-    Keep(Record, Option<Duration>),
+    Keep(Box<Record>, Option<Duration>),
     /// An input turned out to be damaged: it waits again.
     InputLost,
     /// Its kept result turned out to be damaged: it is made again.
@@ -66,7 +66,7 @@ fn next(state: NodeState, step: NodeStep) -> NodeState {
         (NodeState::Waiting, NodeStep::Identify(manifest)) => NodeState::Ready(manifest),
         (NodeState::Ready(manifest), NodeStep::Start) => NodeState::Running(manifest),
         (NodeState::Ready(_) | NodeState::Running(_), NodeStep::Keep(record, made_in)) => {
-            NodeState::Kept(Box::new(record), made_in)
+            NodeState::Kept(record, made_in)
         }
         (NodeState::Running(_), NodeStep::InputLost) | (NodeState::Kept(..), NodeStep::Lose) => {
             NodeState::Waiting

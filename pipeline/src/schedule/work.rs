@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use petgraph::graph::NodeIndex;
 
@@ -43,7 +43,7 @@ impl Work<'_> {
             }
         };
         let slot = match self.store.lookup(&self.manifest, &self.cancel, &mut report)? {
-            Lookup::Hit(record) => return Ok(Message::Kept(record, None)),
+            Lookup::Hit(record) => return Ok(Message::Kept(Box::new(record), None)),
             Lookup::Miss(slot) => slot,
         };
         let mut folders = Vec::new();
@@ -63,7 +63,7 @@ impl Work<'_> {
         };
         let fingerprint = slot.fingerprint().to_string();
         self.listener.on(&Event::Started { node: self.name.to_owned(), fingerprint, why });
-        let (begun, memory) = (Instant::now(), PeakMemory::watch());
+        let (begun, processor, memory) = (Instant::now(), processor_time(), PeakMemory::watch());
         let progress = Progress::new(self.name, Arc::clone(&self.listener));
         let mut context =
             Context::new(self.machine.clone(), progress, self.cancel.clone(), slot.checkpoint());
@@ -78,7 +78,8 @@ impl Work<'_> {
             }
         }
         let (time, memory) = (begun.elapsed(), memory.end());
-        self.commit(slot, Spent { time, memory, taken_over: context.taken_over.into_inner() })
+        let processor = processor_time().saturating_sub(processor);
+        self.commit(slot, Spent { time, processor, memory, taken_over: context.taken_over.into_inner() })
     }
 
     fn commit(&self, slot: Slot<'_>, spent: Spent) -> Result<Message> {
@@ -90,7 +91,8 @@ impl Work<'_> {
                     .help("run again; nothing was kept under the old content"));
             }
         }
-        Ok(Message::Kept(slot.commit(spent, &self.machine).map_err(explain_full_disk)?, Some(spent.time)))
+        let record = slot.commit(spent, &self.machine).map_err(explain_full_disk)?;
+        Ok(Message::Kept(Box::new(record), Some(spent.time)))
     }
 
     /// Withdraws the input that, as the error says, no longer holds; none if it says no such thing.
@@ -111,6 +113,12 @@ impl Work<'_> {
             moved_to: damage.moved_to.display().to_string(),
         });
     }
+}
+
+/// Processor time that the process has used so far, on all cores together.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or(0))
 }
 
 fn explain_full_disk(error: Error) -> Error {

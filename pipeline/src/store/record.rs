@@ -34,6 +34,9 @@ pub struct Made {
     pub host: String,
     /// How long the stage ran, in seconds.
     pub seconds: f64,
+    /// Processor time that the process used meanwhile, in seconds, on all cores together; 0 where it is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub processor: f64,
     /// The most memory that the process held while the stage ran, in bytes; 0 where it is not known.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub memory: u64,
@@ -57,9 +60,8 @@ pub enum Twins {
     Contradiction,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(figure: &T) -> bool {
+    *figure == T::default()
 }
 
 impl Record {
@@ -128,6 +130,7 @@ mod tests {
                 at: "2026-01-01T00:00:00Z".into(),
                 host: "here".into(),
                 seconds: 0.1,
+                processor: 0.0,
                 memory: 0,
                 taken_over: 0,
                 machine: MachineLabels::new(),
@@ -150,6 +153,7 @@ mod tests {
                 at: "2026-01-01T00:00:00Z".into(),
                 host: "here".into(),
                 seconds: 0.1,
+                processor: 0.0,
                 memory: 0,
                 taken_over: 7,
                 machine: [("device".to_owned(), "cpu".to_owned())].into(),
@@ -184,6 +188,7 @@ mod tests {
                     at: "2026-01-01T00:00:00Z".into(),
                     host: "here".into(),
                     seconds: 0.1,
+                    processor: 0.0,
                     memory: 0,
                     taken_over: 0,
                     machine: [("device".to_owned(), device.to_owned())].into(),

@@ -33,6 +33,8 @@ pub struct Slot<'store> {
 pub struct Spent {
     /// How long.
     pub time: Duration,
+    /// Processor time that the process used meanwhile, on all cores together.
+    pub processor: Duration,
     /// The most memory that the process held meanwhile, in bytes; 0 where it is not known.
     pub memory: u64,
     /// How much of the result was not made anew.
@@ -81,7 +83,8 @@ impl<'store> Slot<'store> {
                     .unwrap_or_default()
                     .to_string(),
                 host: host(),
-                seconds: (spent.time.as_secs_f64() * 1e3).round() / 1e3,
+                seconds: milliseconds(spent.time),
+                processor: milliseconds(spent.processor),
                 memory: spent.memory,
                 taken_over: spent.taken_over,
                 machine: machine.labels().clone(),
@@ -121,4 +124,9 @@ impl Drop for Slot<'_> {
     fn drop(&mut self) {
         let _ = remove_folder(&self.folder);
     }
+}
+
+/// Seconds, rounded to milliseconds.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
 }

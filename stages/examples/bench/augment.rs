@@ -6,7 +6,7 @@ use pipeline::random::stream;
 use rand::Rng;
 use rayon::ThreadPoolBuilder;
 use stages::runtime::device::Place;
-use stages::vision::{Draw, Pixels, View, Views};
+use stages::vision::{Draw, Pixels, StrongViews, View, Views};
 
 use crate::Setting;
 use crate::measure::{report, timed};
@@ -20,7 +20,7 @@ pub fn run(setting: &Setting) -> Result<()> {
     let mut data = vec![0; IMAGES * SIZE * SIZE * 3];
     stream(0, "bench").fill_bytes(&mut data);
     let pixels = Pixels::new(SIZE, 3, data)?;
-    let views = Views::new(3, &[0.5], &[0.5], true, true)?;
+    let views = Views::new(3, &[0.5], &[0.5], true, StrongViews::Operations)?;
     let indices: Vec<usize> = (0..IMAGES).collect();
     let mut room = vec![0.0; BATCH * SIZE * SIZE * 3];
     for (threads, suffix) in [(1, "one_process"), (setting.threads, "all_threads")] {

@@ -17,7 +17,7 @@ use stages::learn::training_set::{Input, TrainingSet};
 use stages::methods::co_reg::CoReg;
 use stages::methods::co_reg::benchmark::Benchmark;
 use stages::network::{Architecture, Network};
-use stages::vision::Pixels;
+use stages::vision::{Pixels, StrongViews};
 
 use crate::Setting;
 use crate::count::Count;
@@ -34,11 +34,13 @@ const TEST: usize = 500;
 /// samples of 𝒫 both networks saw.
 pub fn run(setting: &Setting) -> Result<()> {
     let architecture = Architecture { width: 16, ..Architecture::resnet18(3, SIZE, CLASSES) };
+    let (mean, std) = (vec![0.5], vec![0.5]);
+    let input = Input { size: SIZE, channels: 3, mean, std, flip: true, strong: StrongViews::Operations };
     let stage = Train {
         method: CoReg { regularise_after: 0, ..CoReg::default() },
         seed: 0,
         optimizer: Optimizer { precision: precision(setting), ..Optimizer::default() },
-        input: Input { size: SIZE, channels: 3, mean: vec![0.5], std: vec![0.5], flip: true, strong: true },
+        input,
         architecture: architecture.clone(),
     };
     let set = training_set()?;
@@ -130,6 +132,9 @@ fn training_set() -> Result<TrainingSet> {
         test,
         candidates,
         annotated,
+        // No method that is measured here asks for a single label.
+        single: vec![None; TRAIN],
+        human: vec![false; TRAIN],
         soft_labels,
         classes: CLASSES,
         truth,

@@ -185,7 +185,7 @@ pub fn templates(prompts: &str, of_data_set: &[String]) -> Result<(Vec<String>, 
     Ok((all, notes))
 }
 
-const NAME_PROMPTS: &str = "annotate.prompts is `photo27`, `imagenet80`, `data-set`, a file with one template a line or a JSON list of them, or several joined by +";
+const NAME_PROMPTS: &str = "annotate.prompts is `photo27`, `imagenet80`, `data-set`, `coop` for a prompt learned from labelled images, a file with one template a line or a JSON list of them, or several joined by +";
 
 /// The templates of a text.
 fn lines(text: &str) -> Vec<String> {

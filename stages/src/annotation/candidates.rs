@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use pipeline::error::{Error, Result};
-use pipeline::stage::{Context, Machine, Stage};
+use pipeline::stage::{Context, Machine, Stage, key_without};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::refine;
 use crate::artifacts::annotation::{Labels, Names, Votes};
@@ -40,12 +41,28 @@ pub struct Label {
     pub k: usize,
     /// Least share of the highest probability, for `ratio`.
     pub ratio: f64,
+    /// So many training images of each class have their true one, as humans gave it: by a stage of its own. 0 for none.
+    pub shots: usize,
+    /// Seed of which images of a class those are.
+    pub shots_seed: u64,
+    /// The images that humans labelled and their classes, as a table (Parquet, CSV, TSV or JSON lines: id, class), in
+    /// the place of the data set's own labels; none if empty.
+    pub truth: String,
 }
 
 impl Default for Label {
     fn default() -> Self {
         // k and ratio are ours: the paper's rule is the union, which does not read them.
-        Self { refine: refine::Rule::None, rule: Rule::Union, min_votes: 1, k: 3, ratio: 0.2 }
+        Self {
+            refine: refine::Rule::None,
+            rule: Rule::Union,
+            min_votes: 1,
+            k: 3,
+            ratio: 0.2,
+            shots: 0,
+            shots_seed: 0,
+            truth: String::new(),
+        }
     }
 }
 
@@ -54,7 +71,12 @@ impl Stage for Label {
     type Output = Labels;
     const NAME: &'static str = "label";
     // 3: candidates have weights.
-    const VERSION: u32 = 3;
+    // 4: the table says which labels a human gave.
+    const VERSION: u32 = 4;
+
+    fn key(&self) -> Result<Value> {
+        key_without(self, &["/shots", "/shots_seed", "/truth"])
+    }
 
     fn check(&self, _: &Machine) -> Result<()> {
         let Self { min_votes, k, ratio, .. } = *self;
@@ -78,6 +100,7 @@ impl Stage for Label {
             weights: rows().map(|row| weights(&candidates[row], votes.probs(row))).collect(),
             candidates,
             single: rows().map(single).collect(),
+            human: vec![false; votes.ids.len()],
             truth: images.index.labels.clone(),
             names: Names { annotators: Vec::new(), classes: votes.names.classes.clone() },
         })
@@ -85,6 +108,11 @@ impl Stage for Label {
 }
 
 impl Label {
+    /// The same rule without what it says of labels of humans, which are another stage's.
+    pub fn without_human_labels(&self) -> Self {
+        Self { shots: 0, shots_seed: 0, truth: String::new(), ..self.clone() }
+    }
+
     /// The candidates of one image, ascending, from every class that was named on it and its mean probabilities. Where nobody voted every
     /// class may be the one.
     pub fn candidates(&self, votes: &[Option<u16>], probs: &[f32]) -> Vec<u16> {
@@ -189,6 +217,15 @@ mod tests {
         assert_eq!(candidates(Rule::Ratio, &[0], &[0.6, 0.2, 0.1, 0.1]), [0]);
         assert_eq!(candidates(Rule::Ratio, &[0], &PROBS), [1, 3]);
         assert_eq!(candidates(Rule::Single, &[0], &PROBS), [1]);
+    }
+
+    #[test]
+    fn what_is_said_of_labels_of_humans_makes_no_other_candidates() {
+        let asked = Label { shots: 4, shots_seed: 1, truth: "truth.csv".to_owned(), ..Label::default() };
+        let key = |label: &Label| label.key().unwrap_or_default();
+        assert_eq!(key(&asked), key(&Label::default()));
+        assert_ne!(key(&asked), key(&Label { k: 2, ..asked.clone() }));
+        assert_eq!(asked.without_human_labels(), Label::default());
     }
 
     #[test]

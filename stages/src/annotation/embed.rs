@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 
+use candle_core::Device;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::pieces::{Pieced, Pieces};
 use pipeline::stage::{Context, Inputs, Machine, Resources, Stage, key_without};
@@ -21,10 +22,10 @@ use crate::runtime::prefetch::prefetch;
 use crate::vision::decode::decode;
 
 /// Images a batch: enough to fill every core's caches, few enough to show progress.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// Batches decoded and resized while the tower works: one to take at once, one in the making.
-const AHEAD: usize = 2;
+pub(super) const AHEAD: usize = 2;
 
 /// The position of the CLIP among the inputs. An embedding depends on it and on the bytes of its image alone, so that the
 /// SHA-256 of the bytes names it.
@@ -150,6 +151,12 @@ impl Embed {
         Ok([mean, deviation])
     }
 
+    /// The image tower with the precision and the normalisation of these settings.
+    pub(super) fn encoder(&self, files: &ClipFiles, device: &Device) -> Result<ImageEncoder> {
+        let [mean, deviation] = self.normalisation()?;
+        Ok(ImageEncoder::load(files, device, self.precision.dtype())?.normalised_by(mean, deviation))
+    }
+
     /// Embeds the images of these rows.
     fn look_at(
         &self,
@@ -161,9 +168,8 @@ impl Embed {
         clip: &LocatedClip,
     ) -> Result<()> {
         let context = clip.context;
-        let (device, dtype) = (Place::of(context.machine()).device()?, self.precision.dtype());
-        let [mean, deviation] = self.normalisation()?;
-        let clip = ImageEncoder::load(clip.files()?, &device, dtype)?.normalised_by(mean, deviation);
+        let device = Place::of(context.machine()).device()?;
+        let clip = self.encoder(clip.files()?, &device)?;
         let batch = |batch: usize| &rows[batch * BATCH..((batch + 1) * BATCH).min(rows.len())];
         let prepare = |&row: &usize| {
             let unusable = |what: &str, error: Error| {

@@ -28,7 +28,8 @@ impl Stage for Summarise {
     const NAME: &'static str = "statistics";
     // 4: what the labels hold the most likely class is told apart from what the votes do.
     // 5: an image counts once among those to which an annotator adds candidates, however many it adds.
-    const VERSION: u32 = 5;
+    // 6: images that a human labelled are counted apart.
+    const VERSION: u32 = 6;
 
     fn run(&self, (votes, labels): (Arc<Votes>, Arc<Labels>), context: &Context) -> Result<Statistics> {
         Ok(of_both_splits(&labels, Some(&votes), context))
@@ -60,8 +61,11 @@ fn of_both_splits(labels: &Labels, votes: Option<&Votes>, context: &Context) -> 
     all
 }
 
-fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes>, all: &mut Statistics) {
+fn summarise(split: Split, images: &[usize], labels: &Labels, votes: Option<&Votes>, all: &mut Statistics) {
     let truth = |row: usize| labels.truth[row];
+    // A label of a human says nothing of annotators: but for numbers of images, all is measured on the other images.
+    let (human, rows): (Vec<usize>, Vec<usize>) = images.iter().partition(|&&row| labels.human[row]);
+    let rows = &rows[..];
     // Of an image without the vote, or without the truth, nothing can be said.
     let right = |of: &dyn Fn(usize) -> Option<u16>| {
         share(rows.iter().filter_map(|&row| Some(truth(row)? == i32::from(of(row)?))))
@@ -76,12 +80,13 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
     // Where nobody voted every class is a candidate: that says nothing of those who vote.
     let voted: Vec<usize> = rows.iter().copied().filter(|&row| labels.single[row].is_some()).collect();
     let sizes = || voted.iter().map(|&row| labels.candidates[row].len() as f64);
-    let share_voted = voted.len() as f64 / rows.len() as f64;
+    let share_voted = (!rows.is_empty()).then(|| voted.len() as f64 / rows.len() as f64);
 
     let metrics = [
-        ("images", Some(rows.len() as f64)),
-        ("labelled", Some(rows.iter().filter(|&&row| truth(row).is_some()).count() as f64)),
-        ("voted", votes.map(|_| share_voted)),
+        ("images", Some(images.len() as f64)),
+        ("labelled", Some(images.iter().filter(|&&row| truth(row).is_some()).count() as f64)),
+        ("human_labels", (!human.is_empty()).then_some(human.len() as f64)),
+        ("voted", votes.and(share_voted)),
         ("avg_candidates", (!voted.is_empty()).then(|| sizes().sum::<f64>() / voted.len() as f64)),
         ("max_candidates", sizes().reduce(f64::max)),
         ("eta", share(voted.iter().filter_map(|&row| outside(row)))),
@@ -93,23 +98,23 @@ fn summarise(split: Split, rows: &[usize], labels: &Labels, votes: Option<&Votes
     let metric =
         |(name, value): (&str, Option<f64>)| Some(Metric { name: name.to_owned(), split, value: value? });
     all.summary.extend(metrics.into_iter().filter_map(metric));
-    if let Some(votes) = votes {
+    if let Some(votes) = votes.filter(|_| !rows.is_empty()) {
         all.annotators.extend(by_annotator(split, rows, &voted, labels, votes));
         if !voted.is_empty() {
             all.rules.extend(compare_rules(split, &voted, labels, votes));
         }
     }
 
-    let known = rows.iter().any(|&row| truth(row).is_some());
+    let known = images.iter().any(|&row| truth(row).is_some());
     all.classes.extend(labels.names.classes.iter().enumerate().map(|(class, name)| {
-        let of_class: Vec<usize> =
-            rows.iter().copied().filter(|&row| truth(row) == Some(class as i32)).collect();
+        let is_of_class = |row: &usize| truth(*row) == Some(class as i32);
+        let of_class: Vec<usize> = rows.iter().copied().filter(is_of_class).collect();
         let count = |of: &dyn Fn(usize) -> bool| voted.iter().filter(|&&row| of(row)).count() as u64;
         let voted_of_class = || of_class.iter().filter(|&&row| labels.single[row].is_some());
         ClassStatistics {
             class: name.clone(),
             split,
-            images: known.then_some(of_class.len() as f64),
+            images: known.then(|| images.iter().filter(|&row| is_of_class(row)).count() as f64),
             candidate_in: count(&|row| labels.candidates[row].iter().any(|&c| usize::from(c) == class)),
             single_label_of: count(&|row| labels.single[row].map(usize::from) == Some(class)),
             eta: share(voted_of_class().filter_map(|&row| outside(row))),
@@ -278,6 +283,7 @@ mod tests {
             candidates: vec![vec![0, 1, 2], vec![3]],
             weights: vec![vec![0.5, 0.25, 0.25], vec![1.0]],
             single: vec![Some(0), Some(3)],
+            human: vec![false; 2],
             truth: vec![Some(2), Some(3)],
             names: Names { annotators: Vec::new(), classes: votes.names.classes.clone() },
         };
@@ -287,5 +293,59 @@ mod tests {
         assert_eq!(added, [(1.0, Some(1.0)), (0.0, Some(0.0))]);
         // One of the three classes that `a` names is the true one, and one the likeliest.
         assert_eq!(told.first().map(|of| of.accuracy), Some(Some((1.0 / 3.0 + 1.0) / 2.0)));
+    }
+
+    /// Four images of class `x`, of which a human labelled the first `human`; the annotator takes all for `y`.
+    fn of_humans(human: usize) -> Statistics {
+        let classes = names(&["x", "y"]);
+        let ids = names(&["1", "2", "3", "4"]);
+        let votes = Votes {
+            ids: ids.clone(),
+            splits: vec![Split::Train; 4],
+            votes: vec![Some(1); 4],
+            mean_probs: [0.25, 0.75].repeat(4),
+            names: Names { annotators: names(&["a"]), classes: classes.clone() },
+            ..Votes::default()
+        };
+        let given = |row: usize| if row < human { 0 } else { 1 };
+        let labels = Labels {
+            ids,
+            splits: votes.splits.clone(),
+            candidates: (0..4).map(|row| vec![given(row)]).collect(),
+            weights: vec![vec![1.0]; 4],
+            single: (0..4).map(|row| Some(given(row))).collect(),
+            human: (0..4).map(|row| row < human).collect(),
+            truth: vec![Some(0); 4],
+            names: Names { annotators: Vec::new(), classes },
+        };
+        of_both_splits(&labels, Some(&votes), &Context::for_test("nowhere"))
+    }
+
+    #[test]
+    fn images_that_a_human_labelled_are_counted_and_not_measured() {
+        let told = of_humans(1);
+        let figure = |name: &str| told.get(name, Split::Train);
+        assert_eq!(
+            (figure("images"), figure("labelled"), figure("human_labels")),
+            (Some(4.0), Some(4.0), Some(1.0))
+        );
+        // The human's label is right, and all others are wrong.
+        assert_eq!(
+            (figure("eta"), figure("label_single"), figure("zero_shot")),
+            (Some(1.0), Some(0.0), Some(0.0))
+        );
+        assert_eq!((figure("voted"), figure("avg_candidates")), (Some(1.0), Some(1.0)));
+        let x = told.classes.first().map(|of| (of.images, of.candidate_in, of.single_label_of));
+        assert_eq!(x, Some((Some(4.0), 0, 0)));
+        assert_eq!(of_humans(0).get("human_labels", Split::Train), None);
+    }
+
+    #[test]
+    fn where_humans_labelled_everything_nobody_is_measured() {
+        let told = of_humans(4);
+        let figure = |name: &str| told.get(name, Split::Train);
+        assert_eq!((figure("images"), figure("human_labels")), (Some(4.0), Some(4.0)));
+        assert_eq!((figure("voted"), figure("eta"), figure("avg_candidates")), (None, None, None));
+        assert!(told.annotators.is_empty() && told.rules.is_empty());
     }
 }

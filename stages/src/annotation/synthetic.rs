@@ -38,7 +38,8 @@ impl Stage for Synthesise {
     type Inputs = (Images,);
     type Output = Labels;
     const NAME: &'static str = "synthetic-label";
-    const VERSION: u32 = 2;
+    // 3: the table says which labels a human gave.
+    const VERSION: u32 = 3;
 
     fn check(&self, _: &Machine) -> Result<()> {
         for (name, value) in [("q", self.q), ("eta", self.eta)] {
@@ -72,6 +73,7 @@ impl Stage for Synthesise {
             weights: candidates.iter().map(alike).collect(),
             candidates,
             single,
+            human: vec![false; index.ids.len()],
             truth: index.labels.clone(),
             names: Names { annotators: Vec::new(), classes: index.classes.clone() },
         })

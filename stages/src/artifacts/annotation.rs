@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Float32Array, Int32Array, UInt16Array, UInt64Array};
+use arrow::array::{BooleanArray, Float32Array, Int32Array, UInt16Array, UInt64Array};
 use pipeline::artifact::Artifact;
 use pipeline::error::{Error, OrFail, Result};
 use serde::{Deserialize, Serialize};
@@ -254,10 +254,42 @@ pub struct Labels {
     /// The class with the highest mean probability, none where nobody voted; of synthetic labels, one of the
     /// candidates at random.
     pub single: Vec<Option<u16>>,
+    /// Whether a human said which class it is: then that class is its only candidate and its single one.
+    pub human: Vec<bool>,
     /// The true class, where known.
     pub truth: Vec<Option<i32>>,
     /// Class names; no annotators.
     pub names: Names,
+}
+
+impl Labels {
+    /// How many images of each class a human labelled.
+    pub fn human_by_class(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.names.classes.len()];
+        for (single, human) in self.single.iter().zip(&self.human) {
+            if let (Some(class), true) = (single, human)
+                && let Some(count) = counts.get_mut(usize::from(*class))
+            {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// How many labels humans gave: `40 human labels: 4 of each class`; none where they gave none.
+    pub fn human_in_words(&self) -> Option<String> {
+        let counts = self.human_by_class();
+        let (least, most) = (counts.iter().min().copied()?, counts.iter().max().copied()?);
+        let of_class = match least == most {
+            true => format!("{most} of each class"),
+            false => format!("{least} to {most} of a class"),
+        };
+        match counts.iter().sum::<usize>() {
+            0 => None,
+            1 => Some("1 human label".to_owned()),
+            all => Some(format!("{all} human labels: {of_class}")),
+        }
+    }
 }
 
 impl Artifact for Labels {
@@ -270,13 +302,14 @@ impl Artifact for Labels {
             .lists("candidates", Arc::new(values), self.candidates.iter().map(Vec::len))
             .lists("weights", Arc::new(weights), self.weights.iter().map(Vec::len))
             .u16_or_null("single", self.single.iter().copied())
+            .bool("human", self.human.iter().copied())
             .i32_or_null("label", self.truth.iter().copied())
             .metadata(NAMES, self.names.to_json()?)
             .write(&folder.join("labels.parquet"))
     }
 
     fn load(folder: &Path) -> Result<Self> {
-        let columns = ["id", "split", "candidates", "weights", "single", "label"];
+        let columns = ["id", "split", "candidates", "weights", "single", "human", "label"];
         let rows = Rows::read(&folder.join("labels.parquet"), &columns)?;
         let (values, lengths) = rows.lists::<UInt16Array>("candidates")?;
         let candidates = parts(values.values(), &lengths);
@@ -290,6 +323,7 @@ impl Artifact for Labels {
             ids: rows.strings("id")?,
             splits: Split::column(&rows)?,
             single: rows.nullable::<UInt16Array>("single")?.iter().collect(),
+            human: rows.column::<BooleanArray>("human")?.values().iter().collect(),
             truth: rows.nullable::<Int32Array>("label")?.iter().collect(),
             names: Names::of(&rows)?,
         })

@@ -12,7 +12,7 @@ use super::table::{Rows, Table};
 /// One figure about one split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// `avg_candidates`, `eta`, `zero_shot`, `zero_shot_mean`, `images`, `labelled`, `voted`, …
+    /// `avg_candidates`, `eta`, `zero_shot`, `zero_shot_mean`, `images`, `labelled`, `human_labels`, `voted`, …
     pub name: String,
     /// The split it speaks of.
     pub split: Split,

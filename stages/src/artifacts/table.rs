@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch, RecordBatchReader,
-    StringArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, ListArray, RecordBatch,
+    RecordBatchReader, StringArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, Schema};
@@ -44,6 +44,11 @@ impl Table {
 
     pub(crate) fn strings<S: AsRef<str>>(self, name: &str, values: impl IntoIterator<Item = S>) -> Self {
         self.column(name, Arc::new(StringArray::from_iter_values(values)), false)
+    }
+
+    pub(crate) fn bool(self, name: &str, values: impl IntoIterator<Item = bool>) -> Self {
+        let values: Vec<bool> = values.into_iter().collect();
+        self.column(name, Arc::new(BooleanArray::from(values)), false)
     }
 
     pub(crate) fn f64(self, name: &str, values: impl IntoIterator<Item = f64>) -> Self {

@@ -102,12 +102,28 @@ fn annotations_come_back() {
         candidates: vec![vec![0, 2], vec![], vec![1]],
         weights: vec![vec![0.25, 0.75], vec![], vec![1.0]],
         single: vec![Some(2), None, Some(1)],
+        human: vec![false, false, true],
         truth: vec![Some(2), None, Some(0)],
         names: Names { annotators: Vec::new(), ..names },
     };
     let back = round_trip(&labels);
     assert_eq!((&back.candidates, &back.weights), (&labels.candidates, &labels.weights));
-    assert_eq!((back.single, back.truth, back.splits), (labels.single, labels.truth, labels.splits));
+    assert_eq!((back.single, back.human), (labels.single, labels.human));
+    assert_eq!((back.truth, back.splits), (labels.truth, labels.splits));
+}
+
+#[test]
+fn labels_of_humans_are_counted_by_class() {
+    let of = |human: [bool; 4]| Labels {
+        single: [Some(1), Some(0), None, Some(1)].into(),
+        human: human.into(),
+        names: Names { annotators: Vec::new(), classes: vec!["x".into(), "y".into()] },
+        ..Labels::default()
+    };
+    assert_eq!(of([false; 4]).human_in_words(), None);
+    assert_eq!(of([true, true, false, false]).human_in_words().unwrap(), "2 human labels: 1 of each class");
+    assert_eq!(of([true, true, false, true]).human_in_words().unwrap(), "3 human labels: 1 to 2 of a class");
+    assert_eq!(of([true, false, false, false]).human_in_words().unwrap(), "1 human label");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::artifacts::history::History;
 use crate::artifacts::images::Split;
 use crate::artifacts::statistics::Statistics;
 use crate::artifacts::table::Table;
+use crate::experiment::variants::BuiltIn;
 use crate::experiment::{BranchNodes, Experiment};
 use crate::learn::criteria;
 use crate::learn::train::AGREEMENT;
@@ -42,7 +43,7 @@ pub(super) fn ablations(
     variants: Option<&Path>,
     seeds: u64,
 ) -> Result<()> {
-    let branches = experiment.variants(variants, seeds)?;
+    let branches = experiment.variants(variants, BuiltIn::Ablations, &[], seeds)?;
     let (experiments, store) = claimed(&mut experiment, &branches, artifacts)?;
     // Not what is to be warned of, nor a report: a single run says that. But where results take the places of a single
     // run's in the view, those beside them must be of the same run.
@@ -76,7 +77,7 @@ pub(super) fn ablations(
 }
 
 /// The nodes that a branch is compared by.
-fn wanted(nodes: &BranchNodes) -> Vec<String> {
+pub(super) fn wanted(nodes: &BranchNodes) -> Vec<String> {
     let trainings = nodes.baselines.iter().chain(&nodes.before).map(|training| training.node.clone());
     trainings.chain([nodes.statistics.clone(), nodes.evaluation.clone()]).collect()
 }
@@ -197,7 +198,7 @@ fn save(rows: &[Row], path: &Path) -> Result<()> {
 }
 
 /// `mean ± standard deviation` in percent; the deviation of a sample, from two values on.
-fn mean_and_deviation(values: &[f64]) -> String {
+pub(super) fn mean_and_deviation(values: &[f64]) -> String {
     let count = values.len() as f64;
     if values.is_empty() {
         return "–".to_owned();

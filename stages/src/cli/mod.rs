@@ -9,6 +9,7 @@ macro_rules! out {
 
 mod ablations;
 mod clean;
+mod compare;
 mod console;
 mod diff;
 mod export;
@@ -76,6 +77,8 @@ enum Command {
         #[command(flatten)]
         choice: ChoiceArgs,
     },
+    /// Train by several methods on the same images and labels, and put them into one table.
+    Compare(compare::CompareArgs),
     /// Say what a student takes images for.
     Predict(predict::PredictArgs),
     /// Write a student as a folder that stands alone, with an ONNX file; or, with `labels`, the labels of a data set.
@@ -136,7 +139,8 @@ struct ChoiceArgs {
     /// `quick` for two CPU cores, `paper` for the paper's schedule and network.
     #[arg(long, default_value = "quick")]
     profile: String,
-    /// How the student learns: co-reg, rc, cc, distill or warm-up.
+    /// How the student learns: co-reg, alim, cc, cr-dpll, distill, divide-mix, ensemble-contrast, ir-net, lw, pico,
+    /// pico-plus, rc or warm-up.
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// A CLIP in hub format: owner/name, or a folder; several are separated by commas.
@@ -148,6 +152,12 @@ struct ChoiceArgs {
     /// Where the candidates come from: `clip`, `votes`, `clip+votes`, or "synthetic q=0.05 eta=0.3" where the truth is known.
     #[arg(long, value_name = "SOURCE")]
     labels: Option<String>,
+    /// So many training images of each class have the label that a human gave: the data set's own, or those of --truth.
+    #[arg(long, value_name = "NUMBER")]
+    shots: Option<usize>,
+    /// Labels that humans gave to some training images: a table (Parquet, CSV, TSV, JSON lines) with id and class.
+    #[arg(long, value_name = "FILE")]
+    truth: Option<String>,
     /// How long the student trains: `small`, `medium`, `large`, or how many images each of its networks sees.
     #[arg(long, value_name = "WORD|IMAGES")]
     budget: Option<String>,
@@ -163,7 +173,20 @@ impl ChoiceArgs {
     fn experiment(self) -> Result<Experiment> {
         let place = Place::choose(&self.device, |note| eprintln!("{note}"))?;
         let Self {
-            dataset, images, classes, name, profile, method, clip, votes, labels, budget, set, ..
+            dataset,
+            images,
+            classes,
+            name,
+            profile,
+            method,
+            clip,
+            votes,
+            labels,
+            shots,
+            truth,
+            budget,
+            set,
+            ..
         } = self;
         let own = match images {
             Some(images) => {
@@ -173,7 +196,9 @@ impl ChoiceArgs {
             None => None,
         };
         let data_set = home::expand_text(&dataset)?;
-        Experiment::new(&Choice { data_set, own, profile, method, clip, votes, labels, budget, set }, place)
+        let choice =
+            Choice { data_set, own, profile, method, clip, votes, labels, shots, truth, budget, set };
+        Experiment::new(&choice, place)
     }
 }
 
@@ -211,6 +236,7 @@ fn dispatch(Cli { artifacts, command }: Cli) -> Result<()> {
         Command::Ablations { seeds, variants, choice } => {
             ablations::ablations(choice.experiment()?, &artifacts, expanded(variants)?.as_deref(), seeds)
         }
+        Command::Compare(args) => compare::compare(args, &artifacts),
         Command::Predict(args) => predict::predict(args, &artifacts),
         Command::Export(ExportArgs { what: Some(ExportWhat::Labels(args)), .. }) => {
             export_labels::labels(args, &artifacts)

@@ -32,17 +32,20 @@ pub(super) fn print(
     let result = |node: &str| report.node(node).and_then(|node| node.result.as_ref());
     let statistics = result(&nodes.statistics).map(|record| store.load::<Statistics>(record)).transpose()?;
     let evaluation = result(&nodes.evaluation).map(|record| store.load::<Evaluation>(record)).transpose()?;
+    let labels = result(&nodes.labels).map(|record| store.load::<Labels>(record)).transpose()?;
     let clips = &nodes.clips;
     if let Some(statistics) = &statistics {
         votes(experiment, clips.len(), statistics)?;
+        if let Some(words) = labels.as_ref().and_then(Labels::human_in_words) {
+            out!("  {words}; the figures above are of the other images");
+        }
     }
     if let Some(evaluation) = &evaluation {
         let trained = |node: &TrainingNode| -> Result<Option<f64>> {
             let history = result(&node.node).map(|record| store.load::<History>(record)).transpose()?;
             Ok(history.and_then(|history| history.accuracy()))
         };
-        let labels = result(&nodes.labels).map(|record| store.load::<Labels>(record)).transpose()?;
-        let agreement = labels.and_then(|labels| agreement(&labels, evaluation));
+        let agreement = labels.as_ref().and_then(|labels| agreement(labels, evaluation));
         accuracies(experiment, nodes, statistics.as_ref(), evaluation, agreement, trained)?;
     }
     if let (Some(statistics), Some(evaluation), false) = (&statistics, &evaluation, clips.is_empty()) {

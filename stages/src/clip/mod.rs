@@ -2,7 +2,8 @@
 //!
 //! It knows nothing of data sets, Parquet or caching. [`ClipFiles`] names the files, in the hub's format or in
 //! open_clip's, [`ImageEncoder`] and [`TextEncoder`] are the two halves (each reads only its own weights),
-//! [`template_probabilities`] compares their features.
+//! [`template_probabilities`] compares their features. [`PromptTower`] is the half of texts with learned vectors in
+//! the place of words, and has gradients.
 //!
 //! # Why the towers are not candle-transformers'
 //!
@@ -32,6 +33,7 @@ mod pickle;
 mod preprocess;
 mod preprocess_config;
 mod probabilities;
+mod prompt_tower;
 mod stored;
 mod text_tower;
 mod tokenizer;
@@ -52,6 +54,7 @@ pub use content::Content;
 pub use files::{ClipFiles, Found, Search, needed};
 pub use preprocess::Preprocess;
 pub use probabilities::{Features, TemplateProbabilities, template_probabilities};
+pub use prompt_tower::{PromptTower, Prompts};
 pub use tokenizer::{TokenizedText, Tokenizer};
 pub use tokenizer_files::TokenizerFiles;
 
@@ -99,12 +102,25 @@ impl ImageEncoder {
 
     /// Preprocessed images as one tensor (B, 3, S, S) in f32 on the CPU, in order, on all threads.
     pub fn batch(&self, images: &[RgbImage]) -> Result<Tensor> {
+        self.batch_by(images, |image, out| self.preprocess.apply(image, out))
+    }
+
+    /// The same of images that have the input's size already: neither resized nor cropped, only normalised.
+    ///
+    /// # Errors
+    /// An image of another size.
+    pub fn batch_as_is(&self, images: &[RgbImage]) -> Result<Tensor> {
+        self.batch_by(images, |image, out| self.preprocess.apply_as_is(image, out))
+    }
+
+    fn batch_by(
+        &self,
+        images: &[RgbImage],
+        prepare: impl Fn(&RgbImage, &mut [f32]) -> Result<()> + Sync,
+    ) -> Result<Tensor> {
         let (len, side) = (self.preprocess.floats(), self.preprocess.side());
         let mut pixels = vec![0.0; images.len() * len];
-        pixels
-            .par_chunks_mut(len)
-            .zip(images)
-            .try_for_each(|(out, image)| self.preprocess.apply(image, out))?;
+        pixels.par_chunks_mut(len).zip(images).try_for_each(|(out, image)| prepare(image, out))?;
         Tensor::from_vec(pixels, (images.len(), 3, side, side), &Device::Cpu).or_fail(cannot_encode)
     }
 

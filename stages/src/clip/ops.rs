@@ -1,7 +1,10 @@
 //! The four operations of a tower on candle tensors: our kernels where the tensors lie on the CPU in f32, candle's own
 //! operations on any other device.
 //!
-//! Inference only: nothing here is differentiable.
+//! What goes through a tower may depend on a variable; weights are constants. Gradients are in `ops/gradients.rs`;
+//! patches have none.
+
+mod gradients;
 
 use std::ops::Deref;
 
@@ -45,6 +48,9 @@ pub fn linear(
     if k != wk || bias.dims() != [n] || residual.is_some_and(|r| !repeats(r, m, n)) {
         bail!("linear map of shape {:?} does not take {:?}", weight.shape(), x.shape());
     }
+    if x.track_op() || residual.is_some_and(Tensor::track_op) {
+        return gradients::linear(x, weight, bias, residual, activation);
+    }
     if !matches!(x.device(), Device::Cpu) {
         return by_candle::linear(x, weight, bias, residual, activation);
     }
@@ -64,8 +70,21 @@ fn repeats(residual: &Tensor, m: usize, n: usize) -> bool {
     matches!(residual.dims(), [rows, width] if *width == n && *rows > 0 && m.is_multiple_of(*rows))
 }
 
+/// activation(x), element by element, without gradient.
+fn activated(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    if !matches!(x.device(), Device::Cpu) {
+        return by_candle::activated(x, activation);
+    }
+    let mut out = locked(x).get()?.to_vec();
+    kernels::activate(&mut out, activation);
+    Tensor::from_vec(out, x.shape().clone(), &Device::Cpu)
+}
+
 /// Layer norm of the rows of x (m, n) with gain and bias (n).
 pub fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
+    if x.track_op() {
+        return gradients::layer_norm(x, gain, bias, eps);
+    }
     if !matches!(x.device(), Device::Cpu) {
         return candle_nn::ops::layer_norm(x, gain, bias, eps);
     }
@@ -85,6 +104,9 @@ pub fn attention(qkv: &Tensor, tokens: usize, heads: usize, causal: bool) -> Res
     let hidden = width / 3;
     if tokens == 0 || heads == 0 || rows % tokens != 0 || width % 3 != 0 || hidden % heads != 0 {
         bail!("attention with {heads} heads over {tokens} tokens does not take {:?}", qkv.shape());
+    }
+    if qkv.track_op() {
+        return gradients::attention(qkv, tokens, heads, causal);
     }
     if !matches!(qkv.device(), Device::Cpu) {
         return by_candle::attention(qkv, tokens, heads, causal);
@@ -129,22 +151,40 @@ mod by_candle {
         };
         match activation {
             None => Ok(y),
-            Some(Activation::QuickGelu) => &y * candle_nn::ops::sigmoid(&(&y * 1.702)?)?,
-            Some(Activation::Gelu) => y.gelu_erf(),
-            Some(Activation::GeluTanh) => y.gelu(),
+            Some(activation) => activated(&y, activation),
+        }
+    }
+
+    pub fn activated(x: &Tensor, activation: Activation) -> Result<Tensor> {
+        match activation {
+            Activation::QuickGelu => x * candle_nn::ops::sigmoid(&(x * 1.702)?)?,
+            Activation::Gelu => x.gelu_erf(),
+            Activation::GeluTanh => x.gelu(),
         }
     }
 
     pub fn attention(qkv: &Tensor, tokens: usize, heads: usize, causal: bool) -> Result<Tensor> {
         let (rows, width) = qkv.dims2()?;
-        let (sequences, hidden) = (rows / tokens, width / 3);
-        let head = hidden / heads;
-        let split =
-            qkv.reshape((sequences, tokens, 3, heads, head))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
+        let split = by_head(qkv, 3, tokens, heads)?;
         let (q, k, v) = (split.get(0)?, split.get(1)?, split.get(2)?); // each (sequences, heads, tokens, head)
+        looks(&q, &k, causal)?.matmul(&v)?.transpose(1, 2)?.reshape((rows, width / 3))
+    }
+
+    /// So many matrices that lie side by side, x (sequences · tokens, parts · hidden), with each head by itself:
+    /// (parts, sequences, heads, tokens, head).
+    pub fn by_head(x: &Tensor, parts: usize, tokens: usize, heads: usize) -> Result<Tensor> {
+        let (rows, width) = x.dims2()?;
+        let split = x.reshape((rows / tokens, tokens, parts, heads, width / parts / heads))?;
+        split.permute((2, 0, 3, 1, 4))?.contiguous()
+    }
+
+    /// How much each token looks at each, (sequences, heads, tokens, tokens), from queries and keys (sequences, heads,
+    /// tokens, head).
+    pub fn looks(q: &Tensor, k: &Tensor, causal: bool) -> Result<Tensor> {
+        let (_, _, tokens, head) = q.dims4()?;
         let scores = (q.matmul(&k.t()?)? * (head as f64).powf(-0.5))?;
         let scores = if causal { scores.broadcast_add(&causal_mask(tokens, &scores)?)? } else { scores };
-        softmax_last_dim(&scores)?.matmul(&v)?.transpose(1, 2)?.reshape((rows, hidden))
+        softmax_last_dim(&scores)
     }
 
     /// (tokens, tokens): 0 where the column is not after the row, else −∞.

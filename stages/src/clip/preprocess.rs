@@ -131,7 +131,18 @@ impl Preprocess {
 
     /// Writes the normalised pixels, (3, side, side), to `out`, which has [`Preprocess::floats`] elements.
     pub fn apply(&self, image: &RgbImage, out: &mut [f32]) -> Result<()> {
-        let pixels = self.pixels(image)?;
+        self.apply_as_is(&self.pixels(image)?, out)
+    }
+
+    /// The same of an image that has the input's size already: it is neither resized nor cropped.
+    ///
+    /// # Errors
+    /// An image of another size.
+    pub fn apply_as_is(&self, pixels: &RgbImage, out: &mut [f32]) -> Result<()> {
+        if pixels.dimensions() != (self.side, self.side) {
+            let ((width, height), side) = (pixels.dimensions(), self.side);
+            return Err(Error::new(format!("an image of {width}×{height} pixels is not of {side}×{side}")));
+        }
         if out.len() != self.floats() {
             return Err(Error::new(format!("an image takes {} floats, not {}", self.floats(), out.len())));
         }

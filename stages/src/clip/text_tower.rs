@@ -61,15 +61,27 @@ impl TextTower {
     pub fn forward(&self, texts: &[&TokenizedText]) -> candle_core::Result<Tensor> {
         let length = texts.first().map_or(0, |text| text.ids.len());
         let ids: Vec<u32> = texts.iter().flat_map(|text| &text.ids).copied().collect();
-        let pooled: Vec<u32> =
-            texts.iter().enumerate().map(|(i, text)| (i * length + text.pooled) as u32).collect();
-        let ids = Tensor::from_vec(ids, texts.len() * length, &self.place.device)?;
-        let pooled = Tensor::from_vec(pooled, texts.len(), &self.place.device)?;
-        let x = self.tokens.index_select(&ids, 0)?; // (texts · length, hidden)
+        let pooled: Vec<usize> = texts.iter().map(|text| text.pooled).collect();
+        let x = self.embed(ids)?; // (texts · length, hidden)
         let hidden = x.dim(1)?;
-        let x =
-            x.reshape((texts.len(), length, hidden))?.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
-        let x = self.encoder.forward(x.reshape((texts.len() * length, hidden))?, length, &pooled)?;
+        self.forward_embedded(&x.reshape((texts.len(), length, hidden))?, &pooled)
+    }
+
+    /// The embeddings of tokens, without positions: (tokens, hidden).
+    pub fn embed(&self, ids: Vec<u32>) -> candle_core::Result<Tensor> {
+        let count = ids.len();
+        self.tokens.index_select(&Tensor::from_vec(ids, count, &self.place.device)?, 0)
+    }
+
+    /// Features as [`TextTower::forward`] gives them, of texts whose tokens are embedded (texts, length, hidden);
+    /// `pooled` says of each which token carries its feature. Where a variable is behind the embeddings, it has a
+    /// gradient.
+    pub fn forward_embedded(&self, x: &Tensor, pooled: &[usize]) -> candle_core::Result<Tensor> {
+        let (texts, length, hidden) = x.dims3()?;
+        let pooled: Vec<u32> = pooled.iter().enumerate().map(|(i, at)| (i * length + at) as u32).collect();
+        let pooled = Tensor::from_vec(pooled, texts, &self.place.device)?;
+        let x = x.broadcast_add(&self.positions.narrow(0, 0, length)?)?;
+        let x = self.encoder.forward(x.reshape((texts * length, hidden))?, length, &pooled)?;
         self.projection.forward(&self.norm.forward(&x)?, None)
     }
 }

@@ -14,6 +14,7 @@ use super::demo::DrawnImages;
 use super::split::{Split, SplitRule};
 use super::user_images::UserImages;
 use crate::hub::cache::is_commit;
+use crate::vision::StrongViews;
 
 /// The catalog, in the order in which it is listed.
 const CATALOG: [(&str, &str); 8] = [
@@ -201,8 +202,8 @@ pub struct ImageForm {
 pub struct Augmentation {
     /// Horizontal flip.
     pub flip: bool,
-    /// Whether the strong view is the strong one, or the weak one over again.
-    pub strong: bool,
+    /// What a strong view has beside a weak one.
+    pub strong: StrongViews,
 }
 
 /// Epochs, by default.
@@ -351,6 +352,10 @@ impl DataSet {
             check(list.iter().all(|value| value.is_finite()), key, || "must be finite".to_owned())?;
         }
         check(std.iter().all(|value| *value > 0.0), "image.std", || "must be greater than 0".to_owned())?;
+        let operates = self.augmentation.strong == StrongViews::Operations;
+        check(!operates || *channels == 3, "augmentation.strong", || {
+            "is `operations`, which need three channels: write `cutout` or `none`".to_owned()
+        })?;
         let Schedule { warm_up, total } = self.schedule;
         check(0 < warm_up && warm_up < total, "schedule", || {
             format!("has {warm_up} epochs of warm-up within {total} in all")

@@ -40,13 +40,13 @@ fn classes_and_schedules_are_those_of_the_method() {
 fn inputs_and_augmentations_are_those_of_the_method() {
     for set in all() {
         let (channels, size, flip, strong) = match set.name.as_str() {
-            "fmnist" => (1, 28, true, false),
-            "fer2013" => (1, 64, true, false),
-            "demo" => (3, 32, true, false),
-            "svhn" => (3, 32, false, true),
-            "gtsrb" => (3, 64, false, true),
-            "eurosat" => (3, 64, true, true),
-            _ => (3, 32, true, true),
+            "fmnist" => (1, 28, true, StrongViews::Cutout),
+            "fer2013" => (1, 64, true, StrongViews::Cutout),
+            "demo" => (3, 32, true, StrongViews::None),
+            "svhn" => (3, 32, false, StrongViews::Operations),
+            "gtsrb" => (3, 64, false, StrongViews::Operations),
+            "eurosat" => (3, 64, true, StrongViews::Operations),
+            _ => (3, 32, true, StrongViews::Operations),
         };
         assert_eq!((set.image.channels, set.image.size), (channels, size), "{}", set.name);
         assert_eq!(set.augmentation, Augmentation { flip, strong }, "{}", set.name);
@@ -142,6 +142,19 @@ fn a_file_of_the_user_s_own_is_read_by_its_path() {
     assert_eq!(DataSet::find(path.to_str().unwrap()).unwrap().name, "mine");
     let error = DataSet::find("nowhere/own.toml").unwrap_err().to_string();
     assert!(error.contains("nowhere/own.toml") && error.contains("No such file"), "{error}");
+}
+
+#[test]
+fn strong_views_are_named() {
+    for (old, said) in [("true", "boolean"), ("\"strong\"", "strong")] {
+        let error = fault("strong = \"operations\"", &format!("strong = {old}"));
+        let named = [said, "`none`", "`operations`", "`cutout`"].iter().all(|word| error.contains(word));
+        assert!(named, "{error}");
+    }
+    let one = OWN.replacen("channels = 3", "channels = 1", 1).replace("[0.5, 0.5, 0.5]", "[0.5]");
+    let error = DataSet::parse(&one, Path::new("own.toml")).unwrap_err().to_string();
+    assert!(error.contains("augmentation.strong") && error.contains("`cutout`"), "{error}");
+    assert!(DataSet::parse(&one.replace("\"operations\"", "\"cutout\""), Path::new("own.toml")).is_ok());
 }
 
 #[test]

@@ -8,10 +8,8 @@ use pipeline::error::Result;
 use toml::{Table, Value};
 
 use super::settings::nested;
-use crate::learn::method::Method;
+use crate::dataset::catalog::Schedule;
 use crate::methods::METHODS;
-use crate::methods::co_reg::CoReg;
-use crate::methods::warm_up::WarmUp;
 use crate::runtime::suggest::unknown;
 
 /// Words for budgets: images that a network sees where there are up to ten classes, and whether all training images take
@@ -26,9 +24,6 @@ const EPOCH: usize = 5_000;
 /// Most epochs of warm-up, and the part of all epochs that it is in short trainings.
 const WARM_UP: usize = 10;
 const PART: usize = 3;
-
-/// Epochs from which on MixUp is the method's own, which short trainings have too few steps for.
-const LONG: usize = 60;
 
 /// A budget, a word or a number of images, as a layer of settings.
 ///
@@ -52,28 +47,14 @@ pub(super) fn layer(budget: &str, classes: usize) -> Result<Table> {
 
 /// The epochs of every method for so many images.
 fn schedule(images: usize) -> Table {
-    let epochs = images.div_ceil(EPOCH).max(PART);
-    let warm_up = (epochs / PART).min(WARM_UP);
-    let co_reg = epochs - warm_up;
+    let total = images.div_ceil(EPOCH).max(PART);
+    let schedule = Schedule { warm_up: (total / PART).min(WARM_UP), total };
     let number = |value: usize| Value::Integer(value.min(i64::MAX as usize) as i64);
-    let table = |entries: &[(&str, usize)]| {
-        Value::Table(entries.iter().map(|&(name, value)| (name.to_owned(), number(value))).collect())
-    };
-    let mut layer = Table::new();
-    layer.insert("optimizer".to_owned(), table(&[("budget", images), ("horizon", epochs)]));
-    for method in METHODS {
-        let settings = match method.name {
-            WarmUp::NAME => table(&[("epochs", warm_up)]),
-            CoReg::NAME => table(&[("epochs", co_reg), ("regularise_after", co_reg * 3 / 4)]),
-            _ => table(&[("epochs", epochs)]),
-        };
-        layer.insert(method.name.to_owned(), settings);
-    }
-    if epochs >= LONG
-        && let Some(Value::Table(co_reg)) = layer.get_mut(CoReg::NAME)
-    {
-        co_reg.insert("mixup".to_owned(), Value::Float(CoReg::default().mixup));
-    }
+    let optimizer = [("budget", images), ("horizon", total)].map(|(name, n)| (name.to_owned(), number(n)));
+    let mut layer = Table::from_iter([("optimizer".to_owned(), Table::from_iter(optimizer).into())]);
+    let of_methods =
+        METHODS.iter().map(|method| (method.name.to_owned(), method.in_budget(&schedule).into()));
+    layer.extend(of_methods);
     layer
 }
 

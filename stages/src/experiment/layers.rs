@@ -3,14 +3,15 @@
 use pipeline::error::{Error, OrFail, Result};
 use toml::{Table, Value};
 
-use super::settings::{nested, overrides};
+use super::settings::{nested, overrides, with_variants};
 use super::{Choice, budget};
 use crate::dataset::catalog::DataSet;
 use crate::methods::METHODS;
 use crate::runtime::suggest::unknown;
 
+const QUICK: &str = "quick";
 const PROFILES: [(&str, &str); 2] = [
-    ("quick", include_str!("../../../data/profiles/quick.toml")),
+    (QUICK, include_str!("../../../data/profiles/quick.toml")),
     ("paper", include_str!("../../../data/profiles/paper.toml")),
 ];
 
@@ -18,10 +19,16 @@ const PROFILES: [(&str, &str); 2] = [
 /// data set wants laid over it, and what the user says.
 ///
 /// # Errors
-/// An unknown profile; words that set nothing.
+/// An unknown profile or variant of a method; words that set nothing.
 pub(super) fn of(choice: &Choice, data_set: &DataSet) -> Result<Vec<(&'static str, Table)>> {
-    let profile = self::profile(&choice.profile)?.parse::<Table>();
-    let mut profile = profile.or_fail(|| Error::new("the profile is no TOML"))?;
+    let no_toml = || Error::new("the profile is no TOML");
+    let mut profile = self::profile(&choice.profile)?.parse::<Table>().or_fail(no_toml)?;
+    if choice.profile == QUICK {
+        for method in METHODS {
+            let own = method.quick.parse::<Table>().or_fail(no_toml)?;
+            profile.insert(method.name.to_owned(), Value::Table(own));
+        }
+    }
     let of_profile = profile.remove("budget").and_then(|budget| Some(budget.as_str()?.to_owned()));
     let classes = data_set.classes.names.len();
     let budget = |budget: &String| budget::layer(budget, classes);
@@ -36,10 +43,16 @@ pub(super) fn of(choice: &Choice, data_set: &DataSet) -> Result<Vec<(&'static st
         .extend(choice.clip.iter().map(|model| ("CLIP", nested("clip.model", Value::String(model.clone())))));
     layers.extend(choice.votes.iter().map(|file| ("VOTES", votes_layer(file))));
     layers.extend(choice.labels.as_deref().map(labels_layer).transpose()?.map(|layer| ("LABELS", layer)));
+    layers.extend(choice.shots.iter().map(|shots| {
+        let shots = i64::try_from(*shots).unwrap_or(i64::MAX);
+        ("SHOTS", nested("label.shots", Value::Integer(shots)))
+    }));
+    layers.extend(choice.truth.iter().map(|file| ("TRUTH", nested("label.truth", file.as_str().into()))));
     layers.extend(choice.method.iter().map(|name| ("METHOD", nested("method", name.as_str().into()))));
     layers.extend(choice.budget.as_ref().map(budget).transpose()?.map(|layer| ("BUDGET", layer)));
     layers.push(("SET", overrides(&choice.set)?));
-    Ok(layers)
+    // Now, so that who sets the settings of a variant can be told.
+    layers.into_iter().map(|(name, layer)| Ok((name, with_variants(name, layer)?))).collect()
 }
 
 /// VOTES must count where they are given, and where CLIP is given too, LABELS says whether it votes beside them.
@@ -95,18 +108,14 @@ fn of_data_set(data_set: &DataSet) -> Table {
         ("mean", Value::Array(numbers(&image.mean))),
         ("std", Value::Array(numbers(&image.std))),
         ("flip", Value::Boolean(augmentation.flip)),
-        ("strong", Value::Boolean(augmentation.strong)),
+        ("strong", augmentation.strong.name().into()),
     ];
     let clip = clip.iter().map(|model| ("clip".to_owned(), table(vec![("model", model.as_str().into())])));
     let mut settings = Table::from_iter([
         ("input".to_owned(), table(input)),
         ("network".to_owned(), table(vec![("first_stride", number(image.first_stride))])),
     ]);
-    settings.extend(
-        METHODS.iter().map(|method| {
-            (method.name.to_owned(), table(vec![("epochs", number(method.scheduled(schedule)))]))
-        }),
-    );
+    settings.extend(METHODS.iter().map(|method| (method.name.to_owned(), method.scheduled(schedule).into())));
     settings.extend(clip);
     settings
 }

@@ -3,6 +3,7 @@
 mod annotators;
 mod budget;
 pub mod claims;
+mod human_labels;
 mod layers;
 mod report;
 pub mod settings;
@@ -17,6 +18,7 @@ use pipeline::shared_graph::SharedGraph;
 use pipeline::stage::{Machine, Stage};
 
 use crate::annotation::candidates::Label;
+use crate::annotation::human_labels::HumanLabels;
 use crate::annotation::refine::{self, RefineByNeighbours, RefineVotes};
 use crate::annotation::statistics::{Summarise, SummariseLabels};
 use crate::annotation::synthetic::Synthesise;
@@ -27,13 +29,15 @@ use crate::dataset::catalog::{Classes, DataSet, Source};
 use crate::dataset::download::Download;
 use crate::dataset::set_name;
 use crate::dataset::user_images::UserDataSet;
-use crate::methods::{Entry, SharedSettings, TrainingNode, Wire};
+use crate::methods::{Entry, FirstTemplate, SharedSettings, TrainingNode, Wire};
 use crate::network::Architecture;
 use crate::report::Report;
 use crate::results::evaluate::Evaluate;
 use crate::results::inspect::Inspect;
 use crate::runtime::device::{self, Place};
+use annotators::{Annotators, First};
 use claims::Claimant;
+use human_labels::add_labels;
 use report::Shown;
 use settings::{LabelSource, Settings, overrides};
 use variants::Branch;
@@ -46,10 +50,21 @@ pub struct ExperimentGraph {
     pub branches: Vec<BranchNodes>,
 }
 
+/// Candidates, and who is behind them.
+struct Labelled {
+    /// The votes that they are made of; synthetic ones are made of the truth.
+    votes: Option<Handle<Votes>>,
+    labels: Handle<Labels>,
+    first: Option<First>,
+    learned: Vec<String>,
+}
+
 /// Names of the nodes that say how a branch went.
 pub struct BranchNodes {
     /// The CLIPs that voted.
     pub clips: Vec<ClipNodes>,
+    /// Nodes that learned prompts, which vote like a CLIP's.
+    pub learned: Vec<String>,
     /// What is to be said of how the prompts and the aliases were read.
     pub notes: Vec<String>,
     /// The candidates.
@@ -115,6 +130,10 @@ pub struct Choice {
     pub method: Option<String>,
     /// Where the candidates come from: `clip`, `votes`, `clip+votes`, or `synthetic q=… eta=…`.
     pub labels: Option<String>,
+    /// So many training images of each class have the label that a human gave.
+    pub shots: Option<usize>,
+    /// A table of images and the labels that humans gave them.
+    pub truth: Option<String>,
     /// How long the student trains: `small`, `medium`, `large`, or how many images each of its networks sees.
     pub budget: Option<String>,
     /// `key=value` pairs.
@@ -198,13 +217,16 @@ impl Experiment {
         let method = Entry::find(&self.settings.method)?;
         let (mut clips, mut notes) = (Vec::new(), Vec::new());
         let images = graph.add("download", suffix, self.download(), ())?;
-        let (votes, labels) = self.wire_labels(graph, suffix, images, &mut clips, &mut notes)?;
+        let Labelled { votes, labels, first, learned } =
+            self.wire_labels(graph, suffix, images, &mut clips, &mut notes)?;
         let statistics = match votes {
             Some(votes) => graph.add("statistics", suffix, Summarise {}, (votes, labels))?,
             None => graph.add("statistics", suffix, SummariseLabels {}, (labels,))?,
         };
         let (shared, settings) = (self.shared(), &self.settings.methods);
-        let mut wire = Wire { graph, suffix, images, labels, votes, shared, settings, trainings: Vec::new() };
+        let first = first.as_ref().map(|first| first as &dyn FirstTemplate);
+        let trainings = Vec::new();
+        let mut wire = Wire { graph, suffix, images, labels, votes, first, shared, settings, trainings };
         let left_out = self.wire_baselines(&mut wire)?;
         let mut baselines = std::mem::take(&mut wire.trainings);
         let trained = method.train(&mut wire)?;
@@ -217,6 +239,7 @@ impl Experiment {
         baselines.retain(|baseline| baseline.node != method.node);
         Ok(BranchNodes {
             clips,
+            learned,
             notes,
             labels: graph.name_of(labels)?,
             statistics: graph.name_of(statistics)?,
@@ -238,15 +261,23 @@ impl Experiment {
         images: Handle<Images>,
         clips: &mut Vec<ClipNodes>,
         notes: &mut Vec<String>,
-    ) -> Result<(Option<Handle<Votes>>, Handle<Labels>)> {
+    ) -> Result<Labelled> {
         let Settings { labels, label, synthetic, .. } = &self.settings;
+        let human = self.human_labels();
         match labels {
             LabelSource::Clip | LabelSource::Votes | LabelSource::ClipAndVotes => {
-                let (votes, embeddings) = self.wire_annotators(graph, suffix, images, clips, notes)?;
-                let refined = self.wire_refinement(graph, suffix, votes, &embeddings, notes)?;
-                Ok((Some(votes), graph.add("label", suffix, label.clone(), (images, refined))?))
+                let Annotators { votes, embedded_by, first, learned } =
+                    self.wire_annotators(graph, suffix, images, clips, notes)?;
+                let refined = self.wire_refinement(graph, suffix, votes, &embedded_by, notes)?;
+                let stage = label.without_human_labels();
+                let labels = add_labels(graph, ("label", suffix), (images, human), stage, (images, refined))?;
+                Ok(Labelled { votes: Some(votes), labels, first, learned })
             }
-            LabelSource::Synthetic => Ok((None, graph.add("label", suffix, synthetic.clone(), (images,))?)),
+            LabelSource::Synthetic => {
+                let stage = synthetic.clone();
+                let labels = add_labels(graph, ("label", suffix), (images, human), stage, (images,))?;
+                Ok(Labelled { votes: None, labels, first: None, learned: Vec::new() })
+            }
         }
     }
 
@@ -353,6 +384,7 @@ pub fn registry() -> Result<Registry> {
     registry.register::<RefineByNeighbours>()?;
     registry.register::<Label>()?;
     registry.register::<Synthesise>()?;
+    registry.register::<HumanLabels>()?;
     registry.register::<Summarise>()?;
     registry.register::<SummariseLabels>()?;
     crate::methods::register(&mut registry)?;

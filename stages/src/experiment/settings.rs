@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::annotation::candidates::Label;
+use crate::annotation::coop::CoopSettings;
 use crate::annotation::refine::Refine;
 use crate::annotation::synthetic::Synthesise;
 use crate::dataset::user_images::reading::{Format, LabelsFrom, Reading};
 use crate::learn::method::Method;
 use crate::learn::optimizer::Optimizer;
-use crate::learn::training_set::Input;
-use crate::methods;
+use crate::learn::training_set::{Input, StrongViews};
 use crate::methods::co_reg::CoReg;
+use crate::methods::{self, METHODS};
 use crate::runtime::home;
 use crate::runtime::suggest::unknown;
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub clip: ClipSettings,
     /// Which prompts.
     pub annotate: AnnotateSettings,
+    /// How a prompt is learned, where `annotate.prompts` names `coop`.
+    pub coop: CoopSettings,
     /// Which votes from elsewhere.
     pub votes: VotesSettings,
     /// How averaged probabilities are refined before they become labels.
@@ -171,8 +174,8 @@ pub struct VotesSettings {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnnotateSettings {
-    /// `photo27`, `imagenet80`, `data-set` (the data set's own), a file with one template a line, or several of
-    /// them joined by `+` \[I\].
+    /// `photo27`, `imagenet80`, `data-set` (the data set's own), `coop` for a prompt learned from labelled images, a file
+    /// with one template a line, or several of them joined by `+` \[I\].
     pub prompts: String,
     /// Factor before the softmax: CLIP's trained logit scale \[P\].
     pub logit_scale: f64,
@@ -227,6 +230,7 @@ impl Settings {
                 std: Vec::new(),
             },
             annotate: AnnotateSettings { prompts: "photo27".to_owned(), logit_scale: 100.0 },
+            coop: CoopSettings::default(),
             votes: VotesSettings::default(),
             refine: Refine::default(),
             label: Label::default(),
@@ -237,7 +241,7 @@ impl Settings {
                 mean: vec![0.5; 3],
                 std: vec![0.5; 3],
                 flip: true,
-                strong: true,
+                strong: StrongViews::Operations,
             },
             network: NetworkSettings { width: 64, blocks: [2; 4], first_stride: 1, embedding: 128 },
             optimizer: Optimizer::default(),
@@ -254,9 +258,10 @@ impl Settings {
             Table::try_from(Self::defaults()?).or_fail(|| Error::new("cannot list the settings"))?;
         for (name, layer) in layers {
             let wrong = |error| Error::new(format!("{name}: a setting is wrong")).because(error);
-            for (at, leaf) in leaves("", layer) {
+            for (at, leaf) in leaves("", with_variants(name, layer)?) {
                 let value = leaf.to_string().trim_end().to_owned();
-                lay_over(&mut all, nested(&at, leaf), "").map_err(wrong)?;
+                let laid = lay_over(&mut all, nested(&at, leaf), "");
+                laid.map_err(|error| wrong(with_words(error, &all, &at)))?;
                 Self::deserialize(all.clone()).map_err(|cause| {
                     wrong(Error::new(format!("{at} = {value} cannot be used")).because(in_plain_words(cause.message())).help(
                         "counts are whole numbers from 0 on; `coreg explain STAGE` shows values in use",
@@ -274,7 +279,61 @@ impl Settings {
         self.annotate.prompts = home::expand_list(&self.annotate.prompts, '+')?;
         self.votes.file = home::expand_text(&self.votes.file)?;
         self.votes.aliases = home::expand_text(&self.votes.aliases)?;
+        self.label.truth = home::expand_text(&self.label.truth)?;
         Ok(self)
+    }
+}
+
+/// The layer `name`, where it takes a variant of a method (`co-reg.variant=release`): laid over that variant's settings.
+///
+/// # Errors
+/// A variant that the method does not have: its nearest name.
+pub(super) fn with_variants(name: &str, mut layer: Table) -> Result<Table> {
+    let wrong = |error| Error::new(format!("{name}: a setting is wrong")).because(error);
+    for method in METHODS.iter().filter(|method| !method.variants.is_empty()) {
+        let Some(Value::Table(own)) = layer.get_mut(method.name) else { continue };
+        let asked = match own.remove(VARIANT) {
+            None => continue,
+            Some(Value::String(asked)) => asked,
+            Some(other) => other.to_string(),
+        };
+        let found = method.variants.iter().find(|(known, _)| *known == asked);
+        let known = || method.variants.iter().map(|(known, _)| (*known).to_owned());
+        let what = format!("{}.{VARIANT}", method.name);
+        let (_, text) = found.ok_or_else(|| wrong(unknown(&what, &asked, known())))?;
+        let below = text.parse::<Table>().or_fail(|| Error::new(format!("{what} {asked} is no TOML")))?;
+        layer = over(below, layer);
+    }
+    Ok(layer)
+}
+
+/// The word behind a method's name that takes a variant of it. No setting: what a variant sets are.
+const VARIANT: &str = "variant";
+
+/// `upper` laid over `lower`, key by key.
+fn over(mut lower: Table, upper: Table) -> Table {
+    for (key, value) in upper {
+        let value = match (lower.remove(&key), value) {
+            (Some(Value::Table(lower)), Value::Table(upper)) => Value::Table(over(lower, upper)),
+            (_, value) => value,
+        };
+        lower.insert(key, value);
+    }
+    lower
+}
+
+/// The error about a value of another type, with the words that the setting takes if it takes a few words alone.
+fn with_words(error: Error, all: &Table, at: &str) -> Error {
+    // No setting knows this one.
+    let mut asked = all.clone();
+    let refused = match lay_over(&mut asked, nested(at, Value::String("?".to_owned())), "") {
+        Ok(()) => Settings::deserialize(asked).err(),
+        Err(_) => None,
+    };
+    let said = refused.as_ref().map_or("", |refused| refused.message());
+    match said.split_once("unknown variant `?`, expected ") {
+        Some((_, words)) => error.help(format!("it takes {words}")),
+        None => error,
     }
 }
 
@@ -389,8 +448,11 @@ pub fn overrides(words: &[String]) -> Result<Table> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use crate::methods::Wired;
+    use crate::methods::co_reg::{KeyRestart, Partner, UnlabeledError};
+    use crate::methods::warm_up::WarmUp;
 
     fn with(set: &str) -> Result<Settings> {
         Settings::layered([("SET", overrides(&[set.to_owned()])?)])
@@ -420,6 +482,60 @@ mod tests {
         assert!(error.contains("co-reg.epochs") && error.contains("integer"), "{error}");
         assert!(with("co-reg.epochs=-3").is_err());
         assert!(with("20").is_err());
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_answered_with_the_words_that_there_are() {
+        for (set, words) in [
+            ("input.strong=true", ["`none`", "`operations`", "`cutout`"]),
+            ("co-reg.divide.align=false", ["`none`", "`whole-set`", "`running`"]),
+            ("co-reg.divide.align=whole", ["`none`", "`whole-set`", "`running`"]),
+        ] {
+            let error = with(set).unwrap_err().to_string();
+            assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        }
+        let error = with("clip.model=7").unwrap_err().to_string();
+        assert!(error.contains("type string, such as"), "{error}");
+    }
+
+    #[test]
+    fn a_variant_lies_below_the_rest_of_its_layer_and_over_the_layers_before() {
+        let layer = |text: &str| overrides(&[text.to_owned()]).unwrap();
+        let before = "co-reg.unlabeled_error=sum co-reg.queue=7 co-reg.divide.threshold=0.3 warm-up.batch=9";
+        let own = "co-reg.key_restart=all co-reg.variant=release co-reg.divide.loss_history=3";
+        let settings = Settings::layered([("profile", layer(before)), ("SET", layer(own))]).unwrap();
+        let (co_reg, warm_up): (CoReg, WarmUp) =
+            (settings.methods.of().unwrap(), settings.methods.of().unwrap());
+        let release = CoReg {
+            partner: Partner::AlignedRescaled,
+            unlabeled_error: UnlabeledError::Mean,
+            ..CoReg::default()
+        };
+        let mut expected = CoReg { queue: 7, key_restart: KeyRestart::All, ..release };
+        (expected.divide.threshold, expected.divide.loss_history) = (0.3, 3);
+        assert_eq!(co_reg, expected);
+        assert_eq!(warm_up, WarmUp { batch: 9, epsilon: 1e-5, ..WarmUp::default() });
+    }
+
+    #[test]
+    fn the_papers_variant_is_the_defaults_and_sets_what_the_releases_does() {
+        assert_eq!(with("co-reg.variant=paper").unwrap(), Settings::defaults().unwrap());
+        let co_reg: CoReg = with("co-reg.variant=release").unwrap().methods.of().unwrap();
+        assert_eq!(co_reg.key_restart, KeyRestart::Parameters);
+        let names = |text: &str| {
+            leaves("", text.parse().unwrap()).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let [(_, paper), (_, release)] = CoReg::VARIANTS else { panic!("{:?}", CoReg::VARIANTS) };
+        assert_eq!(names(paper), names(release));
+    }
+
+    #[test]
+    fn an_unknown_variant_names_the_nearest() {
+        let error = with("co-reg.variant=releese").unwrap_err().to_string();
+        assert!(error.contains("co-reg.variant `releese`") && error.contains("`release`"), "{error}");
+        assert!(with("co-reg.variant=1").unwrap_err().to_string().contains("paper, release"));
+        let error = with("rc.variant=release").unwrap_err().to_string();
+        assert!(error.contains("rc.variant"), "{error}");
     }
 
     #[test]

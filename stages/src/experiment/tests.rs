@@ -30,6 +30,19 @@ fn a_data_sets_part_of_a_profile_lies_between_the_profile_and_the_users_settings
 }
 
 #[test]
+fn a_variant_is_over_the_profile_and_who_took_it_is_known() {
+    let quick: CoReg = settings("quick", None, "").unwrap().methods.of().unwrap();
+    let default = CoReg::default();
+    assert_ne!(quick.unlabeled_error, default.unlabeled_error);
+    let experiment = experiment("quick", None, "co-reg.variant=paper co-reg.regularise_after=3").unwrap();
+    let paper: CoReg = experiment.settings.methods.of().unwrap();
+    assert_eq!((paper.unlabeled_error, paper.divide.align), (default.unlabeled_error, default.divide.align));
+    assert_eq!((paper.queue, paper.regularise_after), (quick.queue, 3));
+    assert_eq!(experiment.setters["co-reg.partner"], "SET");
+    assert!(!experiment.setters.contains_key("co-reg.variant"));
+}
+
+#[test]
 fn labels_are_chosen_with_their_settings() {
     let labels = |text: &str| settings("quick", Some(text), "");
     assert_eq!(labels("clip").unwrap().labels, LabelSource::Clip);
@@ -72,6 +85,49 @@ fn one_annotator_needs_no_names_and_several_are_joined() {
             "annotate(annotate.demo-clip annotate.large-clip annotate.votes)",
         ]
     );
+}
+
+#[test]
+fn labels_of_humans_lie_over_whatever_makes_the_candidates_where_they_are_asked_for() {
+    let clip = nodes("label.shots=4 baselines=[]", "clip");
+    let laid_over = ["label.candidates(download annotate)", "label(download label.candidates)"];
+    assert_eq!(clip[4..6], laid_over);
+    let learns = |node: &&String| node.starts_with("warm-up(") || node.starts_with("co-reg(");
+    let from_both = |node: &String| node.contains("(download label)") || node.contains("(download label ");
+    assert!(clip.iter().filter(learns).all(from_both), "{clip:?}");
+    let synthetic = nodes("label.truth=file.csv", "synthetic q=0.1");
+    assert_eq!(synthetic[1..3], ["label.candidates(download)", "label(download label.candidates)"]);
+    let first = nodes("label.shots=4 baselines=['distill'] distill.labels=first-template", "clip");
+    assert!(first.contains(&"distill(download label annotate.first)".to_owned()), "{first:?}");
+    assert!(!nodes("label.shots_seed=4", "clip").iter().any(|node| node.starts_with("label.candidates")));
+}
+
+#[test]
+fn shots_and_truth_are_settings_of_labels_that_make_no_other_candidates() {
+    let choice = Choice {
+        data_set: "demo".to_owned(),
+        profile: "quick".to_owned(),
+        shots: Some(4),
+        truth: Some("~/truth.csv".to_owned()),
+        ..Choice::default()
+    };
+    let asked = Experiment::new(&choice, Place::Cpu).unwrap();
+    let home = std::env::var("HOME").unwrap();
+    assert_eq!((asked.settings.label.shots, asked.settings.label.shots_seed), (4, 0));
+    assert_eq!(asked.settings.label.truth, format!("{home}/truth.csv"));
+    let key = |experiment: &Experiment, node: &str| {
+        let graph = experiment.graph(&[experiment.branch()]).unwrap().graph;
+        graph.stage(node).unwrap().key().unwrap()
+    };
+    let plain = experiment("quick", None, "").unwrap();
+    assert_eq!(key(&asked, "label.candidates"), key(&plain, "label"));
+    for (set, node) in [("label.shots=2", "label"), ("label.truth=t.csv label.shots=2", "label")] {
+        let experiment = experiment("quick", None, set).unwrap();
+        let graph = experiment.graph(&[experiment.branch()]).unwrap().graph;
+        let stage = graph.stage(node).unwrap();
+        let rebuilt = registry().unwrap().rebuild(stage.name(), stage.version(), &stage.settings().unwrap());
+        assert_eq!(rebuilt.unwrap().key().unwrap(), stage.key().unwrap(), "{set}");
+    }
 }
 
 #[test]

@@ -19,8 +19,43 @@ use toml::{Table, Value};
 
 use super::settings::{Settings, leaves, nested, overrides};
 use crate::experiment::Experiment;
+use crate::runtime::suggest::unknown;
 
-const ABLATIONS: &str = include_str!("../../../data/variants/ablations.toml");
+/// A list of variants that the program holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuiltIn {
+    /// The paper's ablations (method §11).
+    Ablations,
+    /// Every method, as a row of the paper's tables.
+    Methods,
+}
+
+impl BuiltIn {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Ablations => include_str!("../../../data/variants/ablations.toml"),
+            Self::Methods => include_str!("../../../data/variants/methods.toml"),
+        }
+    }
+
+    fn described(self) -> &'static str {
+        match self {
+            Self::Ablations => "the built-in ablations",
+            Self::Methods => "the built-in methods",
+        }
+    }
+}
+
+/// What a variant is judged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shows {
+    /// Its student.
+    #[default]
+    Student,
+    /// Its annotators: no student is trained.
+    Annotators,
+}
 
 /// More branches than this are a mistake.
 const MOST: usize = 10_000;
@@ -32,6 +67,14 @@ pub struct Branch {
     pub suffix: String,
     /// The variant's title.
     pub variant: String,
+    /// The listed variant's name; empty of a grid alone.
+    pub name: String,
+    /// The listed variant's title, without the point of the grid; empty of a grid alone.
+    pub row: String,
+    /// The point of the grid; empty without a grid.
+    pub point: String,
+    /// What it is judged by.
+    pub shows: Shows,
     /// The settings.
     pub settings: Settings,
 }
@@ -39,27 +82,46 @@ pub struct Branch {
 impl Experiment {
     /// The experiment itself, as its only branch.
     pub fn branch(&self) -> Branch {
-        Branch { suffix: String::new(), variant: String::new(), settings: self.settings.clone() }
+        Branch {
+            suffix: String::new(),
+            variant: String::new(),
+            name: String::new(),
+            row: String::new(),
+            point: String::new(),
+            shows: Shows::Student,
+            settings: self.settings.clone(),
+        }
     }
 
-    /// One branch a variant and seed. Without a file the variants are the paper's ablations (method §11).
+    /// One branch a variant and seed, of the variants in a file, else of those that are built in; of `names` alone, where
+    /// there are any, in their order.
     ///
     /// # Errors
-    /// A file that cannot be read, is no list or grid of variants, or names an unknown setting.
-    pub fn variants(&self, file: Option<&Path>, seeds: u64) -> Result<Vec<Branch>> {
+    /// A file that cannot be read, is no list or grid of variants, or names an unknown setting; a name that no variant of
+    /// the list has.
+    pub fn variants(
+        &self,
+        file: Option<&Path>,
+        built_in: BuiltIn,
+        names: &[String],
+        seeds: u64,
+    ) -> Result<Vec<Branch>> {
         let text = match file {
-            None => ABLATIONS.to_owned(),
+            None => built_in.text().to_owned(),
             Some(path) => std::fs::read_to_string(path).or_fail(|| {
                 let help = "name a TOML file like data/variants/ablations.toml";
                 Error::new("cannot read the variants").at(path).help(help)
             })?,
         };
-        let at = file.map_or_else(|| "the built-in ablations".to_owned(), |path| path.display().to_string());
-        let written: Written = toml::from_str(&text).or_fail(|| {
+        let at = file.map_or_else(|| built_in.described().to_owned(), |path| path.display().to_string());
+        let mut written: Written = toml::from_str(&text).or_fail(|| {
             Error::new("cannot understand the variants")
                 .at(&at)
                 .help("write [[variant]] with name and set = \"stage.key=value …\", or [grid] with \"stage.key\" = [values]")
         })?;
+        if !names.is_empty() {
+            written.keep(names)?;
+        }
         let variants = written.expand().map_err(|error| error.at(&at))?;
         if variants.len().saturating_mul(seeds as usize) > MOST {
             let count = variants.len();
@@ -68,13 +130,17 @@ impl Experiment {
         let own = Table::try_from(&self.settings).or_fail(|| Error::new("cannot list the settings"))?;
         let mut branches = Vec::new();
         for seed in self.settings.seed..self.settings.seed + seeds.max(1) {
-            for Variant { name, title, layers } in &variants {
+            for Variant { name, title, listed, row, point, shows, layers } in &variants {
                 let seeded = Table::from_iter([("seed".to_owned(), Value::Integer(seed as i64))]);
                 let layers = layers.iter().map(|layer| (name.as_str(), layer.clone()));
                 let settings = [("settings", own.clone()), ("seed", seeded)].into_iter().chain(layers);
                 branches.push(Branch {
                     suffix: format!(".{name}.seed{seed}"),
                     variant: title.clone(),
+                    name: listed.clone(),
+                    row: row.clone(),
+                    point: point.clone(),
+                    shows: *shows,
                     settings: Settings::layered(settings)?,
                 });
             }
@@ -100,6 +166,8 @@ struct ListedVariant {
     title: Option<String>,
     #[serde(default)]
     set: String,
+    #[serde(default)]
+    shows: Shows,
 }
 
 /// A variant, ready to be laid over the settings.
@@ -108,27 +176,62 @@ struct Variant {
     /// Part of the names of its nodes.
     name: String,
     title: String,
+    /// Name and title in the list, and the point of the grid.
+    listed: String,
+    row: String,
+    point: String,
+    shows: Shows,
     layers: Vec<Table>,
 }
 
 impl Written {
+    /// Keeps the variants of these names, in their order.
+    fn keep(&mut self, names: &[String]) -> Result<()> {
+        let mut kept = Vec::new();
+        for name in names {
+            let known = || self.variant.iter().map(|variant| variant.name.clone());
+            let at = self.variant.iter().position(|variant| variant.name == *name);
+            kept.push(at.ok_or_else(|| unknown("method", name, known()))?);
+        }
+        if let Some(twice) = (1..kept.len()).find(|&at| kept[..at].contains(&kept[at])) {
+            return Err(Error::new(format!("`{}` is named twice", names[twice])));
+        }
+        let mut all: Vec<Option<ListedVariant>> =
+            std::mem::take(&mut self.variant).into_iter().map(Some).collect();
+        self.variant = kept.into_iter().filter_map(|at| all[at].take()).collect();
+        Ok(())
+    }
+
     /// Every variant of the list at every point of the grid.
     fn expand(self) -> Result<Vec<Variant>> {
         if self.variant.is_empty() && self.grid.is_empty() {
             return Err(Error::new("there is no variant").help("write at least one [[variant]] or a [grid]"));
         }
         let mut variants = Vec::new();
-        for ListedVariant { name, title, set } in self.variant {
+        for ListedVariant { name, title, set, shows } in self.variant {
             let layers = vec![overrides(&[set])?];
+            let title = title.unwrap_or_else(|| name.clone());
             variants.push(Variant {
-                title: title.unwrap_or_else(|| name.clone()),
+                row: title.clone(),
+                title,
                 name: slug(&name),
+                listed: name,
+                point: String::new(),
+                shows,
                 layers,
             });
         }
         if variants.is_empty() {
             // A grid alone: what it varies is the experiment as it is.
-            variants.push(Variant { name: String::new(), title: String::new(), layers: Vec::new() });
+            variants.push(Variant {
+                name: String::new(),
+                title: String::new(),
+                listed: String::new(),
+                row: String::new(),
+                point: String::new(),
+                shows: Shows::Student,
+                layers: Vec::new(),
+            });
         }
         for (key, values) in leaves("", self.grid) {
             let Value::Array(values) = values else {
@@ -182,6 +285,10 @@ impl Variant {
         Self {
             name: join(&self.name, ".", short),
             title: join(&self.title, ", ", format!("{key} = {plain}")),
+            listed: self.listed.clone(),
+            row: self.row.clone(),
+            point: join(&self.point, ", ", format!("{last} = {plain}")),
+            shows: self.shows,
             layers: self.layers.iter().cloned().chain([nested(key, value.clone())]).collect(),
         }
     }
@@ -232,7 +339,8 @@ mod tests {
 
     #[test]
     fn the_built_in_ablations_are_the_papers_five() {
-        let titles: Vec<_> = expand(ABLATIONS).unwrap().into_iter().map(|variant| variant.title).collect();
+        let titles: Vec<_> =
+            expand(BuiltIn::Ablations.text()).unwrap().into_iter().map(|variant| variant.title).collect();
         assert_eq!(titles, ["Co-Reg", "w/o Co-PL", "w/ SupCont", "w/o proto", "w/o unlabeled"]);
     }
 

@@ -18,7 +18,7 @@ use pipeline::error::{Error, Result};
 
 pub use self::precision::Precision;
 use crate::artifacts::student::Student;
-use crate::vision::Views;
+use crate::vision::{StrongViews, Views};
 
 /// The ONNX file of an export.
 const ONNX: &str = "student.onnx";
@@ -108,7 +108,7 @@ fn check(student: &Student) -> Result<()> {
     let (input, architecture) = (&student.input, &student.architecture);
     architecture.validate()?;
     // They know which normalisations are possible.
-    Views::new(input.channels, &input.mean, &input.std, false, false)?;
+    Views::new(input.channels, &input.mean, &input.std, false, StrongViews::None)?;
     let described = (input.size, input.channels, student.classes.len());
     let built = (architecture.input_size, architecture.input_channels, architecture.classes);
     if described != built {

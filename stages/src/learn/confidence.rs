@@ -20,6 +20,24 @@ impl Confidence {
         Ok(Self(masks.broadcast_div(&masks.sum_keepdim(D::Minus1)?)?))
     }
 
+    /// Rows (N, C) that are given, one after the other.
+    ///
+    /// # Errors
+    /// Another number of values than rows of `classes` have, or no room on the device.
+    pub fn from_rows(rows: Vec<f32>, classes: usize, device: &Device) -> Result<Self> {
+        let count = rows.len() / classes.max(1);
+        Ok(Self(Tensor::from_vec(rows, (count, classes), device)?))
+    }
+
+    /// P_i ← φ P_i + (1 − φ) t_i with φ = `keep` and t = `targets` (B, C), for these samples, each of which occurs once.
+    ///
+    /// # Errors
+    /// Shapes, types or devices that do not fit.
+    pub fn blend(&mut self, samples: &[usize], targets: &Tensor, keep: f64) -> Result<()> {
+        let rows = ((self.rows(samples)? * keep)? + (targets * (1.0 - keep))?)?;
+        self.replace(samples, &rows)
+    }
+
     /// The rows of these samples: (B, C).
     ///
     /// # Errors

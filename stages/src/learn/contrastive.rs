@@ -44,6 +44,47 @@ pub fn contrastive_loss(
     rows_by_masks(&similarity, queries, &all, positives)?.mean_all()
 }
 
+/// The contrastive loss of MoCo (He et al. 2020): of every query, its own key against the keys of the queue; neither other
+/// queries nor other keys take part. `queries` and `keys` (n, E), `queue` (Q, E); mean over queries.
+///
+/// # Errors
+/// Shapes, types or devices that do not fit.
+pub fn info_nce(queries: &Tensor, keys: &Tensor, queue: Option<&Tensor>, temperature: f64) -> Result<Tensor> {
+    let own = ((queries * keys)?.sum_keepdim(D::Minus1)? / temperature)?; // (n, 1)
+    let Some(queue) = queue else { return (own * 0.0)?.mean_all() };
+    // A copy: keys that join the queue before the backward pass are written in its place.
+    let others = (queries.matmul(&queue.copy()?.t()?)? / temperature)?; // (n, Q)
+    let log_sum = Tensor::cat(&[&own, &others], 1)?.log_sum_exp(D::Minus1)?; // (n)
+    (log_sum - own.squeeze(1)?)?.mean_all()
+}
+
+/// The supervised contrastive loss (Khosla et al. 2020) with weighted positives, of every query: (n).
+///
+/// L_i = −Σ_a m_ia (s_ia − log Σ_{a≠i} exp s_ia) / Σ_a m_ia with s = z·z_a / T. `others` (A, E) is queries ∪ keys ∪ queue, in
+/// this order: the first n rows are the queries, and none is compared with itself. `weights` (n, A) is m, not negative, and
+/// what it says of a query itself does not count. A query without positives has a loss of 0.
+///
+/// # Errors
+/// Shapes, types or devices that do not fit.
+pub fn weighted_contrast(
+    queries: &Tensor,
+    others: &Tensor,
+    weights: &Tensor,
+    temperature: f64,
+) -> Result<Tensor> {
+    let (count, all) = (queries.dim(0)?, others.dim(0)?);
+    let itself = Tensor::eye(count, DType::F32, queries.device())?.pad_with_zeros(1, 0, all - count)?;
+    let similarity = (queries.matmul(&others.t()?)? / temperature)?; // (n, A)
+    // exp(−1e9) is 0 in f32, and unlike −∞ it never makes 0 · ∞.
+    let log_sum = (&similarity - (&itself * 1e9)?)?.log_sum_exp(D::Minus1)?; // (n)
+    let weights = (weights * itself.affine(-1.0, 1.0)?)?.detach();
+    let total = weights.sum(D::Minus1)?; // (n)
+    let attraction = (similarity * &weights)?.sum(D::Minus1)?;
+    // A query without positives: 0 / 1.
+    let divisor = (&total + total.eq(0f64)?.to_dtype(DType::F32)?)?;
+    ((log_sum * total)? - attraction)?.div(&divisor)
+}
+
 /// The loss of every query, (n), from its similarities (n, A), through candle's operators: for devices without
 /// an operator of ours, and a second opinion in the tests.
 pub(crate) fn rows_by_masks(

@@ -60,3 +60,13 @@ pub fn kl_divergence(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let difference = (log_targets - log_softmax(logits, D::Minus1)?)?;
     (difference * targets)?.sum(D::Minus1)?.mean_all()
 }
+
+/// Σ_c π_c log(π_c / m_c) with a uniform π and m the mean over the batch of the probabilities of logits (B, C): keeps a
+/// network from giving everything to a few classes (Li et al. 2020, DivideMix).
+#[doc(alias = "L_reg")]
+pub fn prior_divergence(logits: &Tensor) -> Result<Tensor> {
+    let (rows, classes) = logits.dims2()?;
+    // log m_c + log B, without the probabilities themselves: a class that nobody is given has a tiny one, not 0.
+    let log_sums = log_softmax(logits, D::Minus1)?.log_sum_exp(0)?; // (C)
+    log_sums.mean_all()?.affine(-1.0, (rows as f64).ln() - (classes as f64).ln())
+}

@@ -1,7 +1,57 @@
 //! MixUp of a batch with a shuffled copy of itself (method §7; Zhang et al. 2018).
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use pipeline::random;
+use rand::seq::SliceRandom;
+use rand_distr::{Beta, Distribution};
 use rayon::prelude::*;
+
+/// What MixUp draws for a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mixing {
+    /// λ, at least ½.
+    pub lambda: f64,
+    /// Which row each is mixed with: (B).
+    pub order: Vec<u32>,
+}
+
+impl Mixing {
+    /// λ ~ Beta(`beta`, `beta`), folded to at least ½, and a random order of so many rows, from the stream of this name.
+    ///
+    /// # Errors
+    /// A `beta` that is not positive.
+    pub fn draw(seed: u64, stream: &str, beta: f64, rows: usize) -> Result<Self> {
+        let mut rng = random::stream(seed, stream);
+        let lambda = Beta::new(beta, beta).map_err(candle_core::Error::wrap)?.sample(&mut rng);
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        order.shuffle(&mut rng);
+        Ok(Self { lambda: lambda.max(1.0 - lambda), order })
+    }
+
+    /// The images (B, …), each mixed with its partner, without gradient.
+    ///
+    /// # Errors
+    /// Another number of rows than was drawn for.
+    pub fn images(&self, images: &Tensor) -> Result<Tensor> {
+        mix(images, &self.order, self.lambda)
+    }
+
+    /// The rows (B, C) of each one's partner.
+    ///
+    /// # Errors
+    /// Another number of rows than was drawn for.
+    pub fn partners(&self, rows: &Tensor) -> Result<Tensor> {
+        rows.index_select(&Tensor::from_slice(&self.order, self.order.len(), rows.device())?, 0)
+    }
+
+    /// λ · own + (1 − λ) · partner: of targets (B, C), say, or of losses.
+    ///
+    /// # Errors
+    /// Shapes or devices that do not fit.
+    pub fn weigh(&self, own: &Tensor, partner: &Tensor) -> Result<Tensor> {
+        (own * self.lambda)? + (partner * (1.0 - self.lambda))?
+    }
+}
 
 /// λ · x + (1 − λ) · x\[order\] for x (B, …), without gradient.
 ///

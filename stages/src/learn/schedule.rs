@@ -7,6 +7,11 @@ pub fn cosine(start: f64, end: f64, epoch: usize, horizon: usize) -> f64 {
     end + (start - end) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
 }
 
+/// A value that goes linearly from `start` to `end` while `progress` goes from 0 to 1, and stays there.
+pub fn linear(start: f64, end: f64, progress: f64) -> f64 {
+    start + (end - start) * progress.clamp(0.0, 1.0)
+}
+
 /// A weight that grows linearly from 0 to 1 over `length` epochs; `epoch` counts from 0.
 pub fn linear_ramp(epoch: f64, length: usize) -> f64 {
     if length == 0 { 1.0 } else { (epoch / length as f64).clamp(0.0, 1.0) }

@@ -7,7 +7,7 @@ use candle_core::Device;
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::random;
 use pipeline::stage::{Context, Inputs, Machine, Resources, Stage};
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use serde::{Deserialize, Serialize};
 
 use super::criteria::{self, HeldOut};
@@ -365,6 +365,26 @@ impl<'a, M: Method> Training<'a, M> {
             in_turn.extend(order.get(place).copied().filter(|&sample| is_sample[sample]));
         }
         in_turn
+    }
+
+    /// `batch`, and behind its own samples further ones that have a human label, until such samples are at least
+    /// [`Optimizer::human_share`] of it. They are drawn with replacement, from the stream of this network, epoch and
+    /// `stream`, which says which batch of the epoch it is. Where no sample has a human label it stays as it is.
+    pub fn with_human_labels(&self, network: usize, stream: &str, batch: Vec<usize>) -> Vec<usize> {
+        let share = self.stage.optimizer.human_share;
+        let human: Vec<usize> = (0..self.set.len()).filter(|&sample| self.set.human[sample]).collect();
+        if share <= 0.0 || human.is_empty() {
+            return batch;
+        }
+        let name = format!("{}/{}/human labels/epoch{}/{stream}", M::NAME, M::NETWORKS[network], self.epoch);
+        let mut rng = random::stream(self.stage.seed, &name);
+        let mut there = batch.iter().filter(|&&sample| self.set.human[sample]).count();
+        let mut batch = batch;
+        while (there as f64) < share * batch.len() as f64 {
+            batch.extend(human.choose(&mut rng));
+            there += 1;
+        }
+        batch
     }
 
     /// An error of network number `network` in this epoch.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::{Images, Split};
 use crate::artifacts::student::InputFormat;
+pub use crate::vision::StrongViews;
 use crate::vision::{Pixels, Views};
 
 /// How images become network input (method §3); given by the data set.
@@ -25,15 +26,15 @@ pub struct Input {
     pub std: Vec<f32>,
     /// Whether views may be mirrored.
     pub flip: bool,
-    /// Whether strong views differ from weak ones (not for the grey sets).
-    pub strong: bool,
+    /// What strong views have beside weak ones.
+    pub strong: StrongViews,
 }
 
 impl Input {
     /// The views that this input asks for.
     ///
     /// # Errors
-    /// Means or deviations that do not fit the channels.
+    /// Means, deviations or strong views that do not fit the channels.
     pub fn views(&self) -> Result<Views> {
         Views::new(self.channels, &self.mean, &self.std, self.flip, self.strong)
     }
@@ -77,6 +78,11 @@ fn weights_of(labels: &Labels, rows: &[usize], classes: usize) -> Vec<f32> {
     weights
 }
 
+/// 1 for this class, 0 for all others: (C).
+fn one_hot(class: u16, classes: usize) -> Vec<f32> {
+    (0..classes).map(|at| if at == usize::from(class) { 1.0 } else { 0.0 }).collect()
+}
+
 /// The images of a data set with their candidate labels.
 pub struct TrainingSet {
     /// Ids of the training images.
@@ -92,7 +98,12 @@ pub struct TrainingSet {
     pub weights: Vec<f32>,
     /// Whether anybody annotated the image; where nobody did every class is a candidate.
     pub annotated: Vec<bool>,
-    /// The annotators' averaged class probabilities, row after row: (N, C); none where there are no votes.
+    /// The class that the annotators take the image for (N); none where nobody voted.
+    pub single: Vec<Option<u16>>,
+    /// Whether a human said which class it is: then that class is its only candidate and its single one.
+    pub human: Vec<bool>,
+    /// The annotators' averaged class probabilities, row after row: (N, C); none where there are no votes. Of a sample
+    /// with a human label all is that class's.
     pub soft_labels: Option<Vec<f32>>,
     /// Number of classes, C.
     pub classes: usize,
@@ -139,14 +150,21 @@ impl TrainingSet {
         let annotated = |rows: &[usize]| rows.iter().map(|&row| labels.single[row].is_some()).collect();
         let truth = |rows: &[usize]| rows.iter().map(|&row| labels.truth[row].map(|l| l as u32)).collect();
         let form = (input.size, input.channels);
-        let soft_labels =
-            votes.map(|votes| train.iter().flat_map(|&row| votes.probs(row)).copied().collect());
+        let soft_labels = votes.map(|votes| {
+            let row = |&row: &usize| match labels.single[row].filter(|_| labels.human[row]) {
+                Some(human) => one_hot(human, classes),
+                None => votes.probs(row).to_vec(),
+            };
+            train.iter().flat_map(row).collect()
+        });
         Ok(Self {
             ids: train.iter().map(|&row| images.index.ids[row].clone()).collect(),
             candidates,
             weights,
             soft_labels,
             annotated: annotated(&train),
+            single: train.iter().map(|&row| labels.single[row]).collect(),
+            human: train.iter().map(|&row| labels.human[row]).collect(),
             test_weights: weights_of(labels, &test, classes),
             test_annotated: annotated(&test),
             classes,
@@ -217,5 +235,60 @@ impl TrainingSet {
     /// The candidates of sample `i`: (C) of zeros and ones.
     pub fn candidate_row(&self, i: usize) -> &[u8] {
         &self.candidates[i * self.classes..(i + 1) * self.classes]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Cursor;
+
+    use image::{ImageFormat, RgbImage};
+
+    use super::*;
+    use crate::artifacts::annotation::Names;
+    use crate::artifacts::images::Index;
+
+    const INPUT: &str = "size = 8\nchannels = 3\nmean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\nflip = true\n\
+                         strong = \"none\"";
+
+    #[test]
+    fn the_soft_label_of_a_sample_with_a_human_label_is_that_class() {
+        let ids = ["a", "b", "t"].map(str::to_owned).to_vec();
+        let splits = vec![Split::Train, Split::Train, Split::Test];
+        let classes = ["x", "y"].map(str::to_owned).to_vec();
+        let mut png = Cursor::new(Vec::new());
+        RgbImage::new(2, 2).write_to(&mut png, ImageFormat::Png).unwrap();
+        let index = Index {
+            ids: ids.clone(),
+            splits: splits.clone(),
+            labels: vec![None; 3],
+            classes: classes.clone(),
+        };
+        let images = Images::new(index, vec![png.into_inner(); 3], vec![None; 3]);
+        let votes = Votes {
+            ids: ids.clone(),
+            splits: splits.clone(),
+            votes: vec![Some(0); 3],
+            mean_probs: [0.75, 0.25].repeat(3),
+            names: Names { annotators: vec!["m".to_owned()], classes: classes.clone() },
+            ..Votes::default()
+        };
+        let labels = Labels {
+            ids,
+            splits,
+            candidates: vec![vec![0, 1], vec![1], vec![0]],
+            weights: vec![vec![0.75, 0.25], vec![1.0], vec![1.0]],
+            single: vec![Some(0), Some(1), Some(0)],
+            human: vec![false, true, false],
+            truth: vec![None; 3],
+            names: Names { annotators: Vec::new(), classes },
+        };
+        let input: Input = toml::from_str(INPUT).unwrap();
+        let context = Context::for_test("nowhere");
+        let set = TrainingSet::new(&images, &labels, Some(&votes), &input, &context).unwrap();
+        assert_eq!((&set.human[..], &set.single[..]), (&[false, true][..], &[Some(0), Some(1)][..]));
+        assert_eq!(set.soft_labels.as_deref(), Some(&[0.75, 0.25, 0.0, 1.0][..]));
+        assert_eq!((set.candidate_row(0), set.candidate_row(1)), (&[1, 1][..], &[0, 1][..]));
     }
 }

@@ -11,10 +11,10 @@ use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::learn::losses::partial_cross_entropy;
 use crate::learn::method::{Method, Step};
-use crate::learn::one_view::{OneView, check_batch};
 use crate::learn::optimizer::Optimizer;
 use crate::learn::step_losses::StepLosses;
 use crate::learn::train::Training;
+use crate::learn::viewed_batches::{ViewedBatches, check_batch};
 use crate::network::Pass;
 use crate::vision::View;
 
@@ -43,7 +43,7 @@ impl Method for Cc {
 
     type Inputs = (Images, Labels);
     type State = ();
-    type Lesson<'a> = OneView<'a>;
+    type Lesson<'a> = ViewedBatches<'a>;
 
     fn check(&self) -> Result<()> {
         check_batch(Self::NAME, self.batch)
@@ -54,25 +54,25 @@ impl Method for Cc {
     }
 
     fn optimizer(&self, shared: &Optimizer) -> Optimizer {
-        Optimizer { horizon: self.epochs, ..shared.clone() }
+        shared.over(self.epochs)
     }
 
     fn start(&self, _training: &Training<'_, Self, ()>) -> Result<()> {
         Ok(())
     }
 
-    fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<OneView<'a>> {
+    fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<ViewedBatches<'a>> {
         let annotated = training.set.annotated_samples();
-        Ok(OneView::new(training, network, &annotated, training.stage.method.batch, View::Weak))
+        Ok(ViewedBatches::new(training, network, &annotated, training.stage.method.batch, &[View::Weak]))
     }
 
     fn step(
         training: &mut Training<'_, Self>,
-        lesson: &OneView<'_>,
+        lesson: &ViewedBatches<'_>,
         step: Step,
-        views: Tensor,
+        views: Vec<Tensor>,
     ) -> Computed<StepLosses> {
-        let images = views.to_device(&training.device)?; // (B, H, W, channels)
+        let images = views[0].to_device(&training.device)?; // (B, H, W, channels)
         learn(training, step, lesson.samples(step.number), &images)
     }
 }
@@ -93,6 +93,9 @@ fn learn(
 }
 
 impl Wired for Cc {
+    const QUICK: &'static str = include_str!("../../../data/profiles/quick/cc.toml");
+    const OWN_EPOCHS: Option<usize> = Some(250);
+
     fn inputs(&self, wire: &mut Wire) -> Result<(Handle<Images>, Handle<Labels>)> {
         Ok((wire.images, wire.labels))
     }
@@ -101,10 +104,14 @@ impl Wired for Cc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::methods::golden_tests::whole_steps_are_pytorchs;
+    use crate::methods::golden_tests::partial_label;
 
     #[test]
     fn whole_steps_of_cc_are_pytorchs() {
-        whole_steps_are_pytorchs("cc", &Cc::default(), learn, |_| Vec::new());
+        let steps = partial_label("cc", Cc::default());
+        let learn = |training: &mut Training<'_, Cc>, step, samples: &[usize], views: &[Tensor]| {
+            learn(training, step, samples, &views[0])
+        };
+        steps.are_pytorchs(|_| {}, learn, |_| Vec::new());
     }
 }

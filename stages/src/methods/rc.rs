@@ -16,11 +16,11 @@ use crate::learn::confidence::Confidence;
 use crate::learn::losses::cross_entropy;
 use crate::learn::method::{Figure, Method, Step};
 use crate::learn::metrics::{accuracy, argmax_rows};
-use crate::learn::one_view::{OneView, check_batch};
 use crate::learn::optimizer::Optimizer;
 use crate::learn::pseudo_labels::rescale;
 use crate::learn::step_losses::StepLosses;
 use crate::learn::train::Training;
+use crate::learn::viewed_batches::{ViewedBatches, check_batch};
 use crate::network::Pass;
 use crate::vision::View;
 
@@ -54,7 +54,7 @@ impl Method for Rc {
     type Inputs = (Images, Labels);
     /// P: starts uniform over the candidates.
     type State = Confidence;
-    type Lesson<'a> = OneView<'a>;
+    type Lesson<'a> = ViewedBatches<'a>;
 
     fn check(&self) -> Result<()> {
         check_batch(Self::NAME, self.batch)
@@ -65,7 +65,7 @@ impl Method for Rc {
     }
 
     fn optimizer(&self, shared: &Optimizer) -> Optimizer {
-        Optimizer { horizon: self.epochs, ..shared.clone() }
+        shared.over(self.epochs)
     }
 
     fn start(&self, training: &Training<'_, Self, ()>) -> Result<Confidence> {
@@ -73,22 +73,22 @@ impl Method for Rc {
             .or_fail(|| Error::new("cannot make the confidence matrix"))
     }
 
-    fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<OneView<'a>> {
+    fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<ViewedBatches<'a>> {
         let annotated = training.set.annotated_samples();
-        Ok(OneView::new(training, network, &annotated, training.stage.method.batch, View::Weak))
+        Ok(ViewedBatches::new(training, network, &annotated, training.stage.method.batch, &[View::Weak]))
     }
 
     fn step(
         training: &mut Training<'_, Self>,
-        lesson: &OneView<'_>,
+        lesson: &ViewedBatches<'_>,
         step: Step,
-        views: Tensor,
+        views: Vec<Tensor>,
     ) -> Computed<StepLosses> {
-        let images = views.to_device(&training.device)?; // (B, H, W, channels)
+        let images = views[0].to_device(&training.device)?; // (B, H, W, channels)
         learn(training, step, lesson.samples(step.number), &images)
     }
 
-    fn figures(training: &mut Training<'_, Self>, _: &OneView<'_>, _: usize) -> Result<Vec<Figure>> {
+    fn figures(training: &mut Training<'_, Self>, _: &ViewedBatches<'_>, _: usize) -> Result<Vec<Figure>> {
         let labels = argmax_rows(&confidences(training)?, training.set.classes);
         Ok(vec![("pseudo_label_accuracy", accuracy(labels, &training.set.truth))])
     }
@@ -132,6 +132,9 @@ fn confidences(training: &Training<'_, Rc>) -> Result<Vec<f32>> {
 }
 
 impl Wired for Rc {
+    const QUICK: &'static str = include_str!("../../../data/profiles/quick/rc.toml");
+    const OWN_EPOCHS: Option<usize> = Some(250);
+
     fn inputs(&self, wire: &mut Wire) -> Result<(Handle<Images>, Handle<Labels>)> {
         Ok((wire.images, wire.labels))
     }
@@ -140,7 +143,16 @@ impl Wired for Rc {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::methods::golden_tests::whole_steps_are_pytorchs;
+    use crate::methods::golden_tests::partial_label;
+
+    fn first_view(
+        training: &mut Training<'_, Rc>,
+        step: Step,
+        samples: &[usize],
+        views: &[Tensor],
+    ) -> Computed<StepLosses> {
+        learn(training, step, samples, &views[0])
+    }
 
     fn confidence(training: &Training<'_, Rc>) -> Vec<f32> {
         confidences(training).unwrap_or_default()
@@ -148,12 +160,12 @@ mod tests {
 
     #[test]
     fn whole_steps_of_rc_are_pytorchs() {
-        whole_steps_are_pytorchs("rc", &Rc::default(), learn, confidence);
+        partial_label("rc", Rc::default()).are_pytorchs(|_| {}, first_view, confidence);
     }
 
     #[test]
     fn whole_steps_of_rc_that_looks_again_are_pytorchs() {
         let method = Rc { post_step: true, ..Rc::default() };
-        whole_steps_are_pytorchs("rc_post_step", &method, learn, confidence);
+        partial_label("rc_post_step", method).are_pytorchs(|_| {}, first_view, confidence);
     }
 }

@@ -84,10 +84,45 @@ pub struct TrainingNode {
     pub networks: &'static [&'static str],
     /// Its own epochs.
     pub epochs: usize,
+    /// Images that each network sees in an epoch; none where it sees every one once.
+    pub epoch_images: Option<usize>,
     /// The name of the node.
     pub node: String,
     /// What it leaves behind.
     pub trained: Handle<Trained>,
+}
+
+/// Whose opinion of an image a method learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Voters {
+    /// All annotators' average: the rows with a star of the paper's tables.
+    Average,
+    /// The first prompt template's alone, "a photo of a {}": the rows without.
+    FirstTemplate,
+}
+
+impl TrainingNode {
+    /// How many times an image has its turn in each network, where there are so many training images.
+    pub fn images_seen(&self, training_images: usize) -> usize {
+        self.epochs * self.epoch_images.unwrap_or(training_images)
+    }
+}
+
+/// What the first prompt template alone says, the annotator of the paper's rows without a star: nodes that join the graph
+/// when a method asks for them.
+pub trait FirstTemplate {
+    /// Its class probabilities.
+    ///
+    /// # Errors
+    /// No template votes.
+    fn votes(&self, graph: &mut SharedGraph) -> Result<Handle<Votes>>;
+
+    /// Its single labels.
+    ///
+    /// # Errors
+    /// No template votes.
+    fn labels(&self, graph: &mut SharedGraph) -> Result<Handle<Labels>>;
 }
 
 /// One branch of a graph under construction, up to its labels: what trainings are added to.
@@ -102,6 +137,8 @@ pub struct Wire<'a> {
     pub labels: Handle<Labels>,
     /// The annotators' votes; synthetic labels have none.
     pub votes: Option<Handle<Votes>>,
+    /// What the first template alone says; none where no CLIP votes.
+    pub first: Option<&'a dyn FirstTemplate>,
     /// What all trainings have in common.
     pub shared: SharedSettings,
     /// Every method's settings.
@@ -110,7 +147,30 @@ pub struct Wire<'a> {
     pub trainings: Vec<TrainingNode>,
 }
 
-impl Wire<'_> {
+impl<'a> Wire<'a> {
+    /// The class probabilities that the first template alone gives, for `method`.
+    ///
+    /// # Errors
+    /// No CLIP votes.
+    pub fn first_votes(&mut self, method: &str) -> Result<Handle<Votes>> {
+        self.first(method)?.votes(self.graph)
+    }
+
+    /// The single labels that the first template alone gives, for `method`.
+    ///
+    /// # Errors
+    /// No CLIP votes.
+    pub fn first_labels(&mut self, method: &str) -> Result<Handle<Labels>> {
+        self.first(method)?.labels(self.graph)
+    }
+
+    fn first(&self, method: &str) -> Result<&'a dyn FirstTemplate> {
+        self.first.ok_or_else(|| {
+            Error::new(format!("{method} learns what CLIP's first template says, and no CLIP votes"))
+                .help(format!("set {method}.labels=average, or let a CLIP vote"))
+        })
+    }
+
     /// The votes, for methods that learn from soft labels.
     ///
     /// # Errors
@@ -133,11 +193,19 @@ impl Wire<'_> {
         let inputs = method.inputs(self)?;
         let SharedSettings { seed, optimizer, input, architecture } = self.shared.clone();
         let (epochs, optimizer) = (method.epochs(), method.optimizer(&optimizer));
+        let epoch_images = optimizer.epoch_images();
         let stage = Train { method, seed, optimizer, input, architecture };
         let trained = self.graph.add(M::NAME, self.suffix, stage, inputs)?;
         let node = self.graph.name_of(trained)?;
-        let node =
-            TrainingNode { method: M::NAME, title: M::TITLE, networks: M::NETWORKS, epochs, node, trained };
+        let node = TrainingNode {
+            method: M::NAME,
+            title: M::TITLE,
+            networks: M::NETWORKS,
+            epochs,
+            epoch_images,
+            node,
+            trained,
+        };
         if !self.trainings.contains(&node) {
             self.trainings.push(node);
         }

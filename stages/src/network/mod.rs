@@ -290,11 +290,20 @@ impl Network {
     /// # Errors
     /// The architectures differ.
     pub fn copy_from(&self, other: &Self) -> Result<()> {
+        self.copy_parameters_from(other)?;
+        self.copy_running_from(other)
+    }
+
+    /// Takes the parameters of another network of the same architecture; running statistics stay.
+    ///
+    /// # Errors
+    /// The architectures differ.
+    pub fn copy_parameters_from(&self, other: &Self) -> Result<()> {
         self.same_shape(other)?;
         for ((_, own), (_, var)) in self.parameters.iter().zip(&other.parameters) {
             own.set(var)?;
         }
-        self.copy_running_from(other)
+        Ok(())
     }
 
     /// Takes the running statistics of another network of the same architecture.

@@ -41,7 +41,7 @@ impl Stage for Inspect {
         let mut all = Vec::new();
         all.extend(one_class(&labels));
         all.extend(vanished(&labels, &evaluation));
-        all.extend(division(&trained));
+        all.extend(division(&labels, &trained));
         all.extend(disagreement(&evaluation));
         all.extend(no_gain(&labels, &evaluation));
         all.extend(trained_on(&twins::find(&images, context)?, &images));
@@ -57,9 +57,10 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// Labels that are all of one class.
+/// Labels that are all of one class, but for what humans say.
 fn one_class(labels: &Labels) -> Option<Finding> {
-    let train = || (0..labels.ids.len()).filter(|&row| labels.splits[row] == Split::Train);
+    let is_asked = |row: &usize| labels.splits[*row] == Split::Train && !labels.human[*row];
+    let train = || (0..labels.ids.len()).filter(is_asked);
     let first = train().find_map(|row| labels.single[row])?;
     let mut voted = train().filter_map(|row| labels.single[row]);
     voted.all(|class| class == first).then(|| {
@@ -133,13 +134,15 @@ fn vanished(labels: &Labels, evaluation: &Evaluation) -> Vec<Finding> {
     missed.into_iter().map(one).collect()
 }
 
-/// A division that believes all candidates, or hardly any.
-fn division(trained: &Trained) -> Option<Finding> {
+/// A division that believes all candidates, or hardly any. Whatever a human labelled is believed, and left out here.
+fn division(labels: &Labels, trained: &Trained) -> Option<Finding> {
     const ALL: f64 = 0.995;
     const NONE: f64 = 0.05;
-    let partial = trained.history.mean("size_partial")?;
+    let human = labels.human.iter().filter(|human| **human).count() as f64;
+    let partial = (trained.history.mean("size_partial")? - human).max(0.0);
     let all = partial + trained.history.mean("size_unlabeled")?;
-    let what = format!("in the end {partial:.0} of {all:.0} training images are in 𝒫");
+    let images = if human > 0.0 { "training images without a human label" } else { "training images" };
+    let what = format!("in the end {partial:.0} of {all:.0} {images} are in 𝒫");
     match partial / all {
         share if share >= ALL => Some(finding(
             "division",

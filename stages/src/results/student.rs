@@ -8,7 +8,7 @@ use pipeline::stage::Context;
 use crate::artifacts::student::{Student, Weights};
 use crate::learn::learner::logits;
 use crate::network::Network;
-use crate::vision::{Draw, Pixels, View, Views};
+use crate::vision::{Draw, Pixels, StrongViews, View, Views};
 
 /// A student that is ready to predict.
 pub(super) struct StudentAtWork {
@@ -23,7 +23,7 @@ impl StudentAtWork {
     /// Weights that do not fit the architecture, or a device without room.
     pub(super) fn new(student: &Student, device: &Device) -> Result<Self> {
         let format = &student.input;
-        let views = Views::new(format.channels, &format.mean, &format.std, false, false)?;
+        let views = Views::new(format.channels, &format.mean, &format.std, false, StrongViews::None)?;
         let network = |(_, weights): &(String, Weights)| -> Result<Network> {
             let mut rng = random::stream(0, "overwritten by the student's weights");
             let network = Network::new(&student.architecture, &mut rng, device)

@@ -1,4 +1,4 @@
-//! Weak and strong augmentation of one image (method §3): crop, flip, one operation, cutout.
+//! Weak and strong augmentation of one image (method §3): crop, flip, one operation, cutout or black square.
 //!
 //! What was drawn is a value, so that it can be tested and compared. It knows nothing of batches.
 
@@ -40,6 +40,18 @@ pub struct Cutout {
 /// The colour of the cutout (method §3).
 pub const FILL: [u8; 3] = [125, 123, 114];
 
+/// What was drawn for the strong view of a grey set on top of the weak one: where the black square is centred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlackSquare {
+    /// Column of the centre.
+    pub x: usize,
+    /// Row of the centre.
+    pub y: usize,
+}
+
+/// Side of the black square in pixels, whatever the image's size (method §3).
+pub const BLACK_SIDE: usize = 16;
+
 /// Zero pixels on each side before the random crop: an eighth of the size, rounded up (28 → 4; method §3).
 pub fn padding(size: usize) -> usize {
     size.div_ceil(8)
@@ -57,6 +69,11 @@ pub fn draw_strong(random: &mut impl Rng) -> Strong {
     let operation = below(Operation::COUNT, random);
     let operation = Operation::drawn(operation, unit(random));
     Strong { operation, cutout: Cutout { side: 0.5 * unit(random), x: unit(random), y: unit(random) } }
+}
+
+/// Draws the centre of a black square: one of the image's pixels.
+pub fn draw_black_square(size: usize, random: &mut impl Rng) -> BlackSquare {
+    BlackSquare { x: below(size, random), y: below(size, random) }
 }
 
 // One 32-bit word a draw, mapped here and not by a library, whose next version may map it otherwise.
@@ -147,6 +164,18 @@ impl Cutout {
         let (columns, rows) = (span(self.x), span(self.y));
         for row in image.chunks_exact_mut(size * 3).take(rows.end).skip(rows.start) {
             row.as_chunks_mut::<3>().0[columns.clone()].fill(FILL);
+        }
+    }
+}
+
+impl BlackSquare {
+    /// Paints the square on `image`, `size` × `size` × `channels`. What of it lies outside is cut off.
+    pub fn paint(self, size: usize, channels: usize, image: &mut [u8]) {
+        const HALF: usize = BLACK_SIDE / 2;
+        let span = |centre: usize| centre.saturating_sub(HALF)..(centre + HALF).min(size);
+        let (columns, rows) = (span(self.x), span(self.y));
+        for row in image.chunks_exact_mut(size * channels).take(rows.end).skip(rows.start) {
+            row[columns.start * channels..columns.end * channels].fill(0);
         }
     }
 }

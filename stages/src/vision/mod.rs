@@ -12,7 +12,9 @@ pub mod decode;
 pub mod operations;
 pub mod pixels;
 pub mod resize;
+pub mod strong_views;
 pub mod views;
 
 pub use pixels::Pixels;
+pub use strong_views::StrongViews;
 pub use views::{Draw, View, Views};

@@ -8,8 +8,9 @@ use pipeline::random::{ChaCha8Rng, stream};
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 
-use super::augment::{draw_strong, draw_weak};
+use super::augment::{draw_black_square, draw_strong, draw_weak};
 use super::pixels::Pixels;
+use super::strong_views::StrongViews;
 
 /// Which view of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub enum View {
     Plain,
     /// Cropped and perhaps mirrored.
     Weak,
-    /// Weak, then one of 14 operations, then a cutout. Of a grey image, or where [`Views`] says so: weak.
+    /// Weak, then what the set's [`StrongViews`] add.
     Strong,
 }
 
@@ -52,7 +53,7 @@ pub struct Views {
     scale: Lanes,
     offset: Lanes,
     flip: bool,
-    strong: bool,
+    strong: StrongViews,
 }
 
 /// One value for each of 24 bytes in a row: a whole number of vectors and of pixels of 1 or 3 channels.
@@ -61,13 +62,12 @@ type Lanes = [f32; 24];
 impl Views {
     /// Inputs are (value / 255 − `mean`) / `std`, where both have one number for all `channels` or one for
     /// each.
-    /// `flip`: whether a mirrored image keeps its meaning. `strong`: whether strong views differ from
-    /// weak ones; those of one channel never do.
+    /// `flip`: whether a mirrored image keeps its meaning. `strong`: what strong views have beside weak ones.
     ///
     /// # Errors
     /// A number of channels other than 1 and 3, another number of means or deviations, or one that is not
-    /// finite, or a deviation that is not above zero.
-    pub fn new(channels: usize, mean: &[f32], std: &[f32], flip: bool, strong: bool) -> Result<Self> {
+    /// finite, a deviation that is not above zero, or operations on one channel.
+    pub fn new(channels: usize, mean: &[f32], std: &[f32], flip: bool, strong: StrongViews) -> Result<Self> {
         let counts = [mean.len(), std.len()];
         if !matches!(channels, 1 | 3) || counts.iter().any(|count| *count != 1 && *count != channels) {
             let what = format!(
@@ -81,10 +81,14 @@ impl Views {
             let what = format!("cannot normalise with mean {mean:?} and standard deviation {std:?}");
             return Err(Error::new(what).help("give finite numbers, and deviations above zero"));
         }
+        if strong == StrongViews::Operations && channels != 3 {
+            let what = "strong views by operations need three channels, and these images have one";
+            return Err(Error::new(what).help("set input.strong to cutout or to none"));
+        }
         let lane = |values: &[f32], lane: usize| f64::from(values[lane % channels % values.len()]);
         let scale = std::array::from_fn(|i| (1.0 / (255.0 * lane(std, i))) as f32);
         let offset = std::array::from_fn(|i| (-lane(mean, i) / lane(std, i)) as f32);
-        Ok(Self { channels, scale, offset, flip, strong: strong && channels == 3 })
+        Ok(Self { channels, scale, offset, flip, strong })
     }
 
     /// The images at `indices`, as f32 (B, size, size, channels) on the CPU.
@@ -155,10 +159,16 @@ impl Views {
         }
         let mut random = draw.of_sample(position);
         draw_weak(size, self.flip, &mut random).apply(size, self.channels, image, room);
-        if view == View::Strong && self.strong {
-            let strong = draw_strong(&mut random);
-            strong.operation.apply(size, room, spare);
-            strong.cutout.paint(size, room);
+        match (view, self.strong) {
+            (View::Strong, StrongViews::Operations) => {
+                let strong = draw_strong(&mut random);
+                strong.operation.apply(size, room, spare);
+                strong.cutout.paint(size, room);
+            }
+            (View::Strong, StrongViews::Cutout) => {
+                draw_black_square(size, &mut random).paint(size, self.channels, room);
+            }
+            _ => {}
         }
         normalise(&self.scale, &self.offset, room, out);
     }

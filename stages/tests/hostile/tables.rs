@@ -145,6 +145,7 @@ fn tables_of_annotations() {
         weights: candidates.iter().map(|of| vec![0.5; of.len()]).collect(),
         candidates,
         single: vec![Some(1); 40],
+        human: vec![false; 40],
         truth: vec![Some(2); 40],
         names: names(),
     };

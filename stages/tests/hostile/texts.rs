@@ -7,6 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use stages::dataset::catalog::{Classes, DataSet};
 use stages::experiment::settings::{Settings, overrides};
+use stages::experiment::variants::BuiltIn;
 use stages::experiment::{Choice, Experiment};
 use stages::runtime::device::Place;
 
@@ -125,7 +126,7 @@ fn a_file_of_variants() {
         };
         fs::write(&path, bytes).unwrap();
         trial.of(|| {
-            let branches = experiment.variants(Some(&path), 2).ok()?;
+            let branches = experiment.variants(Some(&path), BuiltIn::Ablations, &[], 2).ok()?;
             experiment.graph(&branches).ok().map(drop)
         });
     }

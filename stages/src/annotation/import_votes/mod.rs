@@ -7,6 +7,7 @@
 mod answers;
 mod clauses;
 mod counted;
+mod given_labels;
 mod ids;
 mod known_ids;
 mod negation_words;
@@ -33,6 +34,7 @@ use crate::dataset::first_few;
 use crate::dataset::names::{NameIndex, normalised};
 use crate::dataset::user_images::classes;
 use answers::Match;
+pub(super) use given_labels::{FoundLabels, GivenLabels};
 use rows::{VoteAnswer, VoteTable};
 use tally::{AnswerCounts, distinct, mean};
 use vocabulary::Vocabulary;

@@ -185,13 +185,14 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::experiment::Choice;
+    use crate::experiment::variants::BuiltIn;
     use crate::runtime::device::Place;
 
     #[test]
     fn a_branch_names_its_stages_as_every_other_does_and_its_settings_where_they_differ() {
         let choice = Choice { data_set: "demo".to_owned(), profile: "quick".to_owned(), ..Choice::default() };
         let experiment = Experiment::new(&choice, Place::Cpu).unwrap();
-        let branches = experiment.variants(None, 2).unwrap();
+        let branches = experiment.variants(None, BuiltIn::Ablations, &[], 2).unwrap();
         let graph = experiment.graph(&branches).unwrap();
         let all = RecordedBranch::all(&experiment, &branches, &graph).unwrap();
         assert_eq!(all.len(), branches.len());

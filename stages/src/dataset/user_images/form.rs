@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use image::{ColorType, ImageDecoder, ImageReader};
 
 use crate::dataset::catalog::{Augmentation, ImageForm};
+use crate::vision::StrongViews;
 
 /// Images that are inspected.
 const INSPECTED: usize = 64;
@@ -56,9 +57,10 @@ impl Form {
         ImageForm { channels, size, first_stride, mean: vec![0.5; channels], std: vec![0.5; channels] }
     }
 
-    /// As for the paper's sets: where there is no colour, the strong view is the weak one (method §3).
+    /// As for the paper's sets: where there is no colour, strong views have a black square (method §3).
     pub(super) fn augmentation(self) -> Augmentation {
-        Augmentation { flip: true, strong: !self.grey }
+        let strong = if self.grey { StrongViews::Cutout } else { StrongViews::Operations };
+        Augmentation { flip: true, strong }
     }
 }
 
@@ -81,9 +83,9 @@ mod tests {
             let form = Form::of(inspected.to_vec());
             (form.image().size, form.image().channels, form.augmentation().strong)
         };
-        assert_eq!(form(&[(28, true), (28, true)]), (32, 1, false));
-        assert_eq!(form(&[(20, true), (32, false), (4000, true)]), (32, 3, true));
-        assert_eq!(form(&[(40, false), (41, false)]), (64, 3, true));
-        assert_eq!(form(&[]), (64, 3, true));
+        assert_eq!(form(&[(28, true), (28, true)]), (32, 1, StrongViews::Cutout));
+        assert_eq!(form(&[(20, true), (32, false), (4000, true)]), (32, 3, StrongViews::Operations));
+        assert_eq!(form(&[(40, false), (41, false)]), (64, 3, StrongViews::Operations));
+        assert_eq!(form(&[]), (64, 3, StrongViews::Operations));
     }
 }

@@ -29,6 +29,7 @@ fn labels() -> Labels {
         candidates: [vec![0, 2], vec![1], vec![0, 1, 2], vec![1, 2]].into(),
         weights: [vec![0.25, 0.75], vec![1.0], vec![0.3, 0.3, 0.4], vec![0.5, 0.5]].into(),
         single: [Some(2), Some(0), None, Some(1)].into(),
+        human: vec![false; 4],
         truth: [Some(0), None, Some(1), Some(2)].into(),
         names: Names { annotators: Vec::new(), classes: names() },
     }

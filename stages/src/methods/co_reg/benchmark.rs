@@ -40,7 +40,7 @@ impl<'a> Benchmark<'a> {
         let mut random = random::stream(stage.seed, "benchmark/queue");
         let cannot = || Error::new("cannot fill the queue");
         for network in &mut training.state.networks {
-            let (capacity, width) = network.queue.dimensions().or_fail(cannot)?;
+            let (capacity, width) = network.key.queue.dimensions().or_fail(cannot)?;
             let mut keys = Vec::with_capacity(capacity * width);
             for _ in 0..capacity {
                 let key: Vec<f32> = (0..width).map(|_| random.random_range(-1.0..1.0)).collect();
@@ -56,7 +56,7 @@ impl<'a> Benchmark<'a> {
                     partial: Tensor::from_vec(partial, capacity, device)?,
                 })
             };
-            keys().and_then(|keys| network.queue.push(&keys)).or_fail(cannot)?;
+            keys().and_then(|keys| network.key.queue.push(&keys)).or_fail(cannot)?;
         }
         Ok(Self { training, steps: 0 })
     }

@@ -21,8 +21,8 @@ pub struct CoRegLesson<'a> {
     device: Device,
     /// The random numbers of each step's weak and strong views.
     draws: Vec<[Draw; 2]>,
-    /// Samples of 𝒫 whose turn it is, each once.
-    partial: Vec<usize>,
+    /// Samples of 𝒫 of each step: those whose turn it is, each once in the epoch, and further ones with a human label.
+    partial: Vec<Vec<usize>>,
     /// Samples of 𝒰, again and again, `unlabeled_per_step` a step.
     unlabeled: Vec<usize>,
     unlabeled_per_step: usize,
@@ -70,8 +70,11 @@ impl<'a> CoRegLesson<'a> {
             training.shuffled(&stream_name(me, training.epoch, purpose), samples, count)
         };
         let stream = stream_name(me, training.epoch, "partial");
-        let partial = training.in_turn(me, &stream, &division.partial);
-        let steps = partial.len().div_ceil(method.batch_partial);
+        let in_turn = training.in_turn(me, &stream, &division.partial);
+        let partial: Vec<Vec<usize>> = (in_turn.chunks(method.batch_partial.max(1)).enumerate())
+            .map(|(step, samples)| training.with_human_labels(me, &format!("step{step}"), samples.to_vec()))
+            .collect();
+        let steps = partial.len();
         let per_step = method.unlabeled_per_step(division.partial.len(), division.unlabeled.len());
         let unlabeled = shuffled("unlabeled", &division.unlabeled, steps * per_step);
         let tensors = || -> candle_core::Result<(Tensor, Tensor)> {
@@ -103,9 +106,8 @@ impl<'a> CoRegLesson<'a> {
 
     /// Samples of 𝒫 and of 𝒰 of one step.
     fn samples(&self, step: usize) -> (&[usize], &[usize]) {
-        let (size, rest) = (self.method.batch_partial, self.unlabeled_per_step);
-        let partial = &self.partial[step * size..((step + 1) * size).min(self.partial.len())];
-        (partial, &self.unlabeled[step * rest..(step + 1) * rest])
+        let rest = self.unlabeled_per_step;
+        (&self.partial[step], &self.unlabeled[step * rest..(step + 1) * rest])
     }
 
     /// The whole batch of a step, on the device.
@@ -126,6 +128,11 @@ impl<'a> CoRegLesson<'a> {
     /// Whether the pseudo-labels of all steps, one after the other, are right, where that is known: of 𝒫's
     /// samples, then of 𝒰's.
     pub(super) fn hits(&self, labels: &[u32]) -> [Vec<bool>; 2] {
+        // What a human said is not to be judged.
+        let judged = |(&i, label): (&usize, &u32)| {
+            let truth = self.set.truth[i].filter(|_| !self.set.human[i])?;
+            Some(truth == *label)
+        };
         let mut hits = [Vec::new(), Vec::new()];
         let mut labels = labels.iter();
         for step in 0..self.steps() {
@@ -133,7 +140,7 @@ impl<'a> CoRegLesson<'a> {
             for (samples, hits) in [partial, unlabeled].into_iter().zip(&mut hits) {
                 // By reference, and samples first: zip must not take a label too many.
                 let labelled = samples.iter().zip(labels.by_ref());
-                hits.extend(labelled.filter_map(|(&i, label)| Some(self.set.truth[i]? == *label)));
+                hits.extend(labelled.filter_map(judged));
             }
         }
         hits

@@ -13,7 +13,7 @@
 //! | p_i, Y | CLIP's probabilities for a template, the candidates | [`crate::clip::template_probabilities`], [`crate::annotation::candidates`] |
 //! | η | share of images whose candidates lack the truth | [`crate::annotation::statistics`] |
 //! | L_warm | warm-up: −log Σ Y f, and Σ f log f | [`partial_cross_entropy`](crate::learn::losses::partial_cross_entropy), [`negative_entropy`](crate::learn::losses::negative_entropy) |
-//! | L_div | −log of the best candidate's probability | [`divide::division_loss`], after [`divide::align`] |
+//! | L_div | −log of the best candidate's probability | [`divide::division_loss`], after [`divide::align`] or [`divide::align_running`] |
 //! | w, 𝒫, 𝒰 | posterior of the mixture, and the two splits | [`posterior_of_smaller`](crate::learn::gaussian_mixture::posterior_of_smaller), [`divide::divide`] |
 //! | p | the other network's prediction, on the candidates | [`rescale`](crate::learn::pseudo_labels::rescale) |
 //! | p̄ | mean over K weak views | [`mean_of_views`](crate::learn::pseudo_labels::mean_of_views) |
@@ -22,7 +22,7 @@
 //! | o_j, s | prototypes, similarity to them | [`Prototypes::update`](crate::learn::prototypes::Prototypes::update), [`prototype_logits`](crate::learn::losses::prototype_logits) |
 //! | L_prot | prototype alignment on 𝒫, on 𝒰 | [`kl_divergence`](crate::learn::losses::kl_divergence), [`mean_squared_error`](crate::learn::losses::mean_squared_error) |
 //! | L_ncont | noisy contrastive loss with its queue | [`contrastive_loss`](crate::learn::contrastive::contrastive_loss), [`KeyQueue`](crate::learn::key_queue::KeyQueue) |
-//! | θ_k | key network | [`crate::network::Network::ema_from`] |
+//! | θ_k | key network | [`KeyEncoder`](crate::learn::key_encoder::KeyEncoder), [`crate::network::Network::ema_from`] |
 //! | λ₁, λ₂, γ, T, T″, K | constants | [`CoReg`] |
 
 pub mod benchmark;
@@ -40,30 +40,32 @@ use candle_core::{Result as Computed, Tensor};
 use pipeline::error::{Error, OrFail, Result};
 use pipeline::graph::Handle;
 use pipeline::stage::Context;
+use toml::{Table, Value};
 
-use super::{Wire, Wired};
+use super::{Wire, Wired, counts, epochs};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
-use crate::artifacts::training::{SampleDivision, SampleLabels, Trained};
+use crate::artifacts::training::{SampleLabels, Trained};
 use crate::dataset::catalog::Schedule;
 use crate::learn::learner::predict;
 use crate::learn::method::{Figure, Method, Step};
-use crate::learn::metrics::{argmax_rows, share};
+use crate::learn::metrics::share;
+use crate::learn::settled_labels::{mean_division, settled_labels};
 use crate::learn::step_losses::StepLosses;
 use crate::learn::train::Training;
 use crate::methods::warm_up::WarmUp;
 use crate::vision::View;
-use divide::{Division, divide};
+use divide::{Division, Samples, divide};
 use lesson::{CoRegLesson, StepViews};
-pub use settings::{CoReg, Partner};
+pub use settings::{CoReg, KeyRestart, Partner, UnlabeledError};
 use state::CoRegState;
-use step::{Batch, contrast, pseudo_label, self_train};
+use step::{Batch, Targets, contrast, pseudo_label, self_train};
 
 impl Method for CoReg {
     const NAME: &'static str = "co-reg";
     const TITLE: &'static str = "Co-Reg";
-    // 5: images of 𝒰 may be looked at less often.
-    const VERSION: u32 = 5;
+    // 6: what the authors' implementation does otherwise than their paper is a setting each; human labels are kept to.
+    const VERSION: u32 = 6;
     const NETWORKS: &'static [&'static str] = &["network1", "network2"];
     const FIGURES: &'static [&'static str] = &[
         "loss_partial",
@@ -118,7 +120,8 @@ impl Method for CoReg {
         let lesson = CoRegLesson::new(training, me, of_other, teacher)?;
         let state = &mut training.state.networks[me];
         state.pseudo_labels.clear();
-        let key = state.key.copy_from(&training.learners[me].network); // §8
+        let how = training.stage.method.key_restart;
+        let key = state.restart_key(&training.learners[me].network, how); // §8
         key.or_fail(|| Error::new("cannot copy the network to its key network"))?;
         Ok(lesson)
     }
@@ -148,7 +151,11 @@ impl Method for CoReg {
     }
 
     fn sample_labels(training: &Training<'_, Self>, context: &Context) -> Result<Option<SampleLabels>> {
-        settled_labels(training, context).map(Some)
+        let (set, threshold) = (training.set, training.stage.method.divide.threshold);
+        let [w1, w2] = [0, 1].map(|n| &training.state.networks[n].division.w[..]);
+        let mut division = mean_division([w1, w2], threshold);
+        division.partial.iter_mut().zip(&set.human).for_each(|(partial, human)| *partial |= human);
+        settled_labels(training, Some(division), context).map(Some)
     }
 }
 
@@ -157,17 +164,28 @@ fn learn(training: &mut Training<'_, CoReg>, step: Step, batch: &Batch) -> Compu
     let (me, method) = (step.network, &training.stage.method);
     let mut losses = StepLosses::default();
     let targets = pseudo_label(training, step, batch)?; // §6
+    if method.prototypes_first {
+        move_prototypes(training, batch, &targets)?; // §7
+    }
     self_train(training, step, &batch.strong, &targets, &mut losses)?; // §7
     if method.lambda_contrast > 0.0 && method.regularises(training.epoch) {
         contrast(training, step, batch, &targets, &mut losses)?; // §8
     }
     training.learners[me].step(losses.total()?, step.rate)?; // §9
-    let state = &mut training.state;
-    state.networks[me].key.ema_from(&training.learners[me].network, method.key_momentum)?; // §8
-    let of_partial = targets.labels.narrow(0, 0, batch.partial)?;
-    state.prototypes.update(&targets.embeddings, &of_partial, method.prototype_momentum)?; // §7
-    state.networks[me].pseudo_labels.push(targets.labels);
+    let key = &training.state.networks[me].key.network;
+    key.ema_from(&training.learners[me].network, method.key_momentum)?; // §8
+    if !method.prototypes_first {
+        move_prototypes(training, batch, &targets)?; // §7
+    }
+    training.state.networks[me].pseudo_labels.push(targets.labels);
     Ok(losses)
+}
+
+/// Moves the prototypes to the first weak views of 𝒫 (method §7).
+fn move_prototypes(training: &mut Training<'_, CoReg>, batch: &Batch, targets: &Targets) -> Computed<()> {
+    let of_partial = targets.labels.narrow(0, 0, batch.partial)?;
+    let momentum = training.stage.method.prototype_momentum;
+    training.state.prototypes.update(&targets.embeddings, &of_partial, momentum)
 }
 
 impl CoReg {
@@ -177,9 +195,27 @@ impl CoReg {
     }
 }
 
+/// Epochs of a whole training from which on MixUp is the method's own, which short trainings have too few steps for.
+const LONG: usize = 60;
+
 impl Wired for CoReg {
-    fn scheduled(schedule: &Schedule) -> usize {
-        schedule.total - schedule.warm_up
+    const QUICK: &'static str = include_str!("../../../../data/profiles/quick/co-reg.toml");
+    const VARIANTS: &'static [(&'static str, &'static str)] = &[
+        ("paper", include_str!("../../../../data/variants/co-reg/paper.toml")),
+        ("release", include_str!("../../../../data/variants/co-reg/release.toml")),
+    ];
+
+    fn scheduled(schedule: &Schedule) -> Table {
+        epochs(schedule.total - schedule.warm_up)
+    }
+
+    fn in_budget(schedule: &Schedule) -> Table {
+        let own = schedule.total - schedule.warm_up;
+        let mut table = counts(&[("epochs", own), ("regularise_after", own * 3 / 4)]);
+        if schedule.total >= LONG {
+            table.insert("mixup".to_owned(), Value::Float(Self::default().mixup));
+        }
+        table
     }
 
     /// Co-Reg goes on from the two networks that warm-up leaves (method §4).
@@ -200,9 +236,10 @@ fn divide_by(training: &mut Training<'_, CoReg>, me: usize, context: &Context) -
     let network = &training.learners[me].network;
     let probs = predict(network, &set.train, &training.views, View::Weak, draws, context)
         .map_err(|error| training.in_epoch(me, error))?;
-    let losses = &mut training.state.networks[me].losses;
-    let mut division = divide(probs, set.annotation(), set.classes, losses, &method.divide);
-    if division.partial.is_empty() {
+    let memory = &mut training.state.networks[me].memory;
+    let mut division = divide(probs, Samples::of(set), memory, &method.divide);
+    let open = |i: usize| set.annotated[i] && !set.human[i];
+    if (0..set.len()).any(open) && !division.partial.iter().any(|&i| open(i)) {
         let epoch = training.epoch + 1;
         context.progress().note(format!("epoch {epoch}: no sample is believed; all are taken"));
         (division.partial, division.unlabeled) = (0..set.len()).partition(|&i| set.annotated[i]);
@@ -217,38 +254,20 @@ fn divide_by(training: &mut Training<'_, CoReg>, me: usize, context: &Context) -
 /// Sizes, purities and mean w of a division.
 fn describe_division(training: &Training<'_, CoReg>, division: &Division) -> Vec<Figure> {
     let set = training.set;
-    let purity = |samples: &[usize]| share(samples.iter().filter_map(|&i| set.holds_truth(i)));
+    // What humans said is neither found out nor to be judged.
+    let machines = |i: &usize| !set.human[*i];
+    let purity = |samples: &[usize]| {
+        share(samples.iter().copied().filter(machines).filter_map(|i| set.holds_truth(i)))
+    };
     let all: Vec<usize> = (0..set.len()).collect();
-    let mean_w = division.w.iter().map(|&w| f64::from(w)).sum::<f64>() / division.w.len() as f64;
+    let w: Vec<f64> = all.iter().copied().filter(machines).map(|i| f64::from(division.w[i])).collect();
+    let mean_w = (!w.is_empty()).then(|| w.iter().sum::<f64>() / w.len() as f64);
     vec![
         ("size_partial", Some(division.partial.len() as f64)),
         ("size_unlabeled", Some((set.len() - division.partial.len()) as f64)),
-        ("mean_w", Some(mean_w)),
+        ("mean_w", mean_w),
         ("purity", purity(&all)),
         ("purity_partial", purity(&division.partial)),
         ("purity_unlabeled", purity(&division.unlabeled)),
     ]
-}
-
-/// What both networks together take the training images for after the last epoch, and the mean of their divisions.
-fn settled_labels(training: &Training<'_, CoReg>, context: &Context) -> Result<SampleLabels> {
-    let set = training.set;
-    let draws = training.draws(0, "finish: plain views draw nothing");
-    let predict = |n: usize| {
-        predict(&training.learners[n].network, &set.train, &training.views, View::Plain, &draws, context)
-    };
-    let (one, two) = (predict(0)?, predict(1)?);
-    let mean: Vec<f32> = one.iter().zip(&two).map(|(a, b)| (a + b) / 2.0).collect();
-    let labels = argmax_rows(&mean, set.classes);
-    let [w1, w2] = [0, 1].map(|n| &training.state.networks[n].division.w);
-    let w: Vec<f32> = w1.iter().zip(w2).map(|(a, b)| (a + b) / 2.0).collect();
-    let threshold = training.stage.method.divide.threshold;
-    Ok(SampleLabels {
-        ids: set.ids.clone(),
-        confidence: (labels.iter().enumerate())
-            .map(|(i, &label)| mean[i * set.classes + label as usize])
-            .collect(),
-        labels: labels.into_iter().map(|label| label as u16).collect(),
-        division: Some(SampleDivision { partial: w.iter().map(|&w| f64::from(w) > threshold).collect(), w }),
-    })
 }

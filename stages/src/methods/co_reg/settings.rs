@@ -21,6 +21,28 @@ pub enum Partner {
     AlignedRescaled,
 }
 
+/// How far the squared errors on 𝒰, of L_cr and of L_prot, are averaged (method §7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnlabeledError {
+    /// Over samples; classes are summed \[P\].
+    Sum,
+    /// Over samples and classes, which is 1/C of the sum \[I\].
+    Mean,
+}
+
+/// What of the network its key network takes on anew at the start of every epoch (method §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyRestart {
+    /// Parameters and batch norm's running statistics.
+    All,
+    /// Parameters \[I\].
+    Parameters,
+    /// Nothing: it is a moving average over the whole training \[P\].
+    None,
+}
+
 /// Co-Reg with its constants. \[P\] is stated in the paper, \[I\] comes from the authors' implementation; see
 /// docs/method.md.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,20 +76,26 @@ pub struct CoReg {
     pub mixup: f64,
     /// Epochs over which the term of 𝒰 grows from 0 to 1 \[I\].
     pub ramp: usize,
+    /// How far the squared errors on 𝒰 are averaged.
+    pub unlabeled_error: UnlabeledError,
     /// λ₁, weight of the prototype term \[P\].
     pub lambda_proto: f64,
     /// λ₂, weight of the contrastive term \[P\].
     pub lambda_contrast: f64,
-    /// Epochs after warm-up before the prototype and contrastive terms enter \[I: 11\].
+    /// Epochs after warm-up before the prototype and contrastive terms enter \[I\].
     pub regularise_after: usize,
     /// γ, momentum of the prototypes \[P\].
     pub prototype_momentum: f64,
+    /// Whether a step moves the prototypes before its loss is taken \[I\], or afterwards.
+    pub prototypes_first: bool,
     /// Temperature of the prototype logits \[I\].
     pub prototype_temperature: f64,
     /// Keys in the queue \[P\].
     pub queue: usize,
     /// Momentum of the key networks \[P\].
     pub key_momentum: f64,
+    /// What the key networks take on anew at the start of every epoch.
+    pub key_restart: KeyRestart,
     /// T″, temperature of the contrastive loss \[I\].
     pub contrast_temperature: f64,
     /// Which pairs attract each other \[P\]; `supervised` is the ablation "w/ SupCont".
@@ -90,13 +118,16 @@ impl Default for CoReg {
             use_unlabeled: true,
             mixup: 4.0,
             ramp: 16,
+            unlabeled_error: UnlabeledError::Sum,
             lambda_proto: 0.1,
             lambda_contrast: 0.1,
-            regularise_after: 10,
+            regularise_after: 11,
             prototype_momentum: 0.999,
+            prototypes_first: true,
             prototype_temperature: 0.3,
             queue: 8192,
             key_momentum: 0.999,
+            key_restart: KeyRestart::None,
             contrast_temperature: 0.07,
             positives: Positives::Noisy,
         }

@@ -3,9 +3,9 @@
 use candle_core::{Device, Tensor};
 use pipeline::error::{Error, OrFail, Result};
 
-use super::CoReg;
-use super::divide::{Division, LossHistory};
-use crate::learn::key_queue::KeyQueue;
+use super::divide::{Division, Memory};
+use super::{CoReg, KeyRestart};
+use crate::learn::key_encoder::KeyEncoder;
 use crate::learn::method::{State, restore_tensor};
 use crate::learn::prototypes::Prototypes;
 use crate::learn::train::Training;
@@ -22,12 +22,10 @@ pub struct CoRegState {
 
 /// What goes along with one network.
 pub(super) struct NetworkState {
-    /// Its momentum copy (method §8); each epoch starts it anew.
-    pub(super) key: Network,
-    /// Its past keys.
-    pub(super) queue: KeyQueue,
-    /// Its division losses of the last epochs.
-    pub(super) losses: LossHistory,
+    /// Its momentum copy, with past keys (method §8).
+    pub(super) key: KeyEncoder,
+    /// What its divisions so far leave for the next.
+    pub(super) memory: Memory,
     /// How it divided the training set in its last epoch, for the other network.
     pub(super) division: Division,
     /// The pseudo-labels that it learned in the current epoch: argmax p̃ (p + u) of each step.
@@ -36,19 +34,29 @@ pub(super) struct NetworkState {
 
 impl CoRegState {
     pub(super) fn new(method: &CoReg, training: &Training<'_, CoReg, ()>) -> Result<Self> {
-        let cannot = || Error::new("cannot make the networks");
         let (width, device) = (training.stage.architecture.embedding, &training.device);
         let network = |n: usize| -> Result<NetworkState> {
             Ok(NetworkState {
-                key: training.learners[n].network.copy_of().or_fail(cannot)?,
-                queue: KeyQueue::new(method.queue, width, device).or_fail(cannot)?,
-                losses: LossHistory::default(),
+                key: KeyEncoder::new(training, n, method.queue)?,
+                memory: Memory::new(training.set.len()),
                 division: Division::default(),
                 pseudo_labels: Vec::new(),
             })
         };
-        let prototypes = Prototypes::new(training.set.classes, width, device).or_fail(cannot)?;
+        let prototypes = Prototypes::new(training.set.classes, width, device);
+        let prototypes = prototypes.or_fail(|| Error::new("cannot make the prototypes"))?;
         Ok(Self { networks: [network(0)?, network(1)?], prototypes })
+    }
+}
+
+impl NetworkState {
+    /// What the start of an epoch does to the key network of `network` (method §8).
+    pub(super) fn restart_key(&self, network: &Network, how: KeyRestart) -> candle_core::Result<()> {
+        match how {
+            KeyRestart::All => self.key.network.copy_from(network),
+            KeyRestart::Parameters => self.key.network.copy_parameters_from(network),
+            KeyRestart::None => Ok(()),
+        }
     }
 }
 
@@ -78,33 +86,18 @@ impl State for CoRegState {
 
 impl State for NetworkState {
     fn tensors(&self) -> Result<Tensors> {
-        let tensor = |values: &[f32]| {
-            Tensor::from_slice(values, values.len(), &Device::Cpu)
-                .or_fail(|| Error::new("cannot copy the losses"))
-        };
-        let mut tensors = self.queue.tensors()?;
-        tensors.insert(W.to_owned(), tensor(&self.division.w)?);
-        for (i, losses) in self.losses.0.iter().enumerate() {
-            tensors.insert(losses_of(i), tensor(losses)?);
-        }
+        let w = Tensor::from_slice(&self.division.w, self.division.w.len(), &Device::Cpu);
+        let mut tensors = self.key.tensors()?;
+        tensors.extend(self.memory.tensors()?);
+        tensors.insert(W.to_owned(), w.or_fail(|| Error::new("cannot copy the division"))?);
         Ok(tensors)
     }
 
     fn restore(&mut self, tensors: &Tensors) -> Result<()> {
-        let values = |name: &str| -> Result<Vec<f32>> {
-            let cannot = || Error::new(format!("the checkpoint's `{name}` cannot be used"));
-            let tensor = tensors.get(name).ok_or_else(cannot)?;
-            tensor.flatten_all().and_then(|tensor| tensor.to_vec1()).or_fail(cannot)
-        };
-        self.queue.restore(tensors)?;
-        self.division.w = values(W)?;
-        let kept = (0..).map(losses_of).take_while(|name| tensors.contains_key(name));
-        self.losses.0 = kept.map(|name| values(&name)).collect::<Result<_>>()?;
+        let cannot = || Error::new(format!("the checkpoint's `{W}` cannot be used"));
+        self.key.restore(tensors)?;
+        self.memory.restore(tensors)?;
+        self.division.w = tensors.get(W).ok_or_else(cannot)?.to_vec1().or_fail(cannot)?;
         Ok(())
     }
-}
-
-/// The checkpoint's name for the losses of the i-th of the epochs that are averaged.
-fn losses_of(i: usize) -> String {
-    format!("losses.{i}")
 }

@@ -4,16 +4,13 @@
 
 use candle_core::{D, DType, Result, Tensor};
 use candle_nn::ops::softmax;
-use pipeline::random;
-use rand::seq::SliceRandom;
-use rand_distr::{Beta, Distribution};
 
-use super::{CoReg, stream_name};
+use super::{CoReg, UnlabeledError, stream_name};
 use crate::learn::contrastive::contrastive_loss;
 use crate::learn::key_queue::Labelled;
 use crate::learn::losses::{cross_entropy, kl_divergence, mean_squared_error, prototype_logits};
 use crate::learn::method::Step;
-use crate::learn::mixup::mix;
+use crate::learn::mixup::Mixing;
 use crate::learn::pseudo_labels::{fuse, mean_of_views, sharpen};
 use crate::learn::schedule::linear_ramp;
 use crate::learn::step_losses::StepLosses;
@@ -39,7 +36,7 @@ pub(super) struct Batch {
 /// What a step learns, p̃, and what goes with it.
 pub(super) struct Targets {
     /// p̃ of 𝒫: (p, C).
-    partial: Tensor,
+    pub(super) partial: Tensor,
     /// p̃ of 𝒰: (u, C).
     unlabeled: Option<Tensor>,
     /// argmax p̃ of 𝒫's samples, then 𝒰's: (p + u), u32.
@@ -91,34 +88,40 @@ pub(super) fn self_train(
     let stacked = Tensor::cat(&stacked, 0)?; // (2p + 2u, C)
 
     let stream = stream_name(me, training.epoch, &format!("mixup/{}", step.number));
-    let (lambda, order) = mixing(training.stage.seed, &stream, method.mixup, rows)?;
-    let images = mix(strong, &order, lambda)?;
-    let partner = stacked.index_select(&Tensor::from_vec(order, rows, &training.device)?, 0)?;
-    let weigh = |own: &Tensor, other: &Tensor| (own * lambda)? + (other * (1.0 - lambda))?;
-    let mixed = weigh(&stacked, &partner)?;
+    let mixing = Mixing::draw(training.stage.seed, &stream, method.mixup, rows)?;
+    let images = mixing.images(strong)?;
+    let partner = mixing.partners(&stacked)?;
+    let mixed = mixing.weigh(&stacked, &partner)?;
 
     let network = &training.learners[me].network;
     let output = network.forward(&images, Pass::Train)?;
     let first = |t: &Tensor| t.narrow(0, 0, of_partial);
     let rest = |t: &Tensor| t.narrow(0, of_partial, of_unlabeled);
+    let squared_error = |logits: &Tensor, targets: &Tensor| -> Result<Tensor> {
+        let mean = mean_squared_error(logits, targets)?;
+        match method.unlabeled_error {
+            UnlabeledError::Mean => Ok(mean),
+            UnlabeledError::Sum => mean * training.set.classes as f64,
+        }
+    };
     losses.add("loss_partial", 1.0, cross_entropy(&first(&output.logits)?, &first(&mixed)?)?)?;
     if of_unlabeled > 0 {
         let ramp = linear_ramp(step.progress, method.ramp);
-        let unlabeled = mean_squared_error(&rest(&output.logits)?, &rest(&mixed)?)?;
+        let unlabeled = squared_error(&rest(&output.logits)?, &rest(&mixed)?)?;
         losses.add("loss_unlabeled", ramp, unlabeled)?;
     }
     if method.lambda_proto > 0.0 && method.regularises(training.epoch) {
         let z = network.project(&output.features, Pass::Train)?; // (2p + 2u, E)
         let logits = prototype_logits(&z, &training.state.prototypes.0, method.prototype_temperature)?;
         // λ-weighted over both targets of a mixed image.
-        let weighted = |term: fn(&Tensor, &Tensor) -> Result<Tensor>,
+        let weighted = |term: &dyn Fn(&Tensor, &Tensor) -> Result<Tensor>,
                         rows: &dyn Fn(&Tensor) -> Result<Tensor>| {
             let logits = rows(&logits)?;
-            weigh(&term(&logits, &rows(&stacked)?)?, &term(&logits, &rows(&partner)?)?)
+            mixing.weigh(&term(&logits, &rows(&stacked)?)?, &term(&logits, &rows(&partner)?)?)
         };
-        losses.add("loss_prototype_partial", method.lambda_proto, weighted(kl_divergence, &first)?)?;
+        losses.add("loss_prototype_partial", method.lambda_proto, weighted(&kl_divergence, &first)?)?;
         if of_unlabeled > 0 {
-            let unlabeled = weighted(mean_squared_error, &rest)?;
+            let unlabeled = weighted(&squared_error, &rest)?;
             losses.add("loss_prototype_unlabeled", method.lambda_proto, unlabeled)?;
         }
     }
@@ -155,21 +158,10 @@ pub(super) fn contrast(
     };
     let state = &mut training.state.networks[me];
     let queries = labelled(embed(&training.learners[me].network, &view(0)?, Pass::Train)?);
-    let keys = labelled(embed(&state.key, &view(1)?, Pass::TrainNoGrad)?.detach());
-    let queue = state.queue.keys()?;
+    let keys = labelled(embed(&state.key.network, &view(1)?, Pass::TrainNoGrad)?.detach());
+    let queue = state.key.queue.keys()?;
     let (temperature, positives) = (method.contrast_temperature, method.positives);
     let loss = contrastive_loss(&queries, &keys, queue.as_ref(), temperature, positives)?;
-    state.queue.push(&keys)?;
+    state.key.queue.push(&keys)?;
     losses.add("loss_contrastive", method.lambda_contrast, loss)
-}
-
-/// What MixUp draws for a batch of so many rows: λ ~ Beta(`mixup`, `mixup`), at least ½, and which row each is mixed
-/// with.
-pub(super) fn mixing(seed: u64, stream: &str, mixup: f64, rows: usize) -> Result<(f64, Vec<u32>)> {
-    let mut rng = random::stream(seed, stream);
-    let beta = Beta::new(mixup, mixup).map_err(candle_core::Error::wrap)?;
-    let lambda = beta.sample(&mut rng);
-    let mut order: Vec<u32> = (0..rows as u32).collect();
-    order.shuffle(&mut rng);
-    Ok((lambda.max(1.0 - lambda), order))
 }

@@ -16,9 +16,10 @@ pub struct Figure {
 }
 
 /// Figures of the annotation, in the order in which they are told, each with whether it is a share.
-const ANNOTATION: [(&str, &str, bool); 9] = [
+const ANNOTATION: [(&str, &str, bool); 10] = [
     ("images", "images", false),
     ("labelled", "images of known truth", false),
+    ("human_labels", "human labels", false),
     ("voted", "images that somebody voted on", true),
     ("avg_candidates", "candidates an image", false),
     ("eta", "images whose candidates lack the truth (eta)", true),

@@ -99,6 +99,7 @@ impl Run {
             candidates,
             weights,
             single: examples.iter().map(|example| example.single).collect(),
+            human: vec![false; examples.len()],
             truth: truth.clone(),
             names: Names { annotators: Vec::new(), classes: classes.clone() },
         };

@@ -102,6 +102,10 @@ fn asked(facts: &Facts, teacher: Option<Teacher>) -> Markup {
                 (bidi(&about.annotators))
                 @if let Some(teacher) = teacher { ", " (count(annotators)) " " (teacher.votes) }
             }
+            @if let Some(human) = facts.labels.human_in_words() {
+                dt { "beside them" }
+                dd { (human) }
+            }
             dt { "method" }
             dd { (about.method) }
             @if let Some(parameters) = parameters {
@@ -139,7 +143,12 @@ fn labels(facts: &Facts) -> Markup {
             }
         }
     };
-    wide("The labels", &table)
+    html! {
+        (wide("The labels", &table))
+        @if facts.labels.human.contains(&true) {
+            p.note { "Images that a human labelled are left out of these figures." }
+        }
+    }
 }
 
 /// From the first annotator to the student.
@@ -282,6 +291,17 @@ mod tests {
         let page = told.facts(|facts| section(facts).body.into_string());
         let words = " of the 3 test images whose true class is known (of 1 it is not) are right, ";
         assert!(page.contains(words), "{page}");
+    }
+
+    #[test]
+    fn labels_of_humans_are_told_where_there_are_some() {
+        let mut told = Told::new(Some(0), statistics(&["a photo of a {}"]));
+        let page = |told: &Told| told.facts(|facts| section(facts).body.into_string());
+        let [counted, left_out] = ["2 human labels: 0 to 2 of a class", "a human labelled are left out"];
+        assert!(!page(&told).contains(left_out) && !page(&told).contains("human label"));
+        told.run.labels.human = vec![true, true, false, false];
+        let page = page(&told);
+        assert!(page.contains(counted) && page.contains(left_out), "{page}");
     }
 
     #[test]

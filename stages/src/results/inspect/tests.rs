@@ -4,6 +4,9 @@
 
 use super::*;
 use crate::artifacts::annotation::Names;
+use crate::artifacts::history::{Epoch, History};
+use crate::artifacts::student::{InputFormat, Provenance, Student};
+use crate::network::Architecture;
 
 /// Test images: the class that the labels give each, the class that the student says, and the truth where it is known.
 fn found(classes: usize, images: &[(u16, u16, Option<i32>)]) -> (Labels, Evaluation) {
@@ -16,6 +19,7 @@ fn found(classes: usize, images: &[(u16, u16, Option<i32>)]) -> (Labels, Evaluat
         candidates: images.iter().map(|image| vec![image.0]).collect(),
         weights: vec![vec![1.0]; images.len()],
         single: images.iter().map(|image| Some(image.0)).collect(),
+        human: vec![false; images.len()],
         truth: images.iter().map(|image| image.2).collect(),
         names,
     };
@@ -81,6 +85,41 @@ fn a_student_is_said_to_gain_nothing_only_where_it_is_worse() {
     let beyond = "the student is right in 80.0 %, the labels' most likely class in 96.0 %: \
                   it is worse than its annotators";
     assert_eq!(gain(4, 20).as_deref(), Some(beyond));
+}
+
+/// A training that ends with so many images in 𝒫 and in 𝒰.
+fn divided(partial: f64, unlabeled: f64) -> Trained {
+    let mut history = History::new(["size_partial", "size_unlabeled"]);
+    let values = [("size_partial", partial), ("size_unlabeled", unlabeled)];
+    let values = values.map(|(name, value)| (name.to_owned(), value)).into();
+    history.push(Epoch { epoch: 1, network: 1, values }).unwrap();
+    let student = Student {
+        method: "co-reg".into(),
+        classes: Vec::new(),
+        input: InputFormat { size: 8, channels: 3, mean: vec![0.5; 3], std: vec![0.5; 3] },
+        architecture: Architecture::resnet18(3, 8, 2),
+        networks: Vec::new(),
+        provenance: Provenance::default(),
+    };
+    Trained { student, history, sample_labels: None }
+}
+
+#[test]
+fn what_humans_labelled_says_nothing_of_a_division_or_of_labels_of_one_class() {
+    let (mut labels, _) = found(2, &[(0, 0, None); 100]);
+    labels.splits.fill(Split::Train);
+    let told = |labels: &Labels, trained: &Trained| division(labels, trained).map(|finding| finding.what);
+    assert_eq!(told(&labels, &divided(13.0, 87.0)), None);
+    assert!(one_class(&labels).is_some());
+    for row in 0..10 {
+        (labels.human[row], labels.single[row]) = (true, Some(1));
+    }
+    // Ten of the thirteen are believed because a human said so.
+    let expected =
+        "in the end 3 of 90 training images without a human label are in 𝒫: hardly any label is believed";
+    assert_eq!(told(&labels, &divided(13.0, 87.0)).as_deref(), Some(expected));
+    assert_eq!(told(&labels, &divided(60.0, 40.0)), None);
+    assert!(one_class(&labels).is_some_and(|finding| finding.what.contains("`class 0`")));
 }
 
 #[test]

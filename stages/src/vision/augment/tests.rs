@@ -93,3 +93,39 @@ fn a_set_without_flips_is_never_mirrored_and_crops_alike() {
         assert!(!b.flip);
     }
 }
+
+#[test]
+fn a_black_square_has_a_side_of_sixteen_pixels_and_is_cut_off_at_the_border() {
+    for channels in [1, 3] {
+        for (x, y, columns, rows) in
+            [(14, 14, 6..22, 6..22), (8, 20, 0..16, 12..28), (0, 27, 0..8, 19..28), (25, 3, 17..28, 0..11)]
+        {
+            let mut image = vec![200; 28 * 28 * channels];
+            BlackSquare { x, y }.paint(28, channels, &mut image);
+            for (at, value) in image.iter().enumerate() {
+                let (column, row) = (at / channels % 28, at / channels / 28);
+                let inside = columns.contains(&column) && rows.contains(&row);
+                assert_eq!(*value, if inside { 0 } else { 200 }, "{x} {y}: column {column}, row {row}");
+            }
+        }
+    }
+    let mut small = [200; 16];
+    BlackSquare { x: 3, y: 0 }.paint(4, 1, &mut small);
+    assert_eq!(small, [0; 16]);
+}
+
+#[test]
+fn the_centres_of_black_squares_are_spread_over_the_whole_image() {
+    const DRAWS: usize = 28_000;
+    let mut random = pipeline::random::stream(3, "squares");
+    let mut counts = [[0usize; 28]; 2];
+    for _ in 0..DRAWS {
+        let BlackSquare { x, y } = draw_black_square(28, &mut random);
+        counts[0][x] += 1;
+        counts[1][y] += 1;
+    }
+    // A thousand each, within five standard deviations.
+    assert!(counts.iter().flatten().all(|count| (840..1160).contains(count)), "{counts:?}");
+    let [mut one, mut two] = [1, 1].map(|seed| pipeline::random::stream(seed, "squares"));
+    assert_eq!(draw_black_square(64, &mut one), draw_black_square(64, &mut two));
+}

@@ -15,7 +15,8 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 }
 
 fn colour() -> Views {
-    Views::new(3, &[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010], true, true).unwrap()
+    Views::new(3, &[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010], true, StrongViews::Operations)
+        .unwrap()
 }
 
 #[test]
@@ -36,8 +37,8 @@ fn a_plain_view_is_the_normalised_image() {
 fn one_mean_serves_all_channels() {
     let pixels = set(2, 5, 3);
     let draw = Draw::new(0, "", 0, 0);
-    let short = Views::new(3, &[0.5], &[0.25], true, true).unwrap();
-    let long = Views::new(3, &[0.5; 3], &[0.25; 3], true, true).unwrap();
+    let short = Views::new(3, &[0.5], &[0.25], true, StrongViews::None).unwrap();
+    let long = Views::new(3, &[0.5; 3], &[0.25; 3], true, StrongViews::None).unwrap();
     let [short, long] =
         [short, long].map(|v| values(&v.batch(&pixels, &[0, 1], View::Plain, &draw).unwrap()));
     assert_eq!(short, long);
@@ -103,20 +104,46 @@ fn a_strong_view_begins_as_the_weak_one_and_is_weak_where_the_set_says_so() {
         .zip(strong.chunks(length))
         .map(|(weak, strong)| weak.iter().zip(strong).filter(|(a, b)| a == b).count() as f64 / length as f64);
     assert!(shares.clone().any(|share| share > 0.7) && shares.clone().any(|share| share < 0.3));
-    let tame = Views::new(3, &[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010], true, false).unwrap();
+    let (mean, std) = ([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]);
+    let tame = Views::new(3, &mean, &std, true, StrongViews::None).unwrap();
     assert_eq!(batch(&tame, View::Strong), weak);
 }
 
 #[test]
-fn strong_views_of_grey_images_are_weak() {
-    let pixels = set(20, 28, 1);
-    let views = Views::new(1, &[0.1307], &[0.3081], true, true).unwrap();
+fn a_strong_view_by_cutout_is_the_weak_one_with_a_black_square() {
     let indices: Vec<usize> = (0..20).collect();
-    let draw = Draw::new(1, "a", 2, 3);
-    let [weak, strong] =
-        [View::Weak, View::Strong].map(|view| views.batch(&pixels, &indices, view, &draw).unwrap());
-    assert_eq!(strong.dims(), [20, 28, 28, 1]);
-    assert_eq!(values(&weak), values(&strong));
+    for channels in [1, 3] {
+        let pixels = set(20, 28, channels);
+        let views = Views::new(channels, &[0.1307], &[0.3081], true, StrongViews::Cutout).unwrap();
+        let batch = |view, step| {
+            let batch = views.batch(&pixels, &indices, view, &Draw::new(1, "a", 2, step)).unwrap();
+            assert_eq!(batch.dims(), [20, 28, 28, channels]);
+            values(&batch)
+        };
+        let (weak, strong) = (batch(View::Weak, 3), batch(View::Strong, 3));
+        let length = 28 * 28 * channels;
+        for (weak, strong) in weak.chunks(length).zip(strong.chunks(length)) {
+            let changed: Vec<usize> = (0..length).filter(|&i| weak[i] != strong[i]).collect();
+            // A square in a corner has a quarter of its pixels, and up to four lines of these were black before.
+            assert!(changed.len() >= 8 * channels, "{}", changed.len());
+            assert!(changed.iter().all(|&i| (strong[i] + 0.1307 / 0.3081).abs() < 1e-6), "not black");
+            let span = |of: fn(usize) -> usize| {
+                let places: Vec<usize> = changed.iter().map(|&i| of(i / channels)).collect();
+                places.iter().max().unwrap() - places.iter().min().unwrap()
+            };
+            let [columns, rows] = [span(|pixel| pixel % 28), span(|pixel| pixel / 28)];
+            assert!(columns < 16 && rows < 16, "{columns} {rows}");
+        }
+        assert_eq!(strong, batch(View::Strong, 3));
+        assert_ne!(strong, batch(View::Strong, 4));
+    }
+}
+
+#[test]
+fn operations_on_one_channel_are_refused() {
+    let error = Views::new(1, &[0.5], &[0.5], true, StrongViews::Operations).unwrap_err().to_string();
+    assert!(error.contains("three channels") && error.contains("cutout"), "{error}");
+    assert!(Views::new(1, &[0.5], &[0.5], true, StrongViews::None).is_ok());
 }
 
 #[test]
@@ -129,7 +156,8 @@ fn what_cannot_be_normalised_is_refused() {
         (3, &[0.5], &[0.0]),
         (3, &[f32::NAN], &[0.5]),
     ] {
-        assert!(Views::new(channels, mean, std, true, true).is_err(), "{channels} {mean:?} {std:?}");
+        let views = Views::new(channels, mean, std, true, StrongViews::None);
+        assert!(views.is_err(), "{channels} {mean:?} {std:?}");
     }
 }
 

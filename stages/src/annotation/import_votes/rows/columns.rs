@@ -5,11 +5,13 @@
 
 use pipeline::error::{Error, Result};
 
+use super::TableOf;
 use crate::dataset::names::normalised;
 
 /// The columns that a table of votes has; the others are not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Columns {
+    of: TableOf,
     pub(super) id: usize,
     /// Where it is missing, all rows are of one annotator.
     pub(super) annotator: Option<usize>,
@@ -96,10 +98,6 @@ fn means(name: &str, wanted: &str) -> bool {
     name == wanted || NAMES.iter().any(|(known, others)| *known == wanted && others.contains(&name.as_str()))
 }
 
-/// What a table needs.
-const NEEDED: &str =
-    "It needs id and annotator (text), class (text, or a number from 0), and may have confidence (0 to 1)";
-
 impl Columns {
     /// The columns among those of the table, of which each has a name and a description such as its type; `fits` says
     /// whether a column may be what its first argument says, and is asked of columns that are called otherwise.
@@ -107,20 +105,21 @@ impl Columns {
     /// # Errors
     /// A column that is missing, or that two may be: names what is there.
     pub(super) fn find(
+        of: TableOf,
         names: &[&str],
         described: &[String],
         fits: impl Fn(&str, usize) -> bool,
     ) -> Result<Self> {
-        let there = || format!("the table has: {}. {NEEDED}", described.join(", "));
+        let there = || format!("the table has: {}. {}", described.join(", "), of.needed());
         let mut notes = Vec::new();
         let mut taken: Vec<usize> = Vec::new();
         let mut find = |wanted: &str, others: &[&str]| -> Result<Option<usize>> {
-            let of = |like: &dyn Fn(&str) -> bool| -> Vec<usize> {
+            let columns = |like: &dyn Fn(&str) -> bool| -> Vec<usize> {
                 (0..names.len()).filter(|&at| like(names[at])).collect()
             };
-            let exact = of(&|name| name == wanted);
-            let alike = of(&|name| normalised(name) == wanted);
-            let meant = of(&|name| others.contains(&normalised(name).as_str()));
+            let exact = columns(&|name| name == wanted);
+            let alike = columns(&|name| normalised(name) == wanted);
+            let meant = columns(&|name| others.contains(&normalised(name).as_str()));
             let meant = meant.into_iter().filter(|&at| fits(wanted, at)).collect();
             let found = [exact, alike, meant].into_iter().find(|found: &Vec<usize>| !found.is_empty());
             match found.as_deref() {
@@ -149,9 +148,11 @@ impl Columns {
         for (place, (wanted, others)) in
             [&mut id, &mut annotator, &mut class, &mut confidence].into_iter().zip(NAMES)
         {
-            *place = find(wanted, others)?;
+            if of == TableOf::Votes || matches!(wanted, "id" | "class") {
+                *place = find(wanted, others)?;
+            }
         }
-        if EXPORTED.iter().all(|name| names.contains(name)) {
+        if of == TableOf::Votes && EXPORTED.iter().all(|name| names.contains(name)) {
             confidence = None;
             notes.push(
                 "labels that were exported: each is a vote, and `confidence` does not count, for it is of the label that \
@@ -159,9 +160,10 @@ impl Columns {
                     .to_owned(),
             );
         }
-        let missing = |name: &str| Error::new(format!("the votes have no column `{name}`")).help(there());
+        let missing =
+            |name: &str| Error::new(format!("the {} have no column `{name}`", of.rows())).help(there());
         let (id, class) = (id.ok_or_else(|| missing("id"))?, class.ok_or_else(|| missing("class"))?);
-        if annotator.is_none() {
+        if of == TableOf::Votes && annotator.is_none() {
             // Where another column may say who voted, all rows are not taken for one annotator's.
             let perhaps = (0..names.len()).find(|&at| {
                 let known = OTHERS.contains(&normalised(names[at]).as_str())
@@ -179,19 +181,19 @@ impl Columns {
         let unused: Vec<String> =
             unused.filter(|&at| fits("class", at)).map(|at| format!("`{}`", names[at].trim())).collect();
         if !unused.is_empty() {
-            let (of, taken) = (unused.join(" and "), names[class].trim());
+            let (unused_names, taken) = (unused.join(" and "), names[class].trim());
             let is = if unused.len() == 1 { "is" } else { "are" };
             notes.push(format!(
-                "{of} {is} passed over: the answers are those of the column `{taken}`; call another one `class`, and no other, to have that taken"
+                "{unused_names} {is} passed over: the answers are those of the column `{taken}`; call another one `class`, and no other, to have that taken"
             ));
         }
-        Ok(Self { id, annotator, class, confidence, notes })
+        Ok(Self { of, id, annotator, class, confidence, notes })
     }
 
     /// The notes, and who votes in a table that does not say who.
     pub(super) fn notes(&self, lone: &str) -> Vec<String> {
         let mut notes = self.notes.clone();
-        if self.annotator.is_none() {
+        if self.of == TableOf::Votes && self.annotator.is_none() {
             notes.push(format!(
                 "no column says who voted: all votes are of one annotator, `{lone}`; a column `annotator` tells several apart"
             ));
@@ -207,19 +209,19 @@ mod tests {
 
     fn find(names: &[&str]) -> Result<Columns> {
         let described: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        Columns::find(names, &described, |_, _| true)
+        Columns::find(TableOf::Votes, names, &described, |_, _| true)
     }
 
     #[test]
     fn columns_are_found_by_their_names_whatever_others_call_them() {
         let as_they_should = find(&["class", "id", "confidence", "annotator", "image"]).unwrap();
-        let Columns { id, annotator, class, confidence, notes } = as_they_should;
+        let Columns { id, annotator, class, confidence, notes, .. } = as_they_should;
         assert_eq!((id, annotator, class, confidence), (1, Some(3), 0, Some(2)));
         assert!(notes.is_empty());
         for names in
             [["Image_ID", "Model", "Label", "Score"], ["file name", "worker id", "Prediction", "PROB"]]
         {
-            let Columns { id, annotator, class, confidence, notes } = find(&names).unwrap();
+            let Columns { id, annotator, class, confidence, notes, .. } = find(&names).unwrap();
             assert_eq!(
                 (id, annotator, class, confidence, notes.len()),
                 (0, Some(1), 2, Some(3), 4),
@@ -255,6 +257,20 @@ mod tests {
         }
         let without = ["id", "split", "label", "confidence", "source", "truth"];
         assert_eq!(find(&without).unwrap().confidence, Some(3));
+    }
+
+    #[test]
+    fn a_table_of_labels_needs_an_id_and_a_class_and_nobody_who_gave_them() {
+        let find = |names: &[&str]| {
+            let described: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            Columns::find(TableOf::Labels, names, &described, |_, _| true)
+        };
+        let found = find(&["image", "who", "annotator", "label", "confidence"]).unwrap();
+        assert_eq!((found.id, found.class), (0, 3));
+        assert_eq!((found.annotator, found.confidence, found.notes("").len()), (None, None, 2));
+        let error = find(&["id", "kind"]).unwrap_err().to_string();
+        assert!(error.contains("the labels have no column `class`"), "{error}");
+        assert!(error.contains("id, kind") && !error.contains("annotator"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use pipeline::error::{Error, OrFail, Result};
 
 use super::columns::Columns;
 use super::gaps::{is_gap, is_null};
-use super::{VoteAnswer, VoteRow, VoteTable, whole};
+use super::{TableOf, VoteAnswer, VoteRow, VoteTable, whole};
 
 /// What may separate fields.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -17,8 +17,8 @@ const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 ///
 /// # Errors
 /// A line of names that lacks a column, whatever the separator.
-pub(super) fn columns(text: &str, separator: Option<u8>) -> Result<Columns> {
-    Table::new(text, separator).map(|table| table.columns)
+pub(super) fn columns(text: &str, separator: Option<u8>, of: TableOf) -> Result<Columns> {
+    Table::new(text, separator, of).map(|table| table.columns)
 }
 
 /// All rows; `lone` is who votes in a table that does not say who.
@@ -26,12 +26,14 @@ pub(super) fn columns(text: &str, separator: Option<u8>) -> Result<Columns> {
 /// # Errors
 /// As [`columns`]; a row with more or fewer fields than the line of names, without id or annotator, or with a
 /// confidence that is no number.
-pub(super) fn read(text: &str, separator: Option<u8>, lone: &str) -> Result<VoteTable> {
-    let Table { body, before, separator, header, columns } = Table::new(text, separator)?;
+pub(super) fn read(text: &str, separator: Option<u8>, lone: &str, of: TableOf) -> Result<VoteTable> {
+    let Table { body, before, separator, header, columns } = Table::new(text, separator, of)?;
+    let table = of.rows();
     let Columns { id, annotator, class, confidence, .. } = columns;
     let mut rows = Vec::new();
     for record in reader(body, separator).records() {
-        let record = record.or_fail(|| Error::new("cannot read a row of the votes").help(QUOTED))?;
+        let record =
+            record.or_fail(|| Error::new(format!("cannot read a row of the {table}")).help(QUOTED))?;
         let at = before + record.position().map_or(0, |position| position.line() as usize);
         if record.iter().all(str::is_empty) {
             continue;
@@ -39,13 +41,13 @@ pub(super) fn read(text: &str, separator: Option<u8>, lone: &str) -> Result<Vote
         if record.len() != header.len() {
             let (there, names) = (record.len(), header.len());
             return Err(Error::new(format!(
-                "line {at} of the votes has {there} fields, and the line of names {names}"
+                "line {at} of the {table} has {there} fields, and the line of names {names}"
             ))
             .help(QUOTED));
         }
         let field = |column: usize| record.get(column).unwrap_or_default();
         let needed = |what: &str, column: usize| match field(column) {
-            "" => Err(Error::new(format!("line {at} of the votes has no {what}"))
+            "" => Err(Error::new(format!("line {at} of the {table} has no {what}"))
                 .help("the line of names counts as a line; fill it in, or take the line away")),
             text => Ok(text.to_owned()),
         };
@@ -95,7 +97,7 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(text: &'a str, promised: Option<u8>) -> Result<Self> {
+    fn new(text: &'a str, promised: Option<u8>, of: TableOf) -> Result<Self> {
         let (mut body, mut before, mut promised) = (text, 0, promised);
         // Spreadsheets write `sep=;` above the names; people write comments there.
         while let Some((line, rest)) = body.split_once('\n') {
@@ -118,7 +120,7 @@ impl<'a> Table<'a> {
             if names.iter().all(|name| name.is_empty()) {
                 continue;
             }
-            match Columns::find(&names, &described, |_, _| true) {
+            match Columns::find(of, &names, &described, |_, _| true) {
                 Ok(columns) => return Ok(Self { body, before, separator, header, columns }),
                 // The separator that makes the most fields of the line is the one meant.
                 Err(error) if failed.as_ref().is_none_or(|(most, _)| names.len() > *most) => {
@@ -128,8 +130,9 @@ impl<'a> Table<'a> {
             }
         }
         let empty = || {
-            Error::new("the table of votes has no line of names")
-                .help("write names above the rows: id,annotator,class")
+            let names = if of == TableOf::Votes { "id,annotator,class" } else { "id,class" };
+            Error::new(format!("the table of {} has no line of names", of.rows()))
+                .help(format!("write names above the rows: {names}"))
         };
         Err(failed.map_or_else(empty, |(_, error)| error))
     }

@@ -6,43 +6,49 @@ use pipeline::error::{Error, OrFail, Result};
 use serde_json::{Map, Value};
 
 use super::columns::Columns;
-use super::{VoteAnswer, VoteRow, VoteTable, whole};
+use super::{TableOf, VoteAnswer, VoteRow, VoteTable, whole};
 
 /// An object and its place: its line, or its number in the list from 1.
 type Object = (usize, Map<String, Value>);
 
 /// What a table in JSON looks like.
-const SHAPE: &str = "write an object a line, {\"id\": \"…\", \"annotator\": \"…\", \"class\": \"…\"}, or a list of such objects; \
-                     pandas does so with to_json(orient=\"records\", lines=True)";
+fn shape(of: TableOf) -> String {
+    let annotator = if of == TableOf::Votes { "\"annotator\": \"…\", " } else { "" };
+    format!(
+        "write an object a line, {{\"id\": \"…\", {annotator}\"class\": \"…\"}}, or a list of such objects; pandas does so \
+         with to_json(orient=\"records\", lines=True)"
+    )
+}
 
 /// The columns of the table.
 ///
 /// # Errors
 /// What is no JSON, or lacks a column.
-pub(super) fn columns(text: &str) -> Result<Columns> {
-    find_columns(&objects(text)?.0).map(|(_, columns)| columns)
+pub(super) fn columns(text: &str, of: TableOf) -> Result<Columns> {
+    find_columns(&objects(text, of)?.0, of).map(|(_, columns)| columns)
 }
 
 /// All rows; `lone` is who votes in a table that does not say who.
 ///
 /// # Errors
 /// As [`columns`]; a row without id or annotator, or a value of a wrong type.
-pub(super) fn read(text: &str, lone: &str) -> Result<VoteTable> {
-    let (objects, unit) = objects(text)?;
-    let (names, columns) = find_columns(&objects)?;
+pub(super) fn read(text: &str, lone: &str, of: TableOf) -> Result<VoteTable> {
+    let (objects, unit) = objects(text, of)?;
+    let (names, columns) = find_columns(&objects, of)?;
+    let table = of.rows();
     let numbers = objects.iter().all(|(_, object)| {
         object.get(&names[columns.class]).is_none_or(|value| value.is_null() || value.is_number())
     });
     let row = |(at, object): &Object| -> Result<VoteRow> {
         let value = |column: usize| object.get(&names[column]).filter(|value| !value.is_null());
         let wrong = |what: &str, value: &Value| {
-            Error::new(format!("{unit} {at} of the votes has the {what} {value}")).help(SHAPE)
+            Error::new(format!("{unit} {at} of the {table} has the {what} {value}")).help(shape(of))
         };
         let text = |what: &str, column: usize| match value(column) {
             Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.clone()),
             Some(Value::Number(number)) => Ok(number.to_string()),
             Some(Value::String(_)) | None => {
-                Err(Error::new(format!("{unit} {at} of the votes has no {what}"))
+                Err(Error::new(format!("{unit} {at} of the {table} has no {what}"))
                     .help(format!("{unit}s are counted from 1; fill it in, or take it away")))
             }
             Some(other) => Err(wrong(what, other)),
@@ -83,7 +89,7 @@ pub(super) fn read(text: &str, lone: &str) -> Result<VoteTable> {
 }
 
 /// The names of all columns, in the order in which they come up, and which is which.
-fn find_columns(objects: &[Object]) -> Result<(Vec<String>, Columns)> {
+fn find_columns(objects: &[Object], of: TableOf) -> Result<(Vec<String>, Columns)> {
     let mut names: Vec<String> = Vec::new();
     for (_, object) in objects {
         // Rows mostly have the same columns.
@@ -93,48 +99,55 @@ fn find_columns(objects: &[Object]) -> Result<(Vec<String>, Columns)> {
         |at: usize| objects.iter().any(|(_, object)| object.get(&names[at]).is_some_and(Value::is_string));
     let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
     let fits = |wanted: &str, at: usize| wanted != "annotator" || texts(at);
-    let columns = Columns::find(&borrowed, &names, fits)
-        .map_err(|error| if names.is_empty() { Error::new("there is no vote").help(SHAPE) } else { error })?;
+    let nothing = match of {
+        TableOf::Votes => "there is no vote",
+        TableOf::Labels => "there is no label",
+    };
+    let columns = Columns::find(of, &borrowed, &names, fits)
+        .map_err(|error| if names.is_empty() { Error::new(nothing).help(shape(of)) } else { error })?;
     Ok((names, columns))
 }
 
 /// The objects of a text, and what their places count.
-fn objects(text: &str) -> Result<(Vec<Object>, &'static str)> {
+fn objects(text: &str, of: TableOf) -> Result<(Vec<Object>, &'static str)> {
+    let table = of.rows();
     if text.trim_start().starts_with('[') {
         let list: Vec<Value> =
-            parse(text).or_fail(|| Error::new("the list of votes is no JSON").help(SHAPE))?;
+            parse(text).or_fail(|| Error::new(format!("the list of {table} is no JSON")).help(shape(of)))?;
         return Ok((
-            (1..).zip(list).map(|(at, value)| object(at, value, "entry")).collect::<Result<_>>()?,
+            (1..).zip(list).map(|(at, value)| object(at, value, "entry", of)).collect::<Result<_>>()?,
             "entry",
         ));
     }
     let mut objects = Vec::new();
     for (at, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
         match parse(line) {
-            Ok(value) => objects.push(object(at, value, "line")?),
+            Ok(value) => objects.push(object(at, value, "line", of)?),
             // Objects that are spread over lines.
             Err(_) if at == 1 || objects.is_empty() => {
                 let spread = stream(text)
                     .or_else(|_| stream(&without_nan(text)))
-                    .or_fail(|| Error::new(format!("line {at} of the votes is no JSON")).help(SHAPE))?;
-                let spread = (1..).zip(spread).map(|(at, value)| object(at, value, "entry"));
+                    .or_fail(|| Error::new(format!("line {at} of the {table} is no JSON")).help(shape(of)))?;
+                let spread = (1..).zip(spread).map(|(at, value)| object(at, value, "entry", of));
                 return Ok((spread.collect::<Result<_>>()?, "entry"));
             }
             Err(error) => {
-                return Err(Error::new(format!("line {at} of the votes is no JSON"))
+                return Err(Error::new(format!("line {at} of the {table} is no JSON"))
                     .because(error)
-                    .help(SHAPE));
+                    .help(shape(of)));
             }
         }
     }
     Ok((objects, "line"))
 }
 
-fn object(at: usize, value: Value, unit: &str) -> Result<Object> {
+fn object(at: usize, value: Value, unit: &str, of: TableOf) -> Result<Object> {
     match value {
         Value::Object(object) => Ok((at, object)),
         other => {
-            Err(Error::new(format!("{unit} {at} of the votes is no object: {}", brief(&other))).help(SHAPE))
+            let table = of.rows();
+            let what = format!("{unit} {at} of the {table} is no object: {}", brief(&other));
+            Err(Error::new(what).help(shape(of)))
         }
     }
 }

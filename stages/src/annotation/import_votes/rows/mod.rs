@@ -1,4 +1,5 @@
-//! The rows of a table of votes: who said what of which image, and how sure.
+//! The rows of a table of votes: who said what of which image, and how sure. A table of labels that humans gave is
+//! read alike: its rows say what an image is.
 //!
 //! The table is Parquet, CSV (whatever separates the fields) or JSON, each also packed with gzip. Its name's ending says
 //! which, and its first bytes where the ending does not. It knows nothing of images.
@@ -22,6 +23,47 @@ pub(super) use gaps::is_gap;
 use crate::runtime::panics::guarded;
 use crate::runtime::{lfs, text};
 use columns::Columns;
+
+/// What a table is of, which is how it is spoken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TableOf {
+    /// Votes: a row an image and annotator.
+    Votes,
+    /// Labels that humans gave: a row an image. Who gave them and how sure they were is not read.
+    Labels,
+}
+
+impl TableOf {
+    /// Its rows, in words.
+    fn rows(self) -> &'static str {
+        match self {
+            Self::Votes => "votes",
+            Self::Labels => "labels",
+        }
+    }
+
+    /// What it needs.
+    fn needed(self) -> &'static str {
+        match self {
+            Self::Votes => {
+                "It needs id and annotator (text), class (text, or a number from 0), and may have confidence (0 to 1)"
+            }
+            Self::Labels => "It needs id (text) and class (text, or a number from 0)",
+        }
+    }
+
+    /// What it may be.
+    fn formats(self) -> &'static str {
+        match self {
+            Self::Votes => {
+                "VOTES names a table as Parquet, CSV, TSV or JSON lines: with columns id, annotator, class, and perhaps confidence"
+            }
+            Self::Labels => {
+                "TRUTH names a table as Parquet, CSV, TSV or JSON lines: with columns id and class"
+            }
+        }
+    }
+}
 
 /// All rows of a table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,21 +155,18 @@ const REFUSED: [(&[u8], &str, &str); 7] = [
 
 const SAVE_AS_CSV: &str = "unpack it, or save the sheet as CSV (UTF-8), and name that";
 
-/// What VOTES may be.
-const FORMATS: &str = "VOTES names a table as Parquet, CSV, TSV or JSON lines: with columns id, annotator, class, and perhaps confidence";
-
 /// Checks that the file is a table of votes, from its header where it has one.
 ///
 /// # Errors
 /// A file that cannot be read, or lacks a column: names those that are there.
 pub(super) fn check(path: &Path) -> Result<()> {
-    columns_of(path).map(drop)
+    columns_of(path, TableOf::Votes).map(drop)
 }
 
 /// Whoever votes in a table that does not say who: its name without endings. None where the table says it, or cannot be
 /// read, which is for [`check`] to say.
 pub(super) fn lone_annotator(path: &Path) -> Option<String> {
-    let columns = columns_of(path).ok()?;
+    let columns = columns_of(path, TableOf::Votes).ok()?;
     let name = path.file_name()?.to_string_lossy().into_owned();
     let mut stem = name.strip_suffix(".gz").unwrap_or(&name);
     if let Some((before, _)) = stem.rsplit_once('.').filter(|(before, _)| !before.is_empty()) {
@@ -136,13 +175,13 @@ pub(super) fn lone_annotator(path: &Path) -> Option<String> {
     columns.annotator.is_none().then(|| stem.to_owned())
 }
 
-fn columns_of(path: &Path) -> Result<Columns> {
-    match open(path)? {
-        Opened::Parquet(file) => {
-            guarded(|| parquet::open(file, path)).or_fail(|| damaged(path))?.map(|(_, columns)| columns)
-        }
-        Opened::Delimited(text, separator) => delimited::columns(&text, separator),
-        Opened::Json(text) => json::columns(&text),
+fn columns_of(path: &Path, of: TableOf) -> Result<Columns> {
+    match open(path, of)? {
+        Opened::Parquet(file) => guarded(|| parquet::open(file, path, of))
+            .or_fail(|| damaged(path, of))?
+            .map(|(_, columns)| columns),
+        Opened::Delimited(text, separator) => delimited::columns(&text, separator, of),
+        Opened::Json(text) => json::columns(&text, of),
     }
     .map_err(|error| error.at(path))
 }
@@ -152,10 +191,24 @@ fn columns_of(path: &Path) -> Result<Columns> {
 /// # Errors
 /// As [`check`]; an id or annotator that is missing, a confidence or a class of a wrong type.
 pub(super) fn read(path: &Path, lone: &str) -> Result<VoteTable> {
-    match open(path)? {
-        Opened::Parquet(file) => guarded(|| parquet::read(file, path, lone)).or_fail(|| damaged(path))?,
-        Opened::Delimited(text, separator) => delimited::read(&text, separator, lone),
-        Opened::Json(text) => json::read(&text, lone),
+    read_as(TableOf::Votes, path, lone)
+}
+
+/// All rows of a table of labels, in the order of the file; of whom they are is not read.
+///
+/// # Errors
+/// A file that cannot be read, or lacks a column; an id that is missing, a class of a wrong type.
+pub(super) fn read_labels(path: &Path) -> Result<VoteTable> {
+    read_as(TableOf::Labels, path, "")
+}
+
+fn read_as(of: TableOf, path: &Path, lone: &str) -> Result<VoteTable> {
+    match open(path, of)? {
+        Opened::Parquet(file) => {
+            guarded(|| parquet::read(file, path, lone, of)).or_fail(|| damaged(path, of))?
+        }
+        Opened::Delimited(text, separator) => delimited::read(&text, separator, lone, of),
+        Opened::Json(text) => json::read(&text, lone, of),
     }
     .map_err(|error| error.at(path))
 }
@@ -167,36 +220,35 @@ enum Opened {
     Json(String),
 }
 
-fn open(path: &Path) -> Result<Opened> {
+fn open(path: &Path, of: TableOf) -> Result<Opened> {
     lfs::refuse(path)?;
-    let mut file = File::open(path).or_fail(|| damaged(path))?;
-    if first_bytes(&mut file, path)?.starts_with(GZIP) {
-        let mut unpacked =
-            tempfile::tempfile().or_fail(|| Error::new("cannot unpack the table of votes").at(path))?;
+    let mut file = File::open(path).or_fail(|| damaged(path, of))?;
+    let cannot_unpack = || Error::new(format!("cannot unpack the table of {}", of.rows())).at(path);
+    if first_bytes(&mut file, path, of)?.starts_with(GZIP) {
+        let mut unpacked = tempfile::tempfile().or_fail(cannot_unpack)?;
         std::io::copy(&mut MultiGzDecoder::new(&mut file), &mut unpacked).or_fail(|| {
-            Error::new("cannot unpack the table of votes")
-                .at(path)
-                .help("the file is damaged or cut short, or there is no room for temporary files")
+            cannot_unpack().help("the file is damaged or cut short, or there is no room for temporary files")
         })?;
-        unpacked.seek(SeekFrom::Start(0)).or_fail(|| damaged(path))?;
+        unpacked.seek(SeekFrom::Start(0)).or_fail(|| damaged(path, of))?;
         file = unpacked;
     }
-    let first = first_bytes(&mut file, path)?;
+    let first = first_bytes(&mut file, path, of)?;
     if first.is_empty() {
-        return Err(empty(path));
+        return Err(empty(path, of));
     }
     if let Some((_, what, help)) = REFUSED.iter().find(|(bytes, ..)| first.starts_with(bytes)) {
-        return Err(Error::new(format!("this is {what}, and no table of votes")).at(path).help(*help));
+        let what = format!("this is {what}, and no table of {}", of.rows());
+        return Err(Error::new(what).at(path).help(*help));
     }
     let format = format(path, &first);
     if format == Format::Parquet {
         return Ok(Opened::Parquet(file));
     }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).or_fail(|| damaged(path))?;
-    let text = text::decode(&bytes).or_fail(|| damaged(path).help("save the table as UTF-8"))?;
+    file.read_to_end(&mut bytes).or_fail(|| damaged(path, of))?;
+    let text = text::decode(&bytes).or_fail(|| damaged(path, of).help("save the table as UTF-8"))?;
     if text.trim().is_empty() {
-        return Err(empty(path));
+        return Err(empty(path, of));
     }
     Ok(match format {
         Format::Json => Opened::Json(text),
@@ -206,10 +258,10 @@ fn open(path: &Path) -> Result<Opened> {
 }
 
 /// The first bytes of a file, which is then read from its beginning.
-fn first_bytes(file: &mut File, path: &Path) -> Result<Vec<u8>> {
+fn first_bytes(file: &mut File, path: &Path, of: TableOf) -> Result<Vec<u8>> {
     let mut first = Vec::new();
-    file.by_ref().take(64).read_to_end(&mut first).or_fail(|| damaged(path))?;
-    file.seek(SeekFrom::Start(0)).or_fail(|| damaged(path))?;
+    file.by_ref().take(64).read_to_end(&mut first).or_fail(|| damaged(path, of))?;
+    file.seek(SeekFrom::Start(0)).or_fail(|| damaged(path, of))?;
     Ok(first)
 }
 
@@ -231,12 +283,12 @@ fn format(path: &Path, first: &[u8]) -> Format {
     }
 }
 
-fn empty(path: &Path) -> Error {
-    Error::new("the file is empty, and no table of votes").at(path).help(FORMATS)
+fn empty(path: &Path, of: TableOf) -> Error {
+    Error::new(format!("the file is empty, and no table of {}", of.rows())).at(path).help(of.formats())
 }
 
-fn damaged(path: &Path) -> Error {
-    Error::new("cannot read the table of votes").at(path).help(FORMATS)
+fn damaged(path: &Path, of: TableOf) -> Error {
+    Error::new(format!("cannot read the table of {}", of.rows())).at(path).help(of.formats())
 }
 
 /// A number that stands for a whole one: 2, or 2.0 where a column has gaps.

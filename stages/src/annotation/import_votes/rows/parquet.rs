@@ -12,16 +12,16 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema};
 use pipeline::error::{Error, OrFail, Result};
 
 use super::columns::Columns;
-use super::{ParquetReader, VoteAnswer, VoteRow, VoteTable, damaged};
+use super::{ParquetReader, TableOf, VoteAnswer, VoteRow, VoteTable, damaged};
 use crate::dataset::labels::is_text;
 
 /// The reader of a table, and its columns.
 ///
 /// # Errors
 /// A file that is damaged, or lacks a column: names those that are there.
-pub(super) fn open(file: File, path: &Path) -> Result<(ParquetReader, Columns)> {
-    let builder = ParquetReader::try_new(file).or_fail(|| damaged(path))?;
-    let columns = find_columns(builder.schema())?;
+pub(super) fn open(file: File, path: &Path, of: TableOf) -> Result<(ParquetReader, Columns)> {
+    let builder = ParquetReader::try_new(file).or_fail(|| damaged(path, of))?;
+    let columns = find_columns(builder.schema(), of)?;
     Ok((builder, columns))
 }
 
@@ -29,23 +29,23 @@ pub(super) fn open(file: File, path: &Path) -> Result<(ParquetReader, Columns)> 
 ///
 /// # Errors
 /// As [`open`]; an id or annotator that is null, a class that is no whole number.
-pub(super) fn read(file: File, path: &Path, lone: &str) -> Result<VoteTable> {
-    let (builder, columns) = open(file, path)?;
+pub(super) fn read(file: File, path: &Path, lone: &str, of: TableOf) -> Result<VoteTable> {
+    let (builder, columns) = open(file, path, of)?;
     let Columns { id, annotator, class, confidence, .. } = columns;
     let wanted = [Some(id), annotator, Some(class), confidence].into_iter().flatten();
     let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
     // By name, because a projection counts anew.
     let name = |at: usize| builder.schema().field(at).name().clone();
     let names = (name(id), annotator.map(name), name(class), confidence.map(name));
-    let reader = builder.with_projection(mask).build().or_fail(|| damaged(path))?;
+    let reader = builder.with_projection(mask).build().or_fail(|| damaged(path, of))?;
     let mut rows = Vec::new();
     for batch in reader {
-        take(&batch.or_fail(|| damaged(path))?, &names, lone, &mut rows)?;
+        take(&batch.or_fail(|| damaged(path, of))?, &names, (lone, of), &mut rows)?;
     }
     Ok(VoteTable { rows, unit: "row", notes: columns.notes(lone) })
 }
 
-fn find_columns(schema: &Schema) -> Result<Columns> {
+fn find_columns(schema: &Schema, of: TableOf) -> Result<Columns> {
     let plain = |kind: &DataType| match kind {
         DataType::Dictionary(_, values) => is_text(values),
         kind => is_text(kind) || kind.is_integer(),
@@ -64,7 +64,7 @@ fn find_columns(schema: &Schema) -> Result<Columns> {
         let kind = fields[at].data_type();
         fits(name, kind) && !(name == "annotator" && kind.is_integer())
     };
-    let columns = Columns::find(&names, &described, may_be)?;
+    let columns = Columns::find(of, &names, &described, may_be)?;
     let found = [
         ("id", Some(columns.id)),
         ("annotator", columns.annotator),
@@ -75,10 +75,11 @@ fn find_columns(schema: &Schema) -> Result<Columns> {
         let kind = fields[at].data_type();
         if !fits(name, kind) {
             let name = &names[at];
-            return Err(Error::new(format!("column `{name}` of the votes is of type {kind}")).help(format!(
-                "the table has: {}. It needs id and annotator (text), class (text, or a number from 0), and may have \
-                 confidence (0 to 1)",
-                described.join(", ")
+            let what = format!("column `{name}` of the {} is of type {kind}", of.rows());
+            return Err(Error::new(what).help(format!(
+                "the table has: {}. {}",
+                described.join(", "),
+                of.needed()
             )));
         }
     }
@@ -88,13 +89,19 @@ fn find_columns(schema: &Schema) -> Result<Columns> {
 /// Names of the columns for id, annotator, class and confidence.
 type Wanted = (String, Option<String>, String, Option<String>);
 
-fn take(batch: &RecordBatch, names: &Wanted, lone: &str, rows: &mut Vec<VoteRow>) -> Result<()> {
+fn take(
+    batch: &RecordBatch,
+    names: &Wanted,
+    (lone, of): (&str, TableOf),
+    rows: &mut Vec<VoteRow>,
+) -> Result<()> {
+    let table = of.rows();
     let (id, annotator, class, confidence) = names;
     let column = |name: &str| {
-        batch.column_by_name(name).ok_or_else(|| Error::new(format!("the votes have no column `{name}`")))
+        batch.column_by_name(name).ok_or_else(|| Error::new(format!("the {table} have no column `{name}`")))
     };
     let as_type = |column: &ArrayRef, kind: &DataType| {
-        cast(column, kind).or_fail(|| Error::new("cannot read a column of the votes"))
+        cast(column, kind).or_fail(|| Error::new(format!("cannot read a column of the {table}")))
     };
     let texts = |name: &str| -> Result<StringArray> {
         Ok(as_type(column(name)?, &DataType::Utf8)?.as_string::<i32>().clone())
@@ -116,7 +123,7 @@ fn take(batch: &RecordBatch, names: &Wanted, lone: &str, rows: &mut Vec<VoteRow>
     for at in 0..batch.num_rows() {
         let row = rows.len();
         let missing = |what: &str| {
-            Error::new(format!("row {row} of the votes has no {what}"))
+            Error::new(format!("row {row} of the {table} has no {what}"))
                 .help("rows are counted from 0; fill it in, or take the row away")
         };
         let annotator = match &annotators {
@@ -136,7 +143,7 @@ fn take(batch: &RecordBatch, names: &Wanted, lone: &str, rows: &mut Vec<VoteRow>
                 let whole = |number: f64| {
                     super::whole(number).map(VoteAnswer::Number).ok_or_else(|| {
                         Error::new(format!(
-                            "row {row} of the votes has the class {number}, which is no whole number"
+                            "row {row} of the {table} has the class {number}, which is no whole number"
                         ))
                         .help("rows are counted from 0; a class is a name or its number, from 0")
                     })
