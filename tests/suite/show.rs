@@ -26,9 +26,9 @@ fn classes_are_shown_by_their_names_unless_numbers_are_asked_for() {
     let candidates = lists::<UInt16Array>(&labels, "candidates").swap_remove(5);
     let names: Vec<&str> = candidates.values().iter().map(|&class| CLASSES[usize::from(class)]).collect();
     let row = cells(&show(&project, &["shapes/label"]), "labels", &ids[5]);
-    assert_eq!([row[2].as_str(), &row[5]], [format!("[{}]", names.join(", ")).as_str(), CLASSES[truth]]);
+    assert_eq!([row[2].as_str(), &row[6]], [format!("[{}]", names.join(", ")).as_str(), CLASSES[truth]]);
     let row = cells(&show(&project, &["shapes/label", "--numbers"]), "labels", &ids[5]);
-    assert_eq!([&row[2], &row[5]], [&format!("{:?}", candidates.values().to_vec()), &truth.to_string()]);
+    assert_eq!([&row[2], &row[6]], [&format!("{:?}", candidates.values().to_vec()), &truth.to_string()]);
 
     // A table that does not name its classes has those of the images beside it.
     let predictions = project.table("evaluate/predictions.parquet");
@@ -70,7 +70,7 @@ fn of_no_row_the_columns_are_shown() {
     let project = Project::after_a_run();
     let shown = show(&project, &["shapes/label", "--rows", "0"]);
     assert!(shown.contains("(96 rows)") && !shown.contains("++"), "{shown}");
-    assert!(shown.contains("| id | split | candidates | weights | single | label |"), "{shown}");
+    assert!(shown.contains("| id | split | candidates | weights | single | human | label |"), "{shown}");
     // Such as a run's findings, where there are none.
     let shown = show(&project, &["shapes/findings", "--rows", "0"]);
     assert!(shown.contains("| kind | finding | advice |"), "{shown}");

@@ -6,12 +6,12 @@ use super::training_set::TrainingSet;
 
 /// The samples of every step, in order.
 pub struct SplitBatches {
-    /// Samples of 𝒫 whose turn it is, each once.
-    partial: Vec<usize>,
+    /// Samples of 𝒫 whose turn it is, each once, and those with a human label that join them.
+    partial: Vec<Vec<usize>>,
     /// Samples of 𝒰, again and again.
     unlabeled: Vec<usize>,
-    /// How many of each a step has.
-    sizes: [usize; 2],
+    /// How many of 𝒰 a step has.
+    of_unlabeled: usize,
 }
 
 impl SplitBatches {
@@ -25,23 +25,23 @@ impl SplitBatches {
     ) -> Self {
         let stream =
             |purpose: &str| format!("{}/{}/epoch{}/{purpose}", M::NAME, M::NETWORKS[network], training.epoch);
-        let partial = training.in_turn(network, &stream("partial"), partial);
-        let steps = partial.len().div_ceil(of_partial.max(1));
-        let unlabeled = training.shuffled(&stream("unlabeled"), unlabeled, steps * of_unlabeled);
-        let of_unlabeled = unlabeled.len() / steps.max(1);
-        Self { partial, unlabeled, sizes: [of_partial.max(1), of_unlabeled] }
+        let in_turn = training.in_turn(network, &stream("partial"), partial);
+        let batches = in_turn.chunks(of_partial.max(1)).map(<[usize]>::to_vec);
+        let partial = training.with_human_labels(network, batches);
+        let unlabeled = training.shuffled(&stream("unlabeled"), unlabeled, partial.len() * of_unlabeled);
+        let of_unlabeled = unlabeled.len() / partial.len().max(1);
+        Self { partial, unlabeled, of_unlabeled }
     }
 
     /// How many steps the epoch has.
     pub fn steps(&self) -> usize {
-        self.partial.len().div_ceil(self.sizes[0])
+        self.partial.len()
     }
 
     /// Samples of 𝒫 and of 𝒰 of one step.
     pub fn samples(&self, step: usize) -> (&[usize], &[usize]) {
-        let [size, rest] = self.sizes;
-        let partial = &self.partial[step * size..((step + 1) * size).min(self.partial.len())];
-        (partial, &self.unlabeled[step * rest..(step + 1) * rest])
+        let rest = self.of_unlabeled;
+        (&self.partial[step], &self.unlabeled[step * rest..(step + 1) * rest])
     }
 
     /// Whether `labels`, those of every step's samples of 𝒫 and then of 𝒰, one step after the other, are right: of 𝒫's

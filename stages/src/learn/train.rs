@@ -367,24 +367,31 @@ impl<'a, M: Method> Training<'a, M> {
         in_turn
     }
 
-    /// `batch`, and behind its own samples further ones that have a human label, until such samples are at least
-    /// [`Optimizer::human_share`] of it. They are drawn with replacement, from the stream of this network, epoch and
-    /// `stream`, which says which batch of the epoch it is. Where no sample has a human label it stays as it is.
-    pub fn with_human_labels(&self, network: usize, stream: &str, batch: Vec<usize>) -> Vec<usize> {
+    /// The batches of an epoch of this network, and behind the samples of each further ones that have a human label, until
+    /// such samples are at least [`Optimizer::human_share`] of it. They are drawn with replacement, from a stream of the
+    /// network, epoch and batch. Where no sample has a human label the batches stay as they are.
+    pub fn with_human_labels(
+        &self,
+        network: usize,
+        batches: impl Iterator<Item = Vec<usize>>,
+    ) -> Vec<Vec<usize>> {
         let share = self.stage.optimizer.human_share;
         let human: Vec<usize> = (0..self.set.len()).filter(|&sample| self.set.human[sample]).collect();
         if share <= 0.0 || human.is_empty() {
-            return batch;
+            return batches.collect();
         }
-        let name = format!("{}/{}/human labels/epoch{}/{stream}", M::NAME, M::NETWORKS[network], self.epoch);
-        let mut rng = random::stream(self.stage.seed, &name);
-        let mut there = batch.iter().filter(|&&sample| self.set.human[sample]).count();
-        let mut batch = batch;
-        while (there as f64) < share * batch.len() as f64 {
-            batch.extend(human.choose(&mut rng));
-            there += 1;
-        }
-        batch
+        let enlarged = |(step, mut batch): (usize, Vec<usize>)| {
+            let (name, epoch) = (format!("{}/{}", M::NAME, M::NETWORKS[network]), self.epoch);
+            let stream = format!("{name}/human labels/epoch{epoch}/step{step}");
+            let mut rng = random::stream(self.stage.seed, &stream);
+            let mut there = batch.iter().filter(|&&sample| self.set.human[sample]).count();
+            while (there as f64) < share * batch.len() as f64 {
+                batch.extend(human.choose(&mut rng));
+                there += 1;
+            }
+            batch
+        };
+        batches.enumerate().map(enlarged).collect()
     }
 
     /// An error of network number `network` in this epoch.

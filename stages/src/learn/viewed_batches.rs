@@ -32,11 +32,8 @@ impl<'a> ViewedBatches<'a> {
     ) -> Self {
         let stream = format!("{}/{}/order/epoch{}", M::NAME, M::NETWORKS[network], training.epoch);
         let order = training.in_turn(network, &stream, samples);
-        let batches: Vec<Vec<usize>> = (order.chunks(batch.max(1)).enumerate())
-            .map(|(step, samples)| {
-                training.with_human_labels(network, &format!("step{step}"), samples.to_vec())
-            })
-            .collect();
+        let batches = order.chunks(batch.max(1)).map(<[usize]>::to_vec);
+        let batches = training.with_human_labels(network, batches);
         let purpose = |at: usize| if at == 0 { "views".to_owned() } else { format!("views{}", at + 1) };
         let of_view = (0..kinds.len()).map(|at| training.draws(network, &purpose(at)));
         let of_view: Vec<_> = of_view.collect();

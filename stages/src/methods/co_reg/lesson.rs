@@ -4,11 +4,11 @@ use candle_core::{Device, Tensor};
 use pipeline::error::{Error, OrFail, Result};
 
 use super::divide::Division;
-
 use super::step::Batch;
-use super::{CoReg, Partner, stream_name};
+use super::{CoReg, Partner};
 use crate::learn::method::Lesson;
 use crate::learn::pseudo_labels::rescale;
+use crate::learn::split_batches::{SplitBatches, unlabeled_per_step};
 use crate::learn::train::Training;
 use crate::learn::training_set::TrainingSet;
 use crate::vision::{Draw, View, Views};
@@ -21,11 +21,7 @@ pub struct CoRegLesson<'a> {
     device: Device,
     /// The random numbers of each step's weak and strong views.
     draws: Vec<[Draw; 2]>,
-    /// Samples of 𝒫 of each step: those whose turn it is, each once in the epoch, and further ones with a human label.
-    partial: Vec<Vec<usize>>,
-    /// Samples of 𝒰, again and again, `unlabeled_per_step` a step.
-    unlabeled: Vec<usize>,
-    unlabeled_per_step: usize,
+    batches: SplitBatches,
     /// w of every sample: (N).
     w: Tensor,
     /// p of method §6 of every sample: (N, C).
@@ -37,18 +33,6 @@ fn believed(set: &TrainingSet, belief: f64, device: &Device) -> candle_core::Res
     let power = |(&y, &weight): (&u8, &f32)| if y == 0 { 0.0 } else { f64::from(weight).powf(belief) as f32 };
     let values: Vec<f32> = set.candidates.iter().zip(&set.weights).map(power).collect();
     Tensor::from_vec(values, (set.len(), set.classes), device)
-}
-
-impl CoReg {
-    /// How many images of 𝒰 a step has, of so many in 𝒫 and in 𝒰.
-    fn unlabeled_per_step(&self, partial: usize, unlabeled: usize) -> usize {
-        if self.unlabeled_repeats == 0.0 {
-            return self.batch_unlabeled;
-        }
-        let as_often = (self.batch_partial * unlabeled) as f64 / partial.max(1) as f64;
-        // Upwards: of a few, one a step is the least.
-        ((as_often * self.unlabeled_repeats).ceil() as usize).min(self.batch_unlabeled)
-    }
 }
 
 /// The views of one step, on the CPU.
@@ -66,17 +50,11 @@ impl<'a> CoRegLesson<'a> {
         teacher: &Division,
     ) -> Result<Self> {
         let (method, set, device) = (&training.stage.method, training.set, training.device.clone());
-        let shuffled = |purpose: &str, samples: &[usize], count: usize| {
-            training.shuffled(&stream_name(me, training.epoch, purpose), samples, count)
-        };
-        let stream = stream_name(me, training.epoch, "partial");
-        let in_turn = training.in_turn(me, &stream, &division.partial);
-        let partial: Vec<Vec<usize>> = (in_turn.chunks(method.batch_partial.max(1)).enumerate())
-            .map(|(step, samples)| training.with_human_labels(me, &format!("step{step}"), samples.to_vec()))
-            .collect();
-        let steps = partial.len();
-        let per_step = method.unlabeled_per_step(division.partial.len(), division.unlabeled.len());
-        let unlabeled = shuffled("unlabeled", &division.unlabeled, steps * per_step);
+        let splits = [&division.partial[..], &division.unlabeled];
+        let repeats = method.unlabeled_repeats;
+        let most = [method.batch_partial, method.batch_unlabeled];
+        let of_unlabeled = unlabeled_per_step(splits.map(<[usize]>::len), most, repeats);
+        let batches = SplitBatches::new(training, me, splits, [method.batch_partial, of_unlabeled]);
         let tensors = || -> candle_core::Result<(Tensor, Tensor)> {
             let matrix = |values: &[f32]| Tensor::from_slice(values, (set.len(), set.classes), &device);
             let candidates = || believed(set, method.belief, &device);
@@ -94,25 +72,17 @@ impl<'a> CoRegLesson<'a> {
             method,
             set,
             views: training.views.clone(),
-            draws: (0..steps as u64).map(|step| [weak(step), strong(step)]).collect(),
+            draws: (0..batches.steps() as u64).map(|step| [weak(step), strong(step)]).collect(),
             device,
-            unlabeled_per_step: unlabeled.len() / steps.max(1),
-            partial,
-            unlabeled,
+            batches,
             w,
             other,
         })
     }
 
-    /// Samples of 𝒫 and of 𝒰 of one step.
-    fn samples(&self, step: usize) -> (&[usize], &[usize]) {
-        let rest = self.unlabeled_per_step;
-        (&self.partial[step], &self.unlabeled[step * rest..(step + 1) * rest])
-    }
-
     /// The whole batch of a step, on the device.
     pub(super) fn batch(&self, step: usize, views: StepViews) -> candle_core::Result<Batch> {
-        let (partial, unlabeled) = self.samples(step);
+        let (partial, unlabeled) = self.batches.samples(step);
         let rows = partial.iter().map(|&i| i as u32).collect();
         let rows = Tensor::from_vec(rows, partial.len(), &self.device)?;
         Ok(Batch {
@@ -128,22 +98,7 @@ impl<'a> CoRegLesson<'a> {
     /// Whether the pseudo-labels of all steps, one after the other, are right, where that is known: of 𝒫's
     /// samples, then of 𝒰's.
     pub(super) fn hits(&self, labels: &[u32]) -> [Vec<bool>; 2] {
-        // What a human said is not to be judged.
-        let judged = |(&i, label): (&usize, &u32)| {
-            let truth = self.set.truth[i].filter(|_| !self.set.human[i])?;
-            Some(truth == *label)
-        };
-        let mut hits = [Vec::new(), Vec::new()];
-        let mut labels = labels.iter();
-        for step in 0..self.steps() {
-            let (partial, unlabeled) = self.samples(step);
-            for (samples, hits) in [partial, unlabeled].into_iter().zip(&mut hits) {
-                // By reference, and samples first: zip must not take a label too many.
-                let labelled = samples.iter().zip(labels.by_ref());
-                hits.extend(labelled.filter_map(judged));
-            }
-        }
-        hits
+        self.batches.hits(labels, self.set)
     }
 }
 
@@ -152,12 +107,12 @@ impl Lesson for CoRegLesson<'_> {
 
     /// One pass over 𝒫.
     fn steps(&self) -> usize {
-        self.draws.len()
+        self.batches.steps()
     }
 
     /// K weak and two strong views of a step's samples.
     fn views(&self, step: usize) -> Result<StepViews> {
-        let (partial, unlabeled) = self.samples(step);
+        let (partial, unlabeled) = self.batches.samples(step);
         let [weak, strong] = &self.draws[step];
         let make = |view, draw, times: usize| {
             let samples = [partial.repeat(times), unlabeled.repeat(times)].concat();
@@ -167,27 +122,5 @@ impl Lesson for CoRegLesson<'_> {
             weak: make(View::Weak, weak, self.method.weak_views)?,
             strong: make(View::Strong, strong, 2)?,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_few_images_of_the_unlabeled_split_are_not_looked_at_over_and_over() {
-        let of = |unlabeled_repeats, partial, unlabeled| {
-            CoReg { batch_partial: 64, batch_unlabeled: 32, unlabeled_repeats, ..CoReg::default() }
-                .unlabeled_per_step(partial, unlabeled)
-        };
-        assert_eq!(
-            of(0.0, 600, 10),
-            32,
-            "no limit: each is seen twenty times while one of the others is once"
-        );
-        assert_eq!(of(1.0, 640, 10), 1);
-        assert_eq!(of(2.0, 640, 40), 8);
-        assert_eq!(of(1.0, 100, 900), 32, "never more than the batch has");
-        assert_eq!(of(1.0, 640, 0), 0);
     }
 }
