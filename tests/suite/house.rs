@@ -599,7 +599,10 @@ fn marks_are_explained_where_they_are_used() {
             users += 1;
             let pages = ["docs/method.md", "docs/methods.md"];
             let explained = pages.iter().any(|page| comments.find(page).is_some_and(|at| at < first + 120));
-            assert!(explained, "{place}: with its first [P] or [I] a page says: see docs/method.md, or methods.md");
+            assert!(
+                explained,
+                "{place}: with its first [P] or [I] a page says: see docs/method.md, or methods.md"
+            );
         }
     }
     assert!(users > 0, "nothing in the sources carries a mark");

@@ -38,6 +38,8 @@ pub struct Lw {
     pub loss: Leveraged,
     /// β, how much the classes that are no candidates count against the candidates \[I: 1 or 2\].
     pub beta: f64,
+    /// The weights before an image was first seen.
+    pub start: Start,
     /// Whether the batch is shown again after the step and its weights follow that prediction \[I\]; otherwise they
     /// follow the prediction that the step was made with, which saves a pass.
     pub post_step: bool,
@@ -45,6 +47,17 @@ pub struct Lw {
     pub learning_rate: f64,
     /// Weight decay; 0 for the loss's own.
     pub weight_decay: f64,
+}
+
+/// The weights before an image was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// 1/C for every class \[I\]. Where few are candidates the others outweigh them, and the first steps push all logits
+    /// down: LWS then has hardly a gradient left.
+    Even,
+    /// Even over the candidates and even over the others, each side summing to one, as after the first visit. Ours.
+    BySide,
 }
 
 /// What the leveraged loss is made of.
@@ -82,6 +95,7 @@ impl Default for Lw {
             batch: 256,
             loss: Leveraged::Sigmoid,
             beta: 1.0,
+            start: Start::Even,
             post_step: true,
             learning_rate: 0.0,
             weight_decay: 0.0,
@@ -98,7 +112,7 @@ impl Method for Lw {
     const TOLD: &'static [(&'static str, &'static str)] = &[("pseudo_label_accuracy", "pseudo-labels right")];
 
     type Inputs = (Images, Labels);
-    /// w: starts even; once an image was seen its row sums to one over the candidates, and to one over the others.
+    /// w: starts as `start` says; once an image was seen its row sums to one over the candidates, and to one over the others.
     type State = Confidence;
     type Lesson<'a> = ViewedBatches<'a>;
 
@@ -127,8 +141,8 @@ impl Method for Lw {
 
     fn start(&self, training: &Training<'_, Self, ()>) -> Result<Confidence> {
         let (set, device) = (training.set, &training.device);
-        Confidence::from_rows(first_weights(&set.candidates, &set.human, set.classes), set.classes, device)
-            .or_fail(|| Error::new("cannot make the weights"))
+        let weights = first_weights(&set.candidates, &set.human, set.classes, training.stage.method.start);
+        Confidence::from_rows(weights, set.classes, device).or_fail(|| Error::new("cannot make the weights"))
     }
 
     fn lesson<'a>(training: &mut Training<'a, Self>, network: usize) -> Result<ViewedBatches<'a>> {
@@ -156,14 +170,19 @@ impl Method for Lw {
     }
 }
 
-/// w before the first epoch, (N · C): 1/C everywhere, but where a human gave the class, which then has all.
-fn first_weights(candidates: &[u8], human: &[bool], classes: usize) -> Vec<f32> {
-    let even = 1.0 / classes as f32;
-    let weight = |(at, &candidate): (usize, &u8)| match human[at / classes] {
-        true => f32::from(candidate),
-        false => even,
+/// w before the first epoch, (N · C). Where a human gave the class, it has all.
+fn first_weights(candidates: &[u8], human: &[bool], classes: usize, start: Start) -> Vec<f32> {
+    let row = |(row, &human): (&[u8], &bool)| -> Vec<f32> {
+        let count = row.iter().filter(|&&y| y == 1).count();
+        let weight = |&y: &u8| match (human, start, y) {
+            (true, ..) => f32::from(y),
+            (false, Start::Even, _) => 1.0 / classes as f32,
+            (false, Start::BySide, 1) => 1.0 / count as f32,
+            (false, Start::BySide, _) => 1.0 / (classes - count) as f32,
+        };
+        row.iter().map(weight).collect()
     };
-    candidates.iter().enumerate().map(weight).collect()
+    candidates.chunks(classes.max(1)).zip(human).flat_map(row).collect()
 }
 
 /// One step on these samples: the loss with the weights as they are; then they follow the prediction, on either side of
@@ -262,8 +281,11 @@ mod tests {
 
     #[test]
     fn weights_start_even_but_where_a_human_knows() {
-        let weights = first_weights(&[1, 1, 0, 0, 0, 1, 0, 0], &[false, true], 4);
-        assert_eq!(weights, [0.25, 0.25, 0.25, 0.25, 0.0, 1.0, 0.0, 0.0]);
+        let weights =
+            |start| first_weights(&[1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0], &[false, true, false], 4, start);
+        let (known, third) = ([0.0, 1.0, 0.0, 0.0], 1.0 / 3.0);
+        assert_eq!(weights(Start::Even), [[0.25; 4], known, [0.25; 4]].concat());
+        assert_eq!(weights(Start::BySide), [[0.5; 4], known, [third, 1.0, third, third]].concat());
     }
 
     #[test]
