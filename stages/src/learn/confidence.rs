@@ -1,9 +1,12 @@
 //! The confidence matrix: a distribution over classes for every training sample, kept from epoch to epoch on the device.
 
 use candle_core::{D, Device, Result, Tensor};
+use pipeline::error::{Error, OrFail};
 
 use super::method::{State, restore_tensor};
+use super::metrics::{accuracy, argmax_rows};
 use super::training_set::TrainingSet;
+use crate::artifacts::training::SampleLabels;
 use crate::runtime::checkpoint::Tensors;
 
 /// P (N, C): how much each class is believed to be the true one of each sample; rows sum to one.
@@ -29,7 +32,8 @@ impl Confidence {
         Ok(Self(Tensor::from_vec(rows, (count, classes), device)?))
     }
 
-    /// P_i ← φ P_i + (1 − φ) t_i with φ = `keep` and t = `targets` (B, C), for these samples, each of which occurs once.
+    /// P_i ← φ P_i + (1 − φ) t_i with φ = `keep` and t = `targets` (B, C), for these samples. Of one that occurs
+    /// twice, the later row stays.
     ///
     /// # Errors
     /// Shapes, types or devices that do not fit.
@@ -63,6 +67,38 @@ impl Confidence {
         self.0.flatten_all()?.to_vec1()
     }
 
+    /// Share of the largest classes that are right, of the annotated samples of `set` whose truth is known and that no human
+    /// labelled.
+    ///
+    /// # Errors
+    /// The matrix cannot be copied from the device.
+    pub fn accuracy(&self, set: &TrainingSet) -> pipeline::error::Result<Option<f64>> {
+        let labels = argmax_rows(&self.read()?, set.classes);
+        let counts = |i: usize| set.annotated[i] && !set.human[i];
+        let truth: Vec<Option<u32>> = (0..set.len()).map(|i| set.truth[i].filter(|_| counts(i))).collect();
+        Ok(accuracy(labels, &truth))
+    }
+
+    /// The class that every sample of `set` has most of, and how much.
+    ///
+    /// # Errors
+    /// The matrix cannot be copied from the device.
+    pub fn sample_labels(&self, set: &TrainingSet) -> pipeline::error::Result<SampleLabels> {
+        let (rows, classes) = (self.read()?, set.classes);
+        let labels = argmax_rows(&rows, classes);
+        let confidence = labels.iter().enumerate().map(|(i, &label)| rows[i * classes + label as usize]);
+        Ok(SampleLabels {
+            ids: set.ids.clone(),
+            confidence: confidence.collect(),
+            labels: labels.into_iter().map(|label| label as u16).collect(),
+            division: None,
+        })
+    }
+
+    fn read(&self) -> pipeline::error::Result<Vec<f32>> {
+        self.to_vec().or_fail(|| Error::new("cannot read the confidence matrix from the device"))
+    }
+
     fn indices(&self, samples: &[usize]) -> Result<Tensor> {
         let indices: Vec<u32> = samples.iter().map(|&i| i as u32).collect();
         Tensor::from_vec(indices, samples.len(), self.0.device())
@@ -73,7 +109,6 @@ const NAME: &str = "confidence";
 
 impl State for Confidence {
     fn tensors(&self) -> pipeline::error::Result<Tensors> {
-        use pipeline::error::{Error, OrFail};
         let copy = self.0.to_device(&Device::Cpu).and_then(|tensor| tensor.copy());
         let copy = copy.or_fail(|| Error::new("cannot copy the confidence matrix"))?;
         Ok(Tensors::from([(NAME.to_owned(), copy)]))

@@ -6,6 +6,7 @@
 //! mixture, prototypes, the key network with its queue, the confidence matrix, numbers a sample, schedules, metrics, and
 //! criteria that need no truth.
 
+pub mod bounds;
 pub mod chance;
 pub mod confidence;
 pub mod contrastive;

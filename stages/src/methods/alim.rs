@@ -11,14 +11,13 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::co_reg::divide::division_loss;
-use super::pico_state::{
-    Bounds, PicoState, momentum_of_targets, one_hot, own_rates, target_accuracy, target_labels,
-};
+use super::pico_state::{PicoState, momentum_of_targets, one_hot, own_rates};
 use super::{Wire, Wired, counts};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::SampleLabels;
 use crate::dataset::catalog::Schedule;
+use crate::learn::bounds::Bounds;
 use crate::learn::gaussian_mixture::{Fit, posterior_of_smaller};
 use crate::learn::learner::predict;
 use crate::learn::losses::cross_entropy;
@@ -265,12 +264,12 @@ impl Method for Alim {
         Ok(vec![
             ("lambda", Some(state.lambda)),
             ("noise_rate", state.noise_rate),
-            ("pseudo_label_accuracy", target_accuracy(&state.pico.confidence, training.set)?),
+            ("pseudo_label_accuracy", state.pico.confidence.accuracy(training.set)?),
         ])
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        target_labels(&training.state.pico.confidence, training.set).map(Some)
+        training.state.pico.confidence.sample_labels(training.set).map(Some)
     }
 }
 

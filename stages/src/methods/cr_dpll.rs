@@ -9,12 +9,12 @@ use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::pico_state::{Bounds, target_accuracy, target_labels};
 use super::{Wire, Wired, counts};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::SampleLabels;
 use crate::dataset::catalog::Schedule;
+use crate::learn::bounds::Bounds;
 use crate::learn::confidence::Confidence;
 use crate::learn::losses::kl_divergence;
 use crate::learn::method::{Figure, Method, Step};
@@ -110,11 +110,11 @@ impl Method for CrDpll {
     }
 
     fn figures(training: &mut Training<'_, Self>, _: &ViewedBatches<'_>, _: usize) -> Result<Vec<Figure>> {
-        Ok(vec![("pseudo_label_accuracy", target_accuracy(&training.state, training.set)?)])
+        Ok(vec![("pseudo_label_accuracy", training.state.accuracy(training.set)?)])
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        target_labels(&training.state, training.set).map(Some)
+        training.state.sample_labels(training.set).map(Some)
     }
 }
 

@@ -7,10 +7,10 @@ use pipeline::error::Result;
 use pipeline::graph::Handle;
 use serde::{Deserialize, Serialize};
 
-use super::pico_state::Bounds;
 use super::{Voters, Wire, Wired};
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Images;
+use crate::learn::bounds::Bounds;
 use crate::learn::losses::cross_entropy;
 use crate::learn::method::{Method, Step};
 use crate::learn::optimizer::Optimizer;

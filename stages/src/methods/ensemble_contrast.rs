@@ -12,12 +12,13 @@ use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::pico_state::{Bounds, labelled, target_accuracy, target_labels};
+use super::pico_state::labelled;
 use super::{Wire, Wired, counts};
 use crate::artifacts::annotation::{Labels, Votes};
 use crate::artifacts::images::Images;
 use crate::artifacts::training::SampleLabels;
 use crate::dataset::catalog::Schedule;
+use crate::learn::bounds::Bounds;
 use crate::learn::confidence::Confidence;
 use crate::learn::contrastive::weighted_contrast;
 use crate::learn::key_encoder::KeyEncoder;
@@ -212,12 +213,12 @@ impl Method for EnsembleContrast {
     }
 
     fn figures(training: &mut Training<'_, Self>, _: &ViewedBatches<'_>, _: usize) -> Result<Vec<Figure>> {
-        let right = target_accuracy(&training.state.ensemble, training.set)?;
+        let right = training.state.ensemble.accuracy(training.set)?;
         Ok(vec![("pseudo_label_accuracy", right)])
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        target_labels(&training.state.ensemble, training.set).map(Some)
+        training.state.ensemble.sample_labels(training.set).map(Some)
     }
 }
 

@@ -11,14 +11,13 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::alim::momentum_from_the_start;
-use super::pico_state::{
-    Bounds, PicoState, best_candidate, one_hot, own_rates, target_accuracy, target_labels,
-};
+use super::pico_state::{PicoState, best_candidate, one_hot, own_rates};
 use super::{Wire, Wired, counts};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::SampleLabels;
 use crate::dataset::catalog::Schedule;
+use crate::learn::bounds::Bounds;
 use crate::learn::confidence::Confidence;
 use crate::learn::losses::{cross_entropy, prototype_logits};
 use crate::learn::method::{Figure, Method, State, Step};
@@ -212,12 +211,12 @@ impl Method for IrNet {
         Ok(vec![
             ("size_corrected", count),
             ("correction_accuracy", right),
-            ("pseudo_label_accuracy", target_accuracy(&state.pico.confidence, set)?),
+            ("pseudo_label_accuracy", state.pico.confidence.accuracy(set)?),
         ])
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        target_labels(&training.state.pico.confidence, training.set).map(Some)
+        training.state.pico.confidence.sample_labels(training.set).map(Some)
     }
 }
 

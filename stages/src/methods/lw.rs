@@ -8,11 +8,11 @@ use pipeline::graph::Handle;
 use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 
-use super::pico_state::{Bounds, target_accuracy, target_labels};
 use super::{Wire, Wired};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::SampleLabels;
+use crate::learn::bounds::Bounds;
 use crate::learn::confidence::Confidence;
 use crate::learn::method::{Figure, Method, Step};
 use crate::learn::optimizer::{Decay, Optimizer};
@@ -161,12 +161,12 @@ impl Method for Lw {
     }
 
     fn figures(training: &mut Training<'_, Self>, _: &ViewedBatches<'_>, _: usize) -> Result<Vec<Figure>> {
-        let right = target_accuracy(&of_candidates(training)?, training.set)?;
+        let right = of_candidates(training)?.accuracy(training.set)?;
         Ok(vec![("pseudo_label_accuracy", right)])
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        target_labels(&of_candidates(training)?, training.set).map(Some)
+        of_candidates(training)?.sample_labels(training.set).map(Some)
     }
 }
 

@@ -8,13 +8,12 @@ use pipeline::graph::Handle;
 use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 
-use super::pico_state::{
-    Bounds, PicoState, best_candidate, momentum_of_targets, own_rates, target_accuracy, target_labels,
-};
+use super::pico_state::{PicoState, best_candidate, momentum_of_targets, own_rates};
 use super::{Wire, Wired};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::SampleLabels;
+use crate::learn::bounds::Bounds;
 use crate::learn::losses::cross_entropy;
 use crate::learn::method::{Figure, Method, Step};
 use crate::learn::optimizer::Optimizer;
@@ -119,12 +118,12 @@ impl Method for Pico {
     }
 
     fn figures(training: &mut Training<'_, Self>, _: &ViewedBatches<'_>, _: usize) -> Result<Vec<Figure>> {
-        let right = target_accuracy(&training.state.confidence, training.set)?;
+        let right = training.state.confidence.accuracy(training.set)?;
         Ok(vec![("pseudo_label_accuracy", right)])
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        target_labels(&training.state.confidence, training.set).map(Some)
+        training.state.confidence.sample_labels(training.set).map(Some)
     }
 }
 

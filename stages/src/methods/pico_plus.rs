@@ -10,15 +10,13 @@ use pipeline::stage::Context;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::pico_state::{
-    Bounds, PicoState, Seen, best_candidate, momentum_of_targets, one_hot, own_rates, target_accuracy,
-    target_labels,
-};
+use super::pico_state::{PicoState, Seen, best_candidate, momentum_of_targets, one_hot, own_rates};
 use super::{Wire, Wired, counts};
 use crate::artifacts::annotation::Labels;
 use crate::artifacts::images::Images;
 use crate::artifacts::training::SampleLabels;
 use crate::dataset::catalog::Schedule;
+use crate::learn::bounds::Bounds;
 use crate::learn::contrastive::{Positives, contrastive_loss, weighted_contrast};
 use crate::learn::key_queue::Labelled;
 use crate::learn::losses::cross_entropy;
@@ -281,12 +279,12 @@ impl Method for PicoPlus {
         Ok(vec![
             ("size_reliable", Some(believed.len() as f64)),
             ("purity_reliable", share(with_candidates.filter_map(|&i| set.holds_truth(i)))),
-            ("pseudo_label_accuracy", target_accuracy(&state.pico.confidence, set)?),
+            ("pseudo_label_accuracy", state.pico.confidence.accuracy(set)?),
         ])
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        target_labels(&training.state.pico.confidence, training.set).map(Some)
+        training.state.pico.confidence.sample_labels(training.set).map(Some)
     }
 }
 

@@ -2,24 +2,19 @@
 //! Label Learning"): a key network with its queue, prototypes and the targets of the training set, and what a step does
 //! with them.
 
-use std::fmt::Display;
-
 use candle_core::{D, DType, Device, Result as Computed, Tensor};
 use pipeline::error::{Error, OrFail, Result};
 
-use crate::artifacts::training::SampleLabels;
 use crate::learn::confidence::Confidence;
 use crate::learn::contrastive::{Positives, contrastive_loss, info_nce};
 use crate::learn::key_encoder::KeyEncoder;
 use crate::learn::key_queue::Labelled;
 use crate::learn::losses::prototype_logits;
 use crate::learn::method::{Method, State, restore_tensor};
-use crate::learn::metrics::{accuracy, argmax_rows};
 use crate::learn::optimizer::{Decay, Optimizer};
 use crate::learn::prototypes::Prototypes;
 use crate::learn::schedule::linear;
 use crate::learn::train::Training;
-use crate::learn::training_set::TrainingSet;
 use crate::network::{Network, Pass};
 use crate::runtime::checkpoint::{Tensors, join, part};
 
@@ -189,39 +184,6 @@ pub(super) fn labelled(embeddings: Tensor, labels: &Tensor) -> Computed<Labelled
     Ok(Labelled { embeddings, labels: labels.clone(), partial })
 }
 
-/// Share of the targets' largest classes that are right, of the annotated samples whose truth is known and that no
-/// human labelled.
-///
-/// # Errors
-/// The targets cannot be copied from the device.
-pub(super) fn target_accuracy(confidence: &Confidence, set: &TrainingSet) -> Result<Option<f64>> {
-    let labels = argmax_rows(&rows(confidence)?, set.classes);
-    let counts = |i: usize| set.annotated[i] && !set.human[i];
-    let truth: Vec<Option<u32>> = (0..set.len()).map(|i| set.truth[i].filter(|_| counts(i))).collect();
-    Ok(accuracy(labels, &truth))
-}
-
-/// The class that every sample's target has most of, and how much.
-///
-/// # Errors
-/// The targets cannot be copied from the device.
-pub(super) fn target_labels(confidence: &Confidence, set: &TrainingSet) -> Result<SampleLabels> {
-    let (rows, classes) = (rows(confidence)?, set.classes);
-    let labels = argmax_rows(&rows, classes);
-    let confidence = labels.iter().enumerate().map(|(i, &label)| rows[i * classes + label as usize]);
-    Ok(SampleLabels {
-        ids: set.ids.clone(),
-        confidence: confidence.collect(),
-        labels: labels.into_iter().map(|label| label as u16).collect(),
-        division: None,
-    })
-}
-
-/// All targets, one after the other: (N · C).
-fn rows(confidence: &Confidence) -> Result<Vec<f32>> {
-    confidence.to_vec().or_fail(|| Error::new("cannot read the targets from the device"))
-}
-
 /// Stochastic gradient descent with rates of the method's own, over the whole cosine down to a thousandth of the rate.
 pub(super) fn own_rates(shared: &Optimizer, epochs: usize, rate: f64, weight_decay: f64) -> Optimizer {
     Optimizer {
@@ -230,35 +192,6 @@ pub(super) fn own_rates(shared: &Optimizer, epochs: usize, rate: f64, weight_dec
         decay: Decay::Cosine,
         weight_decay,
         ..shared.over(epochs)
-    }
-}
-
-/// Refuses settings of the method of this name that make no sense.
-pub(super) struct Bounds(pub(super) &'static str);
-
-impl Bounds {
-    /// A number between 0 and 1.
-    pub(super) fn share(&self, name: &str, value: f64) -> Result<()> {
-        self.hold((0.0..=1.0).contains(&value), name, value, "must lie between 0 and 1")
-    }
-
-    /// A number above 0.
-    pub(super) fn positive(&self, name: &str, value: f64) -> Result<()> {
-        self.hold(value > 0.0 && value.is_finite(), name, value, "must be a positive number")
-    }
-
-    /// The weight of a loss, or a rate.
-    pub(super) fn weight(&self, name: &str, value: f64) -> Result<()> {
-        self.hold(value >= 0.0 && value.is_finite(), name, value, "must be zero or more")
-    }
-
-    /// The room of a queue of keys.
-    pub(super) fn queue(&self, value: usize) -> Result<()> {
-        self.hold(value <= 1 << 24, "queue", value, "must not be more than 16777216")
-    }
-
-    fn hold(&self, fits: bool, name: &str, value: impl Display, rule: &str) -> Result<()> {
-        if fits { Ok(()) } else { Err(Error::new(format!("{}.{name} = {value} {rule}", self.0))) }
     }
 }
 
@@ -298,24 +231,5 @@ pub(super) mod tests {
         assert_eq!(best.to_vec1::<u32>().unwrap(), [2, 2]);
         let rows = one_hot(&best, 3).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(rows, [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]);
-    }
-
-    #[test]
-    fn a_setting_out_of_bounds_is_named() {
-        let bounds = Bounds("pico");
-        let refused = [
-            bounds.share("key_momentum", 1.5),
-            bounds.positive("contrast_temperature", 0.0),
-            bounds.weight("lambda_contrast", f64::NAN),
-            bounds.queue(1 << 25),
-        ];
-        let names =
-            ["key_momentum = 1.5", "contrast_temperature = 0", "lambda_contrast = NaN", "queue = 33554432"];
-        for (refused, name) in refused.into_iter().zip(names) {
-            let told = refused.unwrap_err().to_string();
-            assert!(told.contains(&format!("pico.{name}")), "{told}");
-        }
-        assert!(bounds.share("key_momentum", 1.0).is_ok() && bounds.weight("lambda_contrast", 0.0).is_ok());
-        assert!(bounds.positive("contrast_temperature", 0.07).is_ok() && bounds.queue(0).is_ok());
     }
 }

@@ -15,7 +15,6 @@ use crate::artifacts::training::SampleLabels;
 use crate::learn::confidence::Confidence;
 use crate::learn::losses::cross_entropy;
 use crate::learn::method::{Figure, Method, Step};
-use crate::learn::metrics::{accuracy, argmax_rows};
 use crate::learn::optimizer::Optimizer;
 use crate::learn::pseudo_labels::rescale;
 use crate::learn::step_losses::StepLosses;
@@ -89,21 +88,11 @@ impl Method for Rc {
     }
 
     fn figures(training: &mut Training<'_, Self>, _: &ViewedBatches<'_>, _: usize) -> Result<Vec<Figure>> {
-        let labels = argmax_rows(&confidences(training)?, training.set.classes);
-        Ok(vec![("pseudo_label_accuracy", accuracy(labels, &training.set.truth))])
+        Ok(vec![("pseudo_label_accuracy", training.state.accuracy(training.set)?)])
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        let (confidences, classes) = (confidences(training)?, training.set.classes);
-        let labels = argmax_rows(&confidences, classes);
-        let confidence =
-            (labels.iter().enumerate()).map(|(i, &label)| confidences[i * classes + label as usize]);
-        Ok(Some(SampleLabels {
-            ids: training.set.ids.clone(),
-            confidence: confidence.collect(),
-            labels: labels.into_iter().map(|label| label as u16).collect(),
-            division: None,
-        }))
+        training.state.sample_labels(training.set).map(Some)
     }
 }
 
@@ -127,10 +116,6 @@ fn learn(
     Ok(losses)
 }
 
-fn confidences(training: &Training<'_, Rc>) -> Result<Vec<f32>> {
-    training.state.to_vec().or_fail(|| Error::new("cannot read the confidences from the device"))
-}
-
 impl Wired for Rc {
     const QUICK: &'static str = include_str!("../../../data/profiles/quick/rc.toml");
     const OWN_EPOCHS: Option<usize> = Some(250);
@@ -142,6 +127,7 @@ impl Wired for Rc {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::methods::golden_tests::partial_label;
 
@@ -155,7 +141,7 @@ mod tests {
     }
 
     fn confidence(training: &Training<'_, Rc>) -> Vec<f32> {
-        confidences(training).unwrap_or_default()
+        training.state.to_vec().unwrap()
     }
 
     #[test]

@@ -2,10 +2,11 @@
 //!
 //! \[P\], \[I\]: see docs/method.md.
 
-use pipeline::error::{Error, Result};
+use pipeline::error::Result;
 use serde::{Deserialize, Serialize};
 
 use super::divide;
+use crate::learn::bounds::Bounds;
 use crate::learn::contrastive::Positives;
 
 /// What p, the other network's share of a pseudo-label on 𝒫, is made of (method §6).
@@ -140,49 +141,26 @@ impl CoReg {
     /// # Errors
     /// The first such constant by name.
     pub(super) fn check_constants(&self) -> Result<()> {
-        let positive = |name: &str, value: f64| match value > 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(Error::new(format!("co-reg.{name} = {value} must be a positive number"))),
-        };
-        let share = |name: &str, value: f64| match (0.0..=1.0).contains(&value) {
-            true => Ok(()),
-            false => Err(Error::new(format!("co-reg.{name} = {value} must lie between 0 and 1"))),
-        };
-        let within = |name: &str, value: usize, least: usize, most: usize| match (least..=most)
-            .contains(&value)
-        {
-            true => Ok(()),
-            false => Err(Error::new(format!("co-reg.{name} = {value} must lie between {least} and {most}"))),
-        };
-        within("epochs", self.epochs, 1, 1_000_000)?;
-        within("batch_partial", self.batch_partial, 1, 1 << 16)?;
-        within("batch_unlabeled", self.batch_unlabeled, 1, 1 << 16)?;
-        within("weak_views", self.weak_views, 1, 64)?;
-        within("queue", self.queue, 0, 1 << 24)?;
-        within("divide.loss_history", self.divide.loss_history, 1, 1_000_000)?;
-        within("divide.mixture_steps", self.divide.mixture_steps, 1, 1_000_000)?;
-        positive("temperature", self.temperature)?;
-        positive("divide.mixture_tolerance", self.divide.mixture_tolerance)?;
-        positive("mixup", self.mixup)?;
-        positive("prototype_temperature", self.prototype_temperature)?;
-        positive("contrast_temperature", self.contrast_temperature)?;
-        positive("divide.variance_floor", self.divide.variance_floor)?;
-        if !(self.unlabeled_repeats >= 0.0 && self.unlabeled_repeats.is_finite()) {
-            let repeats = self.unlabeled_repeats;
-            return Err(Error::new(format!(
-                "co-reg.unlabeled_repeats = {repeats} must be 0, for no limit, or positive"
-            )));
-        }
-        share("belief", self.belief)?;
-        share("prototype_momentum", self.prototype_momentum)?;
-        share("key_momentum", self.key_momentum)?;
-        share("divide.threshold", self.divide.threshold)?;
-        for (name, value) in [("lambda_proto", self.lambda_proto), ("lambda_contrast", self.lambda_contrast)]
-        {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::new(format!("co-reg.{name} = {value} must be zero or more")));
-            }
-        }
-        Ok(())
+        let bounds = Bounds("co-reg");
+        bounds.count("epochs", self.epochs, 1, 1_000_000)?;
+        bounds.count("batch_partial", self.batch_partial, 1, 1 << 16)?;
+        bounds.count("batch_unlabeled", self.batch_unlabeled, 1, 1 << 16)?;
+        bounds.count("weak_views", self.weak_views, 1, 64)?;
+        bounds.queue(self.queue)?;
+        bounds.count("divide.loss_history", self.divide.loss_history, 1, 1_000_000)?;
+        bounds.count("divide.mixture_steps", self.divide.mixture_steps, 1, 1_000_000)?;
+        bounds.positive("temperature", self.temperature)?;
+        bounds.positive("divide.mixture_tolerance", self.divide.mixture_tolerance)?;
+        bounds.positive("mixup", self.mixup)?;
+        bounds.positive("prototype_temperature", self.prototype_temperature)?;
+        bounds.positive("contrast_temperature", self.contrast_temperature)?;
+        bounds.positive("divide.variance_floor", self.divide.variance_floor)?;
+        bounds.weight("unlabeled_repeats", self.unlabeled_repeats)?;
+        bounds.share("belief", self.belief)?;
+        bounds.share("prototype_momentum", self.prototype_momentum)?;
+        bounds.share("key_momentum", self.key_momentum)?;
+        bounds.share("divide.threshold", self.divide.threshold)?;
+        bounds.weight("lambda_proto", self.lambda_proto)?;
+        bounds.weight("lambda_contrast", self.lambda_contrast)
     }
 }

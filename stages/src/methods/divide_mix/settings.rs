@@ -5,6 +5,7 @@
 use pipeline::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::learn::bounds::Bounds;
 use crate::learn::viewed_batches::check_batch;
 use crate::methods::Voters;
 
@@ -83,32 +84,15 @@ impl DivideMix {
             ))
             .help("set divide-mix.warm_up below divide-mix.epochs"));
         }
-        if !(1..=1_000_000).contains(&self.loss_history) {
-            let epochs = self.loss_history;
-            return Err(Error::new(format!(
-                "divide-mix.loss_history = {epochs} must lie between 1 and 1000000"
-            )));
-        }
-        if !(0.0..=1.0).contains(&self.threshold) {
-            let threshold = self.threshold;
-            return Err(Error::new(format!("divide-mix.threshold = {threshold} must lie between 0 and 1")));
-        }
-        for (name, value) in [("temperature", self.temperature), ("mixup", self.mixup)] {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(Error::new(format!("divide-mix.{name} = {value} must be a positive number")));
-            }
-        }
-        for (name, value) in [
-            ("unlabeled_repeats", self.unlabeled_repeats),
-            ("unlabeled_weight", self.unlabeled_weight),
-            ("learning_rate", self.learning_rate),
-            ("weight_decay", self.weight_decay),
-        ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return Err(Error::new(format!("divide-mix.{name} = {value} must be zero or more")));
-            }
-        }
-        Ok(())
+        let bounds = Bounds("divide-mix");
+        bounds.count("loss_history", self.loss_history, 1, 1_000_000)?;
+        bounds.share("threshold", self.threshold)?;
+        bounds.positive("temperature", self.temperature)?;
+        bounds.positive("mixup", self.mixup)?;
+        bounds.weight("unlabeled_repeats", self.unlabeled_repeats)?;
+        bounds.weight("unlabeled_weight", self.unlabeled_weight)?;
+        bounds.weight("learning_rate", self.learning_rate)?;
+        bounds.weight("weight_decay", self.weight_decay)
     }
 }
 
