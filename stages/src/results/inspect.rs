@@ -152,7 +152,7 @@ fn division(labels: &Labels, trained: &Trained) -> Option<Finding> {
         share if share <= NONE => Some(finding(
             "division",
             format!("{what}: hardly any label is believed"),
-            "a lower bar (SET=\"co-reg.divide.threshold=0.3\"), or more candidates (where votes make them, more annotators or templates, or label.rule=top-k)",
+            "a lower bar (SET=\"co-reg.divide.threshold=0.3\", or divide-mix.threshold), or more candidates (where votes make them, more annotators or templates, or label.rule=top-k)",
         )),
         _ => None,
     }

@@ -53,6 +53,8 @@ pub(super) fn of_stage(manifest: &Manifest) -> Vec<Read> {
             let prompts = setting("annotate.prompts", "templates");
             [prompts, texts()].into_iter().flatten().collect()
         }
+        "coop" => texts().into_iter().collect(),
+        "human-labels" if !manifest.files.is_empty() => vec![read("label.truth", files())],
         "clip" if !manifest.files.is_empty() => vec![read("clip.model", files())],
         _ => Vec::new(),
     }

@@ -29,10 +29,8 @@ const IN_LABEL_STUDIO: [&str; 2] = [
 pub(super) fn summary(chosen: &Chosen, stages: &Stages, place: &str) -> Vec<String> {
     let set = chosen.set;
     let count = |source: Source| chosen.count(Some(source));
-    let (students, others): (Vec<Source>, Vec<Source>) =
-        Source::ALL.into_iter().partition(|source| source.is_the_students());
-    let has = |sources: Vec<Source>| sources.into_iter().any(|source| count(source) > 0);
-    let order = order(has(students), has(others));
+    let students = Source::ALL.into_iter().any(|source| source.is_the_students() && count(source) > 0);
+    let order = order(students, count(Source::Annotators) > 0);
     let mut lines = vec![format!("{} images written to {place}, {order}", chosen.rows.len())];
     match chosen.count(None) {
         0 => {}
@@ -65,6 +63,7 @@ fn order(students: bool, annotators: bool) -> &'static str {
 /// What a source's labels are.
 fn meaning(source: Source, method: Option<&str>) -> String {
     match (source, method) {
+        (Source::Human, _) => "given with TRUTH or SHOTS, and kept".to_owned(),
         (Source::Method, _) => "the labels that it settled on for training images".to_owned(),
         (Source::Student, _) => "its predictions for test images".to_owned(),
         (Source::Annotators, Some(method)) => {

@@ -18,6 +18,8 @@ use crate::artifacts::training::Trained;
 /// Who says what an image is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
+    /// A human, of a training image with a label of its own.
+    Human,
     /// The method, of a training image: the label that it settled on.
     Method,
     /// The student, of a test image.
@@ -28,12 +30,12 @@ pub enum Source {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Method, Self::Student, Self::Annotators];
+    pub const ALL: [Self; 4] = [Self::Human, Self::Method, Self::Student, Self::Annotators];
 
     /// Whether the student's networks say it, so that the confidence is a probability of theirs; of the annotators it is
     /// a share of votes.
     pub fn is_the_students(self) -> bool {
-        self != Self::Annotators
+        matches!(self, Self::Method | Self::Student)
     }
 }
 
@@ -99,6 +101,9 @@ impl LabelSet {
         }
         let mut said: Vec<Option<Said>> = (0..index.ids.len()).map(|row| annotated(&labels, row)).collect();
         let method = hear(stages, &index, &mut said)?;
+        for (row, said) in said.iter_mut().enumerate().filter(|(row, _)| labels.human[*row]) {
+            *said = annotated(&labels, row).map(|said| Said { source: Source::Human, ..said });
+        }
         let Index { ids, splits, labels: truth, classes } = index;
         let rows = ids.into_iter().zip(splits).zip(truth).zip(said).zip(labels.candidates);
         let images = rows
@@ -111,9 +116,10 @@ impl LabelSet {
         Ok(Self { classes, method, images, table: download.join("images.parquet") })
     }
 
-    /// A source's name in tables: `co-reg` or another method, `student`, `annotators`.
+    /// A source's name in tables: `human`, `co-reg` or another method, `student`, `annotators`.
     pub fn source(&self, source: Source) -> &str {
         match source {
+            Source::Human => "human",
             Source::Method => self.method.as_deref().unwrap_or("method"),
             Source::Student => "student",
             Source::Annotators => "annotators",

@@ -87,6 +87,17 @@ fn annotators_speak_where_no_student_does_and_nobody_where_nobody_voted() {
 }
 
 #[test]
+fn what_a_human_said_is_a_humans() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut given = labels();
+    given.human[0] = true;
+    let set = LabelSet::load(&view(folder.path(), &given)).unwrap();
+    let sources: Vec<_> = set.images.iter().filter_map(|image| image.said).map(|said| said.source).collect();
+    assert_eq!(sources, [Source::Human, Source::Annotators, Source::Annotators]);
+    assert_eq!(set.source(Source::Human), "human");
+}
+
+#[test]
 fn results_of_different_runs_are_not_joined() {
     let folder = tempfile::tempdir().unwrap();
     let mut others = labels();
