@@ -17,11 +17,12 @@ pub struct Trained {
     pub student: Student,
     /// One row an epoch and network.
     pub history: History,
-    /// What the method takes its training images for; one entry an image.
+    /// What the method takes its training images for; one entry an image, but for those that it has nothing to say of.
     pub sample_labels: Option<SampleLabels>,
 }
 
-/// The labels that a method settled on, in the order of the training images (N).
+/// The labels that a method settled on, in the order of the training images (N). Images that nobody annotated may be
+/// missing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SampleLabels {
     /// Ids of the training images.

@@ -73,24 +73,35 @@ impl Confidence {
     /// # Errors
     /// The matrix cannot be copied from the device.
     pub fn accuracy(&self, set: &TrainingSet) -> pipeline::error::Result<Option<f64>> {
-        let labels = argmax_rows(&self.read()?, set.classes);
+        let labels = largest_classes(&self.read()?, set);
         let counts = |i: usize| set.annotated[i] && !set.human[i];
         let truth: Vec<Option<u32>> = (0..set.len()).map(|i| set.truth[i].filter(|_| counts(i))).collect();
         Ok(accuracy(labels, &truth))
     }
 
-    /// The class that every sample of `set` has most of, and how much.
+    /// The class that each annotated sample of `set` has most of, and how much. Of the others no row says anything.
     ///
     /// # Errors
     /// The matrix cannot be copied from the device.
     pub fn sample_labels(&self, set: &TrainingSet) -> pipeline::error::Result<SampleLabels> {
-        let (rows, classes) = (self.read()?, set.classes);
-        let labels = argmax_rows(&rows, classes);
-        let confidence = labels.iter().enumerate().map(|(i, &label)| rows[i * classes + label as usize]);
+        self.sample_labels_of(set, &set.annotated_samples())
+    }
+
+    /// The same of these samples.
+    ///
+    /// # Errors
+    /// The matrix cannot be copied from the device.
+    pub fn sample_labels_of(
+        &self,
+        set: &TrainingSet,
+        samples: &[usize],
+    ) -> pipeline::error::Result<SampleLabels> {
+        let rows = self.read()?;
+        let labels = largest_classes(&rows, set);
         Ok(SampleLabels {
-            ids: set.ids.clone(),
-            confidence: confidence.collect(),
-            labels: labels.into_iter().map(|label| label as u16).collect(),
+            ids: samples.iter().map(|&i| set.ids[i].clone()).collect(),
+            confidence: samples.iter().map(|&i| rows[i * set.classes + labels[i] as usize]).collect(),
+            labels: samples.iter().map(|&i| labels[i] as u16).collect(),
             division: None,
         })
     }
@@ -103,6 +114,12 @@ impl Confidence {
         let indices: Vec<u32> = samples.iter().map(|&i| i as u32).collect();
         Tensor::from_vec(indices, samples.len(), self.0.device())
     }
+}
+
+/// The largest class of every row of (N · C); of equals the one that the annotators believe most.
+fn largest_classes(rows: &[f32], set: &TrainingSet) -> Vec<u32> {
+    let told: Vec<f32> = rows.iter().zip(&set.weights).map(|(row, weight)| row + 1e-6 * weight).collect();
+    argmax_rows(&told, set.classes)
 }
 
 const NAME: &str = "confidence";

@@ -236,8 +236,11 @@ impl Method for Alim {
         let own = ViewedBatches::new(training, network, &annotated, batch, &[View::Weak, View::Strong]);
         let count = (0..own.steps()).map(|step| own.samples(step).len()).sum();
         // Not in turn, which would be the order of the first pass.
-        let partners = training.shuffled(&stream_name(training.epoch, "partners"), &annotated, count);
-        let partners: Vec<Vec<usize>> = partners.chunks(batch.max(1)).map(<[usize]>::to_vec).collect();
+        let mut pass =
+            training.shuffled(&stream_name(training.epoch, "partners"), &annotated, count).into_iter();
+        // As many as the step has of its own, which samples with a human label may have enlarged.
+        let of_step = |step| pass.by_ref().take(own.samples(step).len()).collect();
+        let partners: Vec<Vec<usize>> = (0..own.steps()).map(of_step).collect();
         let draw = training.draws(network, "partners");
         let draws = (0..partners.len() as u64).map(draw).collect();
         Ok(AlimLesson { own, set, views: training.views.clone(), partners, draws })
@@ -604,6 +607,19 @@ mod tests {
             partners.sort_unstable();
             partners.dedup();
             assert_eq!(partners.len(), count, "each once");
+        }
+    }
+
+    #[test]
+    fn every_sample_has_a_partner_where_human_labels_enlarge_the_batches() {
+        let optimizer = Optimizer { human_share: 0.5, ..Optimizer::default() };
+        let (stage, mut set) = (stage(Alim { batch: 4, ..Alim::default() }, optimizer), set([None; 10]));
+        set.human[1] = true;
+        let mut training = stage.start(&set, None, &Device::Cpu).unwrap();
+        let lesson = Alim::lesson(&mut training, 0).unwrap();
+        assert!(lesson.own.samples(0).len() > 4);
+        for step in 0..lesson.steps() {
+            assert_eq!(lesson.own.samples(step).len(), lesson.partners[step].len());
         }
     }
 

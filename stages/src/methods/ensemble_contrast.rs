@@ -218,7 +218,9 @@ impl Method for EnsembleContrast {
     }
 
     fn sample_labels(training: &Training<'_, Self>, _: &Context) -> Result<Option<SampleLabels>> {
-        training.state.ensemble.sample_labels(training.set).map(Some)
+        // Those that nobody annotated have the network's own.
+        let all: Vec<usize> = (0..training.set.len()).collect();
+        training.state.ensemble.sample_labels_of(training.set, &all).map(Some)
     }
 }
 

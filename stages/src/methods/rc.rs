@@ -45,7 +45,8 @@ impl Default for Rc {
 impl Method for Rc {
     const NAME: &'static str = "rc";
     const TITLE: &'static str = "RC";
-    const VERSION: u32 = 1;
+    // 2: of equal candidates its labels are those that the annotators believe most.
+    const VERSION: u32 = 2;
     const NETWORKS: &'static [&'static str] = &["network"];
     const FIGURES: &'static [&'static str] = &["pseudo_label_accuracy"];
     const TOLD: &'static [(&'static str, &'static str)] = &[("pseudo_label_accuracy", "pseudo-labels right")];

@@ -140,9 +140,12 @@ impl Method for CoReg {
         lesson: &CoRegLesson<'_>,
         me: usize,
     ) -> Result<Vec<Figure>> {
-        let labels = Tensor::cat(&training.state.networks[me].pseudo_labels, 0);
-        let labels: Vec<u32> = (labels.and_then(|labels| labels.to_vec1()))
-            .or_fail(|| Error::new("cannot read the pseudo-labels from the device"))?;
+        // None where 𝒫 had no turn in this epoch.
+        let labels: Vec<u32> = match &training.state.networks[me].pseudo_labels[..] {
+            [] => Vec::new(),
+            of_steps => (Tensor::cat(of_steps, 0).and_then(|labels| labels.to_vec1()))
+                .or_fail(|| Error::new("cannot read the pseudo-labels from the device"))?,
+        };
         let [partial, unlabeled] = lesson.hits(&labels);
         let mut figures = describe_division(training, &training.state.networks[1 - me].division);
         figures.push(("pseudo_label_accuracy_partial", share(partial)));

@@ -146,7 +146,8 @@ impl Method for DivideMix {
 
     fn sample_labels(training: &Training<'_, Self>, context: &Context) -> Result<Option<SampleLabels>> {
         let w = [0, 1].map(|n| training.state.networks[n].division.w.as_slice());
-        let division = mean_division(w, training.stage.method.threshold);
+        let mut division = mean_division(w, training.stage.method.threshold);
+        division.partial.iter_mut().zip(&training.set.human).for_each(|(partial, &human)| *partial |= human);
         settled_labels(training, Some(division), context).map(Some)
     }
 }
@@ -231,7 +232,8 @@ fn divide_by(training: &mut Training<'_, DivideMix>, me: usize, context: &Contex
     let losses = division_losses(training, me, context).map_err(|error| training.in_epoch(me, error))?;
     let history = &mut training.state.networks[me].losses;
     let division = divide(&losses, (&set.single, &set.human), history, method);
-    if division.partial.is_empty() {
+    let open = |i: usize| set.single[i].is_some() && !set.human[i];
+    if (0..set.len()).any(open) && !division.partial.iter().any(|&i| open(i)) {
         let epoch = training.epoch + 1;
         context.progress().note(format!("epoch {epoch}: no sample is believed; all are taken"));
         return Ok(Division::everything(&set.single));
@@ -274,11 +276,13 @@ fn describe_division(training: &Training<'_, DivideMix>, division: &Division) ->
     let right = |i: usize| Some(u32::from(set.single[i].filter(|_| !set.human[i])?) == set.truth[i]?);
     let purity = |samples: &[usize]| share(samples.iter().filter_map(|&i| right(i)));
     let all: Vec<usize> = (0..set.len()).collect();
-    let mean_w = division.w.iter().map(|&w| f64::from(w)).sum::<f64>() / division.w.len() as f64;
+    let divided = all.iter().filter(|&&i| set.single[i].is_some() && !set.human[i]);
+    let w: Vec<f64> = divided.map(|&i| f64::from(division.w[i])).collect();
+    let mean_w = (!w.is_empty()).then(|| w.iter().sum::<f64>() / w.len() as f64);
     vec![
         ("size_partial", Some(division.partial.len() as f64)),
         ("size_unlabeled", Some(division.unlabeled.len() as f64)),
-        ("mean_w", Some(mean_w)),
+        ("mean_w", mean_w),
         ("purity", purity(&all)),
         ("purity_partial", purity(&division.partial)),
         ("purity_unlabeled", purity(&division.unlabeled)),
