@@ -112,10 +112,45 @@ fn a_method_that_needs_what_labels_lack_is_left_out_of_all_and_refused_by_name()
 }
 
 #[test]
+fn a_row_that_fails_does_not_take_the_table_with_it() {
+    let project = Project::new();
+    let few = compare(&project, "cc,coop-16").set("download.limit_train=20 download.balanced=true").output();
+    assert!(few.code != Some(0));
+    assert!(few.stdout.lines().any(|line| line.starts_with("CC ")), "{}", few.stdout);
+    let note = "CoOp, 16 labels a class with seed 0 failed";
+    assert!(few.stdout.contains(note), "{}", few.stdout);
+    assert!(
+        few.stderr.contains("coop.shots = 16") && few.stderr.contains("set coop.shots="),
+        "{}",
+        few.stderr
+    );
+}
+
+#[test]
+fn a_learned_prompt_has_a_row_where_clip_alone_votes() {
+    let project = Project::new();
+    let synthetic = compare(&project, "coop-2").args(["--labels", "synthetic q=0.2 eta=0.1"]);
+    synthetic.output().helpful_error(&["learns a prompt", "not CLIP alone votes"]);
+    let run = compare(&project, "cc,coop-2").set("coop.epochs=2 coop.batch=4 coop.crops=1").ok();
+    assert!(
+        run.stderr.contains("CoOp learns its prompt from 2 labelled images of each class"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
 fn an_unknown_method_is_told_the_nearest_and_a_double_is_refused() {
     let project = Project::new();
     compare(&project, "co-reg,pcio").output().helpful_error(&["pcio", "pico"]);
     compare(&project, "cc,rc,cc").output().error(&["`cc` is named twice"]);
+    compare(&project, "cc").args(["--method", "rc"]).output().helpful_error(&["METHOD=rc", "METHODS=rc"]);
+    let rows = "[[variant]]\nname = 'zero'\ntitle = 'Zero-shot'\nset = 'method=cc'\n";
+    let file = project.file("zero.toml", rows);
+    compare(&project, "all")
+        .args(["--variants", &file])
+        .output()
+        .helpful_error(&["Zero-shot", "another title"]);
     assert!(!project.path("artifacts/runs").exists(), "nothing began to run");
 }
 

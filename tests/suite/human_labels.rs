@@ -106,6 +106,27 @@ fn so_many_images_of_each_class_have_their_true_label_and_a_student_learns_it() 
 }
 
 #[test]
+fn every_method_keeps_to_what_a_human_said() {
+    let project = Project::new();
+    for (method, _) in super::methods::METHODS {
+        let run = project.run().args(["--method", method, "--shots", "2"]).set(super::compare::SHORT);
+        run.set("optimizer.human_share=0.5").ok();
+        if !project.view(&format!("{method}/pseudo_labels.parquet")).is_file() {
+            continue;
+        }
+        let labels = project.table("label/labels.parquet");
+        let truth = column::<Int32Array>(&labels, "label").values().to_vec();
+        let settled = project.table(&format!("{method}/pseudo_labels.parquet"));
+        let class = column::<UInt16Array>(&settled, "pseudo_label");
+        let sure = column::<Float32Array>(&settled, "confidence");
+        for row in human(&labels) {
+            assert_eq!(i32::from(class.value(row)), truth[row], "{method}, {row}");
+            assert!((sure.value(row) - 1.0).abs() < 1e-6, "{method}, {row}: {}", sure.value(row));
+        }
+    }
+}
+
+#[test]
 fn co_reg_believes_what_a_human_said() {
     let project = Project::new();
     project.run().args(["--shots", "2"]).ok();

@@ -8,7 +8,7 @@ use tests::tables::{column, lists, texts};
 use super::compare::SHORT;
 
 /// Methods that start from nothing, and how many networks each trains.
-const METHODS: [(&str, usize); 11] = [
+pub const METHODS: [(&str, usize); 11] = [
     ("rc", 1),
     ("cc", 1),
     ("distill", 1),

@@ -44,6 +44,9 @@ pub struct LabelTable {
     pub surplus: bool,
 }
 
+/// The setting that says how many images of each class get their label.
+const OWN: &str = "label.shots";
+
 impl Stage for HumanLabels {
     type Inputs = (Images, Labels);
     type Output = Labels;
@@ -62,13 +65,13 @@ impl Stage for HumanLabels {
     fn check(&self, _: &Machine) -> Result<()> {
         let Some(table) = &self.table else { return Ok(()) };
         let counts = table.read()?.by_class().map_err(|error| error.at(&table.file))?;
-        self.enough(&counts, &table.classes)
+        self.enough(&counts, OWN, &table.classes)
     }
 
     fn run(&self, (images, labels): (Arc<Images>, Arc<Labels>), context: &Context) -> Result<Labels> {
         let index = &images.index;
         index.check_same_ids(&labels.ids, "labels")?;
-        let chosen = self.draw(index, context)?;
+        let chosen = self.draw(index, OWN, context)?;
         let labels = laid_over(&labels, &chosen);
         if let Some(words) = labels.human_in_words() {
             context.progress().note(words);
@@ -82,12 +85,12 @@ impl HumanLabels {
     ///
     /// # Errors
     /// No class of an image is known, fewer images of a class than shots, a table that is wrong.
-    pub(super) fn draw(&self, index: &Index, context: &Context) -> Result<Vec<(usize, u16)>> {
-        self.choose(&self.known(index, context)?, &index.classes)
+    pub(super) fn draw(&self, index: &Index, setting: &str, context: &Context) -> Result<Vec<(usize, u16)>> {
+        self.choose(&self.known(index, setting, context)?, setting, &index.classes)
     }
 
     /// The training images whose class is known, by their rows, each with its class.
-    fn known(&self, index: &Index, context: &Context) -> Result<Vec<(usize, u16)>> {
+    fn known(&self, index: &Index, setting: &str, context: &Context) -> Result<Vec<(usize, u16)>> {
         if let Some(table) = &self.table {
             let found = table.read()?.find(index, table.surplus);
             let FoundLabels { classes, notes } = found.map_err(|error| error.at(&table.file))?;
@@ -98,7 +101,7 @@ impl HumanLabels {
         let known: Vec<(usize, u16)> = index.of(Split::Train).into_iter().filter_map(class).collect();
         if known.is_empty() {
             return Err(Error::new(format!(
-                "label.shots = {}, and the class of no training image is known",
+                "{setting} = {}, and the class of no training image is known",
                 self.shots
             ))
             .help("name a table with the labels of some images, such as TRUTH=file.csv with columns id and class"));
@@ -107,7 +110,7 @@ impl HumanLabels {
     }
 
     /// So many of the images of each class as are wanted, in random order; all of them where that is 0.
-    fn choose(&self, known: &[(usize, u16)], classes: &[String]) -> Result<Vec<(usize, u16)>> {
+    fn choose(&self, known: &[(usize, u16)], setting: &str, classes: &[String]) -> Result<Vec<(usize, u16)>> {
         if self.shots == 0 {
             return Ok(known.to_vec());
         }
@@ -117,7 +120,7 @@ impl HumanLabels {
                 images.push((row, class));
             }
         }
-        self.enough(&of_class.iter().map(Vec::len).collect::<Vec<_>>(), classes)?;
+        self.enough(&of_class.iter().map(Vec::len).collect::<Vec<_>>(), setting, classes)?;
         let mut chosen = Vec::new();
         for (class, mut images) in of_class.into_iter().enumerate() {
             // Not in the order of a table, which may be written in any.
@@ -129,7 +132,7 @@ impl HumanLabels {
     }
 
     /// Refuses more shots than a class has images.
-    fn enough(&self, counts: &[usize], classes: &[String]) -> Result<()> {
+    fn enough(&self, counts: &[usize], setting: &str, classes: &[String]) -> Result<()> {
         let few = counts.iter().zip(classes).filter(|(count, _)| **count < self.shots);
         let few: Vec<String> = few
             .map(|(count, class)| match count {
@@ -146,17 +149,18 @@ impl HumanLabels {
         };
         let (shots, least) = (self.shots, counts.iter().min().copied().unwrap_or(0));
         let (what, help) = match &self.table {
-            Some(_) => ("the table has", "leave SHOTS out, which takes all labels of the table"),
+            Some(_) => ("the table has", "set 0, which takes all labels of the table"),
             None => ("the training images have", "take more images"),
         };
-        let error = Error::new(format!("label.shots = {shots}, and {what} {first}{more}"));
+        let error = Error::new(format!("{setting} = {shots}, and {what} {first}{more}"));
         let error = match &self.table {
             Some(table) => error.at(&table.file),
             None => error,
         };
         Err(match least {
             0 => error.help(format!("every class needs {shots}: {help}")),
-            least => error.help(format!("set SHOTS={least}, or {help}")),
+            least => error
+                .help(format!("set {}={least}, or {help}", if setting == OWN { "SHOTS" } else { setting })),
         })
     }
 }

@@ -11,15 +11,18 @@ use pipeline::store::{Record, Store};
 use super::ablations::mean_and_deviation;
 use super::diff::{aligned, page_of_branches, write_page};
 use super::record::RecordedBranch;
-use super::run::{claimed, execute};
+use super::run::{attempt, claimed};
 use super::{ChoiceArgs, expanded};
 use crate::artifacts::evaluation::Evaluation;
 use crate::artifacts::images::Split;
 use crate::artifacts::statistics::Statistics;
 use crate::artifacts::table::Table;
 use crate::artifacts::training::Trained;
+use crate::experiment::settings::LabelSource;
 use crate::experiment::variants::{Branch, BuiltIn, Shows};
 use crate::experiment::{BranchNodes, Experiment};
+use crate::learn::criteria;
+use crate::learn::train::AGREEMENT;
 use crate::methods::METHODS;
 use crate::report::compare::Difference;
 
@@ -61,6 +64,10 @@ struct Cell {
 
 pub(super) fn compare(args: CompareArgs, artifacts: &Path) -> Result<()> {
     let CompareArgs { methods, seeds, variants, choice } = args;
+    if let Some(method) = &choice.method {
+        return Err(Error::new(format!("METHOD={method} has no say in a comparison"))
+            .help(format!("name the rows with METHODS={method},…")));
+    }
     let mut experiment = choice.experiment()?;
     // Each row is one method; nobody trains beside it.
     experiment.settings.baselines.clear();
@@ -70,18 +77,36 @@ pub(super) fn compare(args: CompareArgs, artifacts: &Path) -> Result<()> {
         some => some.split(',').map(|name| name.trim().to_owned()).collect(),
     };
     let branches = experiment.variants(variants.as_deref(), BuiltIn::Methods, &names, seeds)?;
-    let (branches, left_out) = possible(&experiment, branches, names.is_empty())?;
+    if let Some(branch) = branches.iter().find(|branch| ANNOTATORS.iter().any(|(row, _)| *row == branch.row))
+    {
+        return Err(Error::new(format!("`{}` is the title of a row of the annotators", branch.row))
+            .help("give the variant another title"));
+    }
+    let (branches, mut left_out) = possible(&experiment, branches, names.is_empty())?;
     let (experiments, store) = claimed(&mut experiment, &branches, artifacts)?;
     let wanted: Vec<String> = (branches.iter().zip(&experiments.branches))
         .flat_map(|(branch, nodes)| needed(branch, nodes))
         .collect();
     let recorded = RecordedBranch::all(&experiment, &branches, &experiments)?;
-    let report = execute(&experiment, &recorded, &experiments.graph, &store, artifacts, &wanted)?;
-    let (mut cells, mut training_images) = (Vec::new(), None);
-    for (branch, nodes) in branches.iter().zip(&experiments.branches) {
-        of_annotators(branch, nodes, &report, &store, &mut cells)?;
+    let report = attempt(&experiment, &recorded, &experiments.graph, &store, artifacts, &wanted)?;
+    if report.stopped {
+        return report.into_result().map(drop);
     }
-    for (branch, nodes) in branches.iter().zip(&experiments.branches) {
+    let whole = |branch: &Branch, nodes: &BranchNodes| {
+        needed(branch, nodes).iter().all(|node| result(node, &report).is_ok())
+    };
+    let done: Vec<(&Branch, &BranchNodes)> =
+        (branches.iter().zip(&experiments.branches)).filter(|(branch, nodes)| whole(branch, nodes)).collect();
+    for branch in branches.iter().filter(|branch| !done.iter().any(|(done, _)| done.suffix == branch.suffix))
+    {
+        left_out.push(format!(
+            "{} with seed {} failed, and has no place here",
+            branch.variant, branch.settings.seed
+        ));
+    }
+    let (mut cells, mut training_images) = (Vec::new(), None);
+    of_annotators(&done, &report, &store, &mut cells, &mut left_out)?;
+    for (branch, nodes) in &done {
         cells.push(of_branch(branch, nodes, &report, &store, &mut training_images)?);
     }
     let differences = differences(&cells);
@@ -104,6 +129,7 @@ pub(super) fn compare(args: CompareArgs, artifacts: &Path) -> Result<()> {
     out!("each seed by itself is in {} and {}", parquet.display(), csv.display());
     let students: Vec<RecordedBranch> = (recorded.into_iter().zip(&branches))
         .filter(|(_, branch)| branch.shows == Shows::Student)
+        .filter(|(_, branch)| done.iter().any(|(done, _)| done.suffix == branch.suffix))
         .map(|(recorded, _)| recorded)
         .collect();
     if !students.is_empty() {
@@ -111,7 +137,8 @@ pub(super) fn compare(args: CompareArgs, artifacts: &Path) -> Result<()> {
         write_page(&page_of_branches(&experiment, &students, &report, &store, &differences)?, &html)?;
         out!("the methods side by side, with their curves, are in {}", html.display());
     }
-    Ok(())
+    // What failed, with the causes.
+    report.into_result().map(drop)
 }
 
 /// The branches that can be wired, and the reasons why rows are left out: a method that needs what the labels lack has no
@@ -122,8 +149,8 @@ pub(super) fn compare(args: CompareArgs, artifacts: &Path) -> Result<()> {
 fn possible(experiment: &Experiment, branches: Vec<Branch>, all: bool) -> Result<(Vec<Branch>, Vec<String>)> {
     let (mut kept, mut left_out, mut first) = (Vec::new(), Vec::new(), None);
     for branch in branches {
-        match experiment.graph(std::slice::from_ref(&branch)) {
-            Ok(_) => kept.push(branch),
+        match experiment.graph(std::slice::from_ref(&branch)).and_then(|_| shows_what_it_says(&branch)) {
+            Ok(()) => kept.push(branch),
             Err(error) if all => {
                 let what = error.to_string();
                 let reason =
@@ -139,6 +166,15 @@ fn possible(experiment: &Experiment, branches: Vec<Branch>, all: bool) -> Result
     match first {
         Some(error) if kept.is_empty() => Err(error),
         _ => Ok((kept, left_out)),
+    }
+}
+
+/// Refuses a row of annotators in which others would vote beside the prompt that CLIP learns.
+fn shows_what_it_says(branch: &Branch) -> Result<()> {
+    match branch.shows == Shows::Student || branch.settings.labels == LabelSource::Clip {
+        true => Ok(()),
+        false => Err(Error::new("it learns a prompt for a CLIP, and here not CLIP alone votes")
+            .help("leave LABELS and VOTES out, or the row")),
     }
 }
 
@@ -158,31 +194,47 @@ fn result<'a>(node: &str, report: &'a RunReport) -> Result<&'a Record> {
 }
 
 /// The rows of the annotators that students learn from, once for every point of the grid and seed: the first template's
-/// votes, and the average.
+/// votes, and the average. None where rows differ in their annotators.
 fn of_annotators(
-    branch: &Branch,
-    nodes: &BranchNodes,
+    done: &[(&Branch, &BranchNodes)],
     report: &RunReport,
     store: &Store,
     cells: &mut Vec<Cell>,
+    notes: &mut Vec<String>,
 ) -> Result<()> {
-    let statistics: Statistics = store.load(result(&nodes.statistics, report)?)?;
-    let rows = [("Zero-shot", "zero_shot"), ("Zero-shot*", "zero_shot_mean")];
-    for (row, name) in rows.into_iter().filter(|_| branch.shows == Shows::Student) {
-        let known = |cell: &Cell| {
-            (cell.row.as_str(), &cell.point, cell.seed) == (row, &branch.point, branch.settings.seed)
+    let students: Vec<&(&Branch, &BranchNodes)> =
+        done.iter().filter(|(branch, _)| branch.shows == Shows::Student).collect();
+    let place = |branch: &Branch| (branch.point.clone(), branch.settings.seed);
+    for (point, seed) in distinct(students.iter().map(|(branch, _)| place(branch))) {
+        let here = students.iter().filter(|(branch, _)| place(branch) == (point.clone(), seed));
+        let digests = here.map(|(_, nodes)| Ok(result(&nodes.statistics, report)?.digest));
+        let digests: Vec<_> = distinct(digests.collect::<Result<Vec<_>>>()?.into_iter());
+        let [_] = digests[..] else {
+            let note =
+                "Rows learn from different annotators or labels, so that none stand above them.".to_owned();
+            notes.extend((!notes.contains(&note)).then_some(note));
+            continue;
         };
-        let figures: Figures = [(TRAIN, Split::Train), (ACCURACY, Split::Test)]
-            .into_iter()
-            .filter_map(|(figure, split)| Some((figure, statistics.get(name, split)?)))
-            .collect();
-        if !figures.is_empty() && !cells.iter().any(known) {
-            let (point, seed) = (branch.point.clone(), branch.settings.seed);
-            cells.push(Cell { row: row.to_owned(), point, seed, figures });
+        let Some((_, nodes)) = students.iter().find(|(branch, _)| place(branch) == (point.clone(), seed))
+        else {
+            continue;
+        };
+        let statistics: Statistics = store.load(result(&nodes.statistics, report)?)?;
+        for (row, name) in ANNOTATORS {
+            let figures: Figures = [(TRAIN, Split::Train), (ACCURACY, Split::Test)]
+                .into_iter()
+                .filter_map(|(figure, split)| Some((figure, statistics.get(name, split)?)))
+                .collect();
+            if !figures.is_empty() {
+                cells.push(Cell { row: row.to_owned(), point: point.clone(), seed, figures });
+            }
         }
     }
     Ok(())
 }
+
+/// The rows of the annotators, and the statistics that they are.
+const ANNOTATORS: [(&str, &str); 2] = [("Zero-shot", "zero_shot"), ("Zero-shot*", "zero_shot_mean")];
 
 /// The share of training images that annotators have right.
 const TRAIN: &str = "accuracy_train";
@@ -209,8 +261,11 @@ fn of_branch(
             let evaluation: Evaluation = store.load(result(&nodes.evaluation, report)?)?;
             add(ACCURACY, evaluation.get(ACCURACY));
             add("macro_recall", evaluation.get("macro_recall"));
-            let trained = result(&nodes.method.node, report)?;
-            let images = store.load::<Trained>(trained)?.student.provenance.training_images;
+            let Trained { student, history, .. } = store.load(result(&nodes.method.node, report)?)?;
+            let images = student.provenance.training_images;
+            for criterion in std::iter::once(AGREEMENT).chain(criteria::NAMES) {
+                add(criterion, history.mean(criterion));
+            }
             *training_images = Some(images);
             let of = nodes.before.iter().chain([&nodes.method]);
             let seen: usize = of.clone().map(|training| training.images_seen(images)).sum();
@@ -289,9 +344,17 @@ impl Comparison<'_> {
         let mut notes = vec![
             "Mean ± standard deviation over the seeds; of students the last epoch's, and both networks' where there are two."
                 .to_owned(),
-            "Images seen: how often each network had an image's turn to learn from. Processor time and peak memory: of the trainings, without what the rows share."
+            "Zero-shot: the votes of the first template, or of the first who votes. A star: the average of all, or what was learned from it."
+                .to_owned(),
+            "Images seen: how often each network had an image's turn to learn from. Processor time: of the trainings, without what the rows share. Peak memory: the most that the whole process held meanwhile, earlier rows' leavings included."
                 .to_owned(),
         ];
+        if !self.cells.iter().any(|cell| cell.figures.contains_key(ACCURACY)) {
+            notes.push(
+                "No true class is known, so there is no accuracy. The Parquet file has agreement of networks and other figures that need none."
+                    .to_owned(),
+            );
+        }
         let mut shorter: Vec<String> = Vec::new();
         for branch in self.branches.iter().filter(|branch| branch.shows == Shows::Student) {
             let method = METHODS.iter().find(|method| method.name == branch.settings.method);

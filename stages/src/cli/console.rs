@@ -102,7 +102,7 @@ impl Listener for Console {
         match event {
             Event::Cached { .. } => state.cached += 1,
             Event::Started { node, why, .. } => {
-                self.say(&format!("{node:<12} runs: {}", why.join("; ")));
+                self.say(&format!("{node:<12} runs: {}", shortened(why)));
                 let running = self.begin(node);
                 state.running.insert(node.clone(), running);
             }
@@ -145,5 +145,13 @@ impl Console {
         if let Some(running) = state.running.remove(node) {
             running.bar.finish_and_clear();
         }
+    }
+}
+/// Reasons in a line: the first of them where they are many, as of a report, which names every setting.
+fn shortened(why: &[String]) -> String {
+    const MOST: usize = 5;
+    match why.len().saturating_sub(MOST) {
+        0 => why.join("; "),
+        more => format!("{}; and {more} more", why[..MOST].join("; ")),
     }
 }

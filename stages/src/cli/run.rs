@@ -112,6 +112,18 @@ pub(super) fn execute(
     artifacts: &Path,
     targets: &[String],
 ) -> Result<RunReport> {
+    attempt(experiment, branches, graph, store, artifacts, targets)?.into_result()
+}
+
+/// As [`execute`], but what failed is in the report, beside what did not.
+pub(super) fn attempt(
+    experiment: &Experiment,
+    branches: &[RecordedBranch],
+    graph: &Graph,
+    store: &Store,
+    artifacts: &Path,
+    targets: &[String],
+) -> Result<RunReport> {
     check_free_space(artifacts)?;
     let cancel = on_interrupt()?;
     let record = RunRecord::begin(experiment, branches, &artifacts.join("runs"))?;
@@ -127,7 +139,7 @@ pub(super) fn execute(
     let targets = (!targets.is_empty()).then_some(&targets[..]);
     let mut scheduler = Scheduler::new(Arc::new(listener), cancel);
     scheduler.machine = experiment.machine();
-    scheduler.run(graph, store, Some(artifacts), targets)?.into_result()
+    scheduler.run(graph, store, Some(artifacts), targets)
 }
 
 /// Room without which not even a quick run ends well.

@@ -120,6 +120,7 @@ impl Experiment {
                 sources.push(model.clone());
             }
             if learns {
+                add_new(notes, vec![self.of_learned_prompts()]);
                 let name = name(one_voter, "annotate", &format!("{slug}-{COOP}"));
                 let prompt = graph.add(&name, suffix, self.coop(embed), inputs)?;
                 learned.push(graph.name_of(prompt)?);
@@ -157,13 +158,33 @@ impl Experiment {
         })
     }
 
+    /// That true labels go into a prompt, which nothing else in a run with CLIP asks for.
+    fn of_learned_prompts(&self) -> String {
+        let of = self.human_labels().map_or("the data set's own", |labels| match labels.table {
+            Some(_) => "those of the table",
+            None => "the data set's own",
+        });
+        match self.coop_shots() {
+            0 => format!("CoOp learns its prompt from labelled images: {of}"),
+            shots => format!("CoOp learns its prompt from {shots} labelled images of each class: {of}"),
+        }
+    }
+
+    /// So many labelled images of each class a prompt is learned from; 0 for all of a table.
+    fn coop_shots(&self) -> usize {
+        match self.settings.coop.shots {
+            0 => self.human_labels().map_or(SHOTS, |labels| labels.shots),
+            shots => shots,
+        }
+    }
+
     /// The prompt that a CLIP learns: from as many images a class as `coop.shots` says, else from those that humans
     /// label, else from a few.
     fn coop(&self, embed: Embed) -> Coop {
         let Settings { seed, coop, label, annotate, input, .. } = &self.settings;
         let few = HumanLabels { shots: SHOTS, seed: label.shots_seed, table: None };
         let asked = self.human_labels().unwrap_or(few);
-        let shots = if coop.shots == 0 { asked.shots } else { coop.shots };
+        let shots = self.coop_shots();
         Coop {
             coop: CoopSettings { shots, ..coop.clone() },
             labels: HumanLabels { shots, ..asked },

@@ -189,9 +189,9 @@ impl Written {
     fn keep(&mut self, names: &[String]) -> Result<()> {
         let mut kept = Vec::new();
         for name in names {
-            let known = || self.variant.iter().map(|variant| variant.name.clone());
-            let at = self.variant.iter().position(|variant| variant.name == *name);
-            kept.push(at.ok_or_else(|| unknown("method", name, known()))?);
+            let called = |variant: &ListedVariant| variant.name.eq_ignore_ascii_case(name);
+            let at = self.variant.iter().position(called);
+            kept.push(at.ok_or_else(|| self.no_such(name))?);
         }
         if let Some(twice) = (1..kept.len()).find(|&at| kept[..at].contains(&kept[at])) {
             return Err(Error::new(format!("`{}` is named twice", names[twice])));
@@ -202,6 +202,15 @@ impl Written {
         Ok(())
     }
 
+    fn no_such(&self, name: &str) -> Error {
+        let known: Vec<String> = self.variant.iter().map(|variant| variant.name.clone()).collect();
+        let nearest = unknown("method", name, known.iter().cloned()).to_string();
+        let nearest =
+            nearest.lines().next_back().unwrap_or_default().trim().trim_start_matches("help: ").to_owned();
+        Error::new(format!("there is no method `{name}` to compare"))
+            .help(format!("{nearest}; all of them: {}", known.join(", ")))
+    }
+
     /// Every variant of the list at every point of the grid.
     fn expand(self) -> Result<Vec<Variant>> {
         if self.variant.is_empty() && self.grid.is_empty() {
@@ -209,6 +218,9 @@ impl Written {
         }
         let mut variants = Vec::new();
         for ListedVariant { name, title, set, shows } in self.variant {
+            if name.trim().is_empty() {
+                return Err(Error::new("a variant has no name").help("write name = \"…\""));
+            }
             let layers = vec![overrides(&[set])?];
             let title = title.unwrap_or_else(|| name.clone());
             variants.push(Variant {

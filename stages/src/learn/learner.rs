@@ -125,7 +125,7 @@ pub fn predict(
     let probs: Vec<f32> = probs.map_err(cannot_predict)?;
     if probs.iter().any(|p| !p.is_finite()) {
         return Err(pipeline::error::Error::new("the network predicts numbers that are not finite")
-            .help("lower optimizer.learning_rate; training then starts anew"));
+            .help("lower the learning rate (optimizer.learning_rate, or the method's own); training then starts anew"));
     }
     Ok(probs)
 }

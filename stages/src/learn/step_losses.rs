@@ -77,7 +77,7 @@ impl EpochLosses {
             if let Some(step) = values.iter().position(|value| !value.is_finite()) {
                 return Err(failed(step)
                     .because(format!("{name} is {}", values[step]))
-                    .help("lower optimizer.learning_rate; training then starts anew"));
+                    .help("lower the learning rate (optimizer.learning_rate, or the method's own); training then starts anew"));
             }
             means.push((name, Some(values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64)));
         }

@@ -300,7 +300,7 @@ impl<'a, M: Method> Training<'a, M> {
                 false => Err(self.in_epoch(
                     n,
                     Error::new("the network predicts numbers that are not finite")
-                        .help("lower optimizer.learning_rate; training then starts anew"),
+                        .help("lower the learning rate (optimizer.learning_rate, or the method's own); training then starts anew"),
                 )),
             }
         };
@@ -440,7 +440,7 @@ fn check_finite(epoch: usize, network: usize, figures: &[Figure]) -> Result<()> 
         None => Ok(()),
         Some((name, value)) => {
             Err(Error::new(format!("epoch {}, network {}: {name} is {value}", epoch + 1, network + 1))
-                .help("lower optimizer.learning_rate; training then starts anew"))
+                .help("lower the learning rate (optimizer.learning_rate, or the method's own); training then starts anew"))
         }
     }
 }

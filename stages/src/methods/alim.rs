@@ -174,7 +174,7 @@ impl Method for Alim {
         let bounds = Bounds(Self::NAME);
         bounds.weight("learning_rate", self.learning_rate)?;
         bounds.weight("weight_decay", self.weight_decay)?;
-        if !(self.noise_rate > 0.0 && self.noise_rate < 1.0) {
+        if !(0.0..1.0).contains(&self.noise_rate) {
             return Err(Error::new(format!("alim.noise_rate = {} is no noise rate", self.noise_rate))
                 .help("it is the share of images whose candidates lack the truth, such as 0.2"));
         }

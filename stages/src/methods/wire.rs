@@ -177,10 +177,8 @@ impl<'a> Wire<'a> {
     /// There are none.
     pub fn votes(&self, method: &str) -> Result<Handle<Votes>> {
         self.votes.ok_or_else(|| {
-            Error::new(format!(
-                "{method} learns the annotators' averaged votes, and synthetic labels have none"
-            ))
-            .help("take another METHOD, or leave LABELS=synthetic out")
+            Error::new(format!("{method} learns the annotators' votes, and synthetic labels have none"))
+                .help("take another METHOD, or leave LABELS=synthetic out")
         })
     }
 

@@ -158,10 +158,10 @@ impl Coop {
     fn labelled(&self, index: &Index, context: &Context) -> Result<Vec<(usize, u16)>> {
         let learns = match self.labels.shots {
             0 => "CoOp learns from labelled images".to_owned(),
-            1 => "CoOp learns from 1 labelled image of each class (coop.shots)".to_owned(),
-            shots => format!("CoOp learns from {shots} labelled images of each class (coop.shots)"),
+            1 => "CoOp learns from 1 labelled image of each class".to_owned(),
+            shots => format!("CoOp learns from {shots} labelled images of each class"),
         };
-        match self.labels.draw(index, context) {
+        match self.labels.draw(index, "coop.shots", context) {
             Ok(none) if none.is_empty() => Err(Error::new(learns).because("there are none")),
             Ok(labelled) => Ok(labelled),
             Err(error) if error.is_cancelled() => Err(error),

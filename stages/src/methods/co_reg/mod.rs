@@ -106,6 +106,13 @@ impl Method for CoReg {
     }
 
     fn begin_epoch(training: &mut Training<'_, Self>, context: &Context) -> Result<()> {
+        let method = &training.stage.method;
+        if training.epoch == 0 && !method.regularises(method.epochs - 1) {
+            let (from, epochs) = (method.regularise_after + 1, method.epochs);
+            context.progress().note(format!(
+                "the prototype and contrastive terms would count from epoch {from} on (co-reg.regularise_after), and there are {epochs}"
+            ));
+        }
         for me in [0, 1] {
             training.state.networks[me].division = divide_by(training, me, context)?; // §5
         }
