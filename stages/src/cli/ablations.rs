@@ -77,7 +77,7 @@ pub(super) fn ablations(
 }
 
 /// The nodes that a branch is compared by.
-pub(super) fn wanted(nodes: &BranchNodes) -> Vec<String> {
+fn wanted(nodes: &BranchNodes) -> Vec<String> {
     let trainings = nodes.baselines.iter().chain(&nodes.before).map(|training| training.node.clone());
     trainings.chain([nodes.statistics.clone(), nodes.evaluation.clone()]).collect()
 }

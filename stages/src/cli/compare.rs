@@ -148,9 +148,18 @@ pub(super) fn compare(args: CompareArgs, artifacts: &Path) -> Result<()> {
 /// A method that was asked for by name cannot be wired; none can.
 fn possible(experiment: &Experiment, branches: Vec<Branch>, all: bool) -> Result<(Vec<Branch>, Vec<String>)> {
     let (mut kept, mut left_out, mut first) = (Vec::new(), Vec::new(), None);
+    let mut wired: Vec<String> = Vec::new();
     for branch in branches {
+        // Another seed of what can be wired can be, too.
+        if wired.contains(&branch.variant) {
+            kept.push(branch);
+            continue;
+        }
         match experiment.graph(std::slice::from_ref(&branch)).and_then(|_| shows_what_it_says(&branch)) {
-            Ok(()) => kept.push(branch),
+            Ok(()) => {
+                wired.push(branch.variant.clone());
+                kept.push(branch);
+            }
             Err(error) if all => {
                 let what = error.to_string();
                 let reason =

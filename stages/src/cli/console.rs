@@ -147,6 +147,7 @@ impl Console {
         }
     }
 }
+
 /// Reasons in a line: the first of them where they are many, as of a report, which names every setting.
 fn shortened(why: &[String]) -> String {
     const MOST: usize = 5;

@@ -185,11 +185,6 @@ impl TrainingSet {
         self.ids.is_empty()
     }
 
-    /// The candidates of all samples, and whether anybody annotated them.
-    pub fn annotation(&self) -> (&[u8], &[bool]) {
-        (&self.candidates, &self.annotated)
-    }
-
     /// The samples that somebody annotated; of the others there is nothing to learn but what they look like.
     pub fn annotated_samples(&self) -> Vec<usize> {
         (0..self.len()).filter(|&i| self.annotated[i]).collect()

@@ -121,9 +121,8 @@ impl PicoState {
         labels: &Tensor,
         temperature: f64,
     ) -> Computed<Tensor> {
-        // A copy: the new keys overwrite the oldest in place, which the backward pass still needs.
-        let queue = self.encoder.queue.keys()?.map(|keys| keys.embeddings.copy()).transpose()?;
-        let loss = info_nce(queries, &keys, queue.as_ref(), temperature)?;
+        let queue = self.encoder.queue.keys()?;
+        let loss = info_nce(queries, &keys, queue.as_ref().map(|keys| &keys.embeddings), temperature)?;
         self.encoder.queue.push(&labelled(keys, labels)?)?;
         Ok(loss)
     }
